@@ -1,0 +1,3 @@
+//! What a recording is on disk.
+pub mod model;
+pub use model::*;

@@ -1,0 +1,171 @@
+//! The rows of a recording as typed values. Field names, units and meanings are those of [`record_bpf::schema`].
+
+use std::sync::Arc;
+
+use record_bpf::{Class, Kind};
+
+/// What every event carries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Common {
+    /// Unix time, ns.
+    pub ts: i64,
+    pub cpu: u16,
+    pub seq: u64,
+    pub kind: Kind,
+    pub container: Option<Arc<str>>,
+    pub pid: u32,
+    pub tid: u32,
+    pub exec_id: Option<u64>,
+}
+
+/// One event of any class.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Process(ProcessEvent),
+    File(FileEvent),
+    Network(NetworkEvent),
+}
+
+impl Event {
+    pub fn common(&self) -> &Common {
+        match self {
+            Event::Process(event) => &event.common,
+            Event::File(event) => &event.common,
+            Event::Network(event) => &event.common,
+        }
+    }
+
+    pub fn class(&self) -> Class {
+        self.common().kind.class()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProcessEvent {
+    pub common: Common,
+    pub child_exec_id: Option<u64>,
+    pub child_pid: Option<u32>,
+    pub parent_exec_id: Option<u64>,
+    pub exe: Option<Arc<str>>,
+    pub exe_inode: Option<u64>,
+    pub exe_dev: Option<u32>,
+    pub exe_memfd: Option<bool>,
+    pub exe_deleted: Option<bool>,
+    pub argv: Option<Vec<Arc<str>>>,
+    pub argv_truncated: Option<bool>,
+    pub cwd: Option<Arc<str>>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub exit_code: Option<i32>,
+    pub exit_signal: Option<i32>,
+    /// ns
+    pub cpu_user: Option<u64>,
+    /// ns
+    pub cpu_system: Option<u64>,
+    /// bytes
+    pub max_rss: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileEvent {
+    pub common: Common,
+    pub path: Option<Arc<str>>,
+    pub new_path: Option<Arc<str>>,
+    /// The path came from the caller's memory, not from the kernel's struct file.
+    pub path_from_user: bool,
+    pub path_truncated: bool,
+    pub deleted: bool,
+    pub ret: i32,
+    pub fd: Option<i32>,
+    pub flags: Option<u32>,
+    pub mode: Option<u32>,
+    pub inode: Option<u64>,
+    pub dev: Option<u32>,
+    pub bytes_read: Option<u64>,
+    pub bytes_written: Option<u64>,
+    pub reads: Option<u32>,
+    pub writes: Option<u32>,
+    pub implicit: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkEvent {
+    pub common: Common,
+    pub family: Arc<str>,
+    pub protocol: Arc<str>,
+    pub local_addr: Option<Arc<str>>,
+    pub local_port: Option<u16>,
+    pub peer_addr: Option<Arc<str>>,
+    pub peer_port: Option<u16>,
+    pub unix_path: Option<Arc<str>>,
+    pub ret: i32,
+    pub fd: i32,
+    pub backlog: Option<i32>,
+    pub inode: Option<u64>,
+    pub bytes_received: Option<u64>,
+    pub bytes_sent: Option<u64>,
+    pub peer_from_user: bool,
+    pub implicit: bool,
+}
+
+/// How a process incarnation came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Fork,
+    Exec,
+    /// It ran before the recording began.
+    Snapshot,
+}
+
+/// A row of `processes.parquet`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    pub exec_id: u64,
+    pub parent_exec_id: Option<u64>,
+    pub prev_exec_id: Option<u64>,
+    pub origin: Origin,
+    pub container: Option<Arc<str>>,
+    pub pid: u32,
+    pub ns_pid: Option<u32>,
+    pub start: Option<i64>,
+    pub end: Option<i64>,
+    pub exe: Option<Arc<str>>,
+    pub argv: Option<Vec<Arc<str>>>,
+    pub cwd: Option<Arc<str>>,
+    pub comm: Option<Arc<str>>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub exe_memfd: bool,
+    pub exe_deleted: bool,
+    pub argv_truncated: bool,
+    pub exit_code: Option<i32>,
+    pub exit_signal: Option<i32>,
+}
+
+/// A row of `containers.parquet`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Container {
+    pub id: Arc<str>,
+    pub runtime: Option<String>,
+    pub name: Option<String>,
+    pub image: Option<String>,
+    pub image_id: Option<String>,
+    pub addresses: Vec<String>,
+    pub aliases: Vec<String>,
+    /// A JSON object.
+    pub labels: Option<String>,
+    pub cgroup: String,
+    pub first_seen: i64,
+}
+
+/// A row of `labels.parquet`: this event belongs to the attack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Label {
+    pub class: Class,
+    pub cpu: u16,
+    pub seq: u64,
+    pub act: Arc<str>,
+    pub step: Arc<str>,
+    /// MITRE ATT&CK id, as T1496.
+    pub technique: Arc<str>,
+}

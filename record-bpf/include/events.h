@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The wire contract between the kernel programs and the recorder: the single
+ * definition of every record that crosses the ring buffer.
+ *
+ * Conventions
+ *  - Time is CLOCK_BOOTTIME in nanoseconds; user space turns it into Unix time.
+ *  - Every field is in host byte order unless its comment says otherwise.
+ *  - No implicit padding: every hole is a named `_pad`, so that a layout can be
+ *    compared byte for byte (src/abi.rs and the BTF test in record/tests).
+ *  - Variable data follows the fixed part in the order of the *_len fields.
+ *  - A kernel path is a run of NUL-terminated names, leaf first, ending at the
+ *    root of the task (the container's view); user space reverses it.
+ */
+#ifndef RETROSCOPE_EVENTS_H
+#define RETROSCOPE_EVENTS_H
+
+#define RS_COMM_LEN 16
+#define RS_PATH_MAX 4096	/* bytes of one path, as PATH_MAX */
+#define RS_NAME_MAX 256		/* bytes of one name and its NUL, as NAME_MAX + 1 */
+#define RS_ARGV_MAX 131072	/* bytes of argv kept; MAX_ARG_STRLEN of the kernel */
+#define RS_CGROUP_PATH_MAX 1024
+#define RS_UNIX_PATH_MAX 108	/* sun_path */
+
+/* The high byte is the class, the low byte the operation. */
+enum rs_kind {
+	RS_PROCESS_FORK = 0x0001,
+	RS_PROCESS_EXEC = 0x0002,
+	RS_PROCESS_EXIT = 0x0003,
+	RS_FILE_OPEN = 0x0201,
+	RS_FILE_CLOSE = 0x0202,
+	RS_FILE_RENAME = 0x0203,
+	RS_FILE_UNLINK = 0x0204,
+	RS_FILE_CHMOD = 0x0205,
+	RS_NETWORK_BIND = 0x0301,
+	RS_NETWORK_LISTEN = 0x0302,
+	RS_NETWORK_CONNECT = 0x0303,
+	RS_NETWORK_ACCEPT = 0x0304,
+	RS_NETWORK_CLOSE = 0x0305,
+	/* Control records steer the recorder. They take no sequence number and are
+	 * never stored; losing one is counted in rs_counters.control_dropped. */
+	RS_CONTROL_CGROUP = 0xff01,
+};
+
+enum rs_class {
+	RS_CLASS_PROCESS = 0,
+	RS_CLASS_SECURITY = 1, /* reserved */
+	RS_CLASS_FILE = 2,
+	RS_CLASS_NETWORK = 3,
+	RS_CLASS_MAX = 9,
+};
+
+/* rs_header.flags */
+#define RS_F_PENDING 0x1 /* cgroup not yet judged by user space: keep or discard there */
+
+/* rs_exec.flags */
+#define RS_EXEC_MEMFD 0x1	   /* the executable is a memfd (or another unlinked shmem file) */
+#define RS_EXEC_DELETED 0x2	   /* the executable's name is gone from its directory */
+#define RS_EXEC_ARGV_TRUNCATED 0x4 /* argv longer than RS_ARGV_MAX */
+#define RS_EXEC_ARGV_FAULT 0x8	   /* an argv page was not resident */
+#define RS_EXEC_EXE_TRUNCATED 0x10
+#define RS_EXEC_CWD_TRUNCATED 0x20
+
+/* rs_file.flags */
+#define RS_FILE_PATH_USER 0x1	   /* path copied from user memory after the call, not from a struct file */
+#define RS_FILE_PATH_TRUNCATED 0x2
+#define RS_FILE_PATH_DELETED 0x4   /* the name is gone from its directory */
+#define RS_FILE_PATH_FAULT 0x8	   /* user memory could not be read */
+#define RS_FILE_IMPLICIT_CLOSE 0x10 /* closed by exit, exec or dup2, not by close() */
+
+/* rs_network.flags */
+#define RS_NET_ADDR_USER 0x1	   /* peer from the caller's sockaddr: the socket no longer had it */
+#define RS_NET_IMPLICIT_CLOSE 0x2  /* closed by exit, exec or dup2, not by close() */
+
+struct rs_header {
+	__u64 ts;	 /* CLOCK_BOOTTIME, ns */
+	__u64 seq;	 /* per CPU, from 0, without holes unless something was dropped */
+	__u64 cgroup_id; /* kernfs id in the hierarchy chosen at load time */
+	__u64 exec_id;	 /* process incarnation; 0: unknown */
+	__u32 pid;	 /* thread group id, initial pid namespace */
+	__u32 tid;	 /* thread id, initial pid namespace */
+	__u16 kind;	 /* enum rs_kind */
+	__u16 cpu;
+	__u32 flags;	 /* RS_F_* */
+};
+
+struct rs_fork {
+	struct rs_header h; /* of the parent */
+	__u64 child_exec_id;
+	__u32 child_pid;    /* initial pid namespace */
+	__u32 child_ns_pid; /* the child's own pid namespace */
+};
+
+struct rs_exec {
+	struct rs_header h;	 /* exec_id is the new incarnation's */
+	__u64 prev_exec_id;	 /* the incarnation it replaces; 0: not seen */
+	__u64 parent_exec_id;	 /* the incarnation that forked it; 0: not followed */
+	__u64 exe_inode;
+	__u32 exe_dev;		 /* kernel dev_t: major << 20 | minor */
+	__u32 ppid;		 /* initial pid namespace */
+	__u32 ns_pid;		 /* the task's own pid namespace */
+	__u32 uid;		 /* effective, initial user namespace */
+	__u32 gid;		 /* effective, initial user namespace */
+	__u32 flags;		 /* RS_EXEC_* */
+	__u32 argv_total;	 /* bytes of argv before truncation */
+	__u32 argv_len;		 /* bytes that follow, NUL-separated */
+	__u16 exe_len;		 /* kernel path */
+	__u16 cwd_len;		 /* kernel path */
+	__u32 _pad;
+	char comm[RS_COMM_LEN];
+	/* data: exe, cwd, argv */
+};
+
+struct rs_exit {
+	struct rs_header h;
+	__u64 utime;   /* ns, the whole thread group, without the last thread's last tick */
+	__u64 stime;   /* ns */
+	__u64 max_rss; /* pages */
+	__u32 status;  /* wait(2) status: exit code << 8 | signal */
+	__u32 _pad;
+};
+
+struct rs_file {
+	struct rs_header h;
+	__u64 inode;
+	__u64 bytes_read;    /* close: summed over this descriptor in this process */
+	__u64 bytes_written;
+	__u32 reads;	     /* close: calls that returned >= 0 */
+	__u32 writes;
+	__u32 dev;	     /* kernel dev_t: major << 20 | minor */
+	__u32 open_flags;    /* open: O_*; close: the struct file's */
+	__u32 mode;	     /* open, close: i_mode of the file; chmod: the new mode bits */
+	__s32 ret;	     /* return value, -errno on failure */
+	__s32 fd;	     /* -1: none */
+	__u32 flags;	     /* RS_FILE_* */
+	__u16 path_len;	     /* kernel path, or a C string when RS_FILE_PATH_USER */
+	__u16 base_len;	     /* user path that is relative: kernel path it starts from */
+	__u16 path2_len;     /* rename: the new name, always from user memory */
+	__u16 base2_len;
+	/* data: path, base, path2, base2 */
+};
+
+struct rs_network {
+	struct rs_header h;
+	__u64 inode;	      /* socket inode */
+	__u64 bytes_received; /* close: summed return values on this descriptor in this process */
+	__u64 bytes_sent;
+	__u8 local_addr[16];  /* network byte order; IPv4 in the first 4 bytes */
+	__u8 peer_addr[16];
+	__u16 local_port;
+	__u16 peer_port;
+	__u16 family;	      /* AF_INET, AF_INET6, AF_UNIX */
+	__u16 protocol;	      /* IPPROTO_*; 0 for AF_UNIX */
+	__u16 sock_type;      /* SOCK_STREAM, ... */
+	__u16 unix_len;	      /* bytes of unix_path; a leading NUL is the abstract namespace */
+	__s32 ret;
+	__s32 fd;
+	__s32 backlog;
+	__u32 flags;	      /* RS_NET_* */
+	char unix_path[RS_UNIX_PATH_MAX];
+};
+
+struct rs_cgroup {
+	struct rs_header h; /* cgroup_id is the new cgroup's */
+	char path[RS_CGROUP_PATH_MAX];
+};
+
+/* One per CPU; user space sums. What the recorder could not see is a number too. */
+struct rs_counters {
+	__u64 next_seq;
+	__u64 emitted[RS_CLASS_MAX];
+	__u64 dropped_ring[RS_CLASS_MAX]; /* the ring was full */
+	__u64 control_dropped;
+	__u64 fd_table_full;   /* a descriptor was not tracked: no close event for it */
+	__u64 proc_table_full; /* a process was not tracked: exec_id 0 */
+	__u64 path_truncated;
+	__u64 argv_truncated;
+	__u64 read_fault;      /* user memory not resident */
+	__u64 compat_syscalls; /* 32-bit calls of followed processes, not decoded */
+};
+
+#endif

@@ -1,0 +1,103 @@
+//! Event classes and kinds: the one table that ids, names and columns derive from.
+
+/// A group of events that shares one Parquet table.
+///
+/// The discriminant is the index used by the kernel counters (`enum rs_class`); unused numbers are kept for classes
+/// that later schema versions add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Class {
+    Process = 0,
+    File = 2,
+    Network = 3,
+}
+
+impl Class {
+    pub const ALL: [Class; 3] = [Class::Process, Class::File, Class::Network];
+
+    /// The name in manifests, directories and command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Process => "process",
+            Class::File => "file",
+            Class::Network => "network",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Class> {
+        Class::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+macro_rules! kinds {
+    ($($variant:ident = $id:literal, $class:ident, $op:literal, $meaning:literal;)*) => {
+        /// What happened. The discriminant is the wire id (`enum rs_kind`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u16)]
+        pub enum Kind { $(#[doc = $meaning] $variant = $id,)* }
+
+        impl Kind {
+            pub const ALL: &[Kind] = &[$(Kind::$variant),*];
+
+            pub const fn from_wire(id: u16) -> Option<Kind> {
+                match id { $($id => Some(Kind::$variant),)* _ => None }
+            }
+
+            pub const fn class(self) -> Class {
+                match self { $(Kind::$variant => Class::$class,)* }
+            }
+
+            /// The value of the `op` column, unique within the class.
+            pub const fn op(self) -> &'static str {
+                match self { $(Kind::$variant => $op,)* }
+            }
+
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Kind::$variant => $meaning,)* }
+            }
+
+            pub fn from_op(class: Class, op: &str) -> Option<Kind> {
+                Kind::ALL.iter().copied().find(|kind| kind.class() == class && kind.op() == op)
+            }
+        }
+    };
+}
+
+kinds! {
+    Fork = 0x0001, Process, "fork", "a process was created by fork, vfork or clone (threads are not processes)";
+    Exec = 0x0002, Process, "exec", "a process replaced its program";
+    Exit = 0x0003, Process, "exit", "the last thread of a process ended";
+    Open = 0x0201, File, "open", "open, openat, openat2 or creat returned";
+    Close = 0x0202, File, "close", "a descriptor was closed, with the bytes this process moved through it";
+    Rename = 0x0203, File, "rename", "rename, renameat or renameat2 returned";
+    Unlink = 0x0204, File, "unlink", "unlink, unlinkat or rmdir returned";
+    Chmod = 0x0205, File, "chmod", "chmod, fchmod, fchmodat or fchmodat2 returned";
+    Bind = 0x0301, Network, "bind", "bind returned";
+    Listen = 0x0302, Network, "listen", "listen returned";
+    Connect = 0x0303, Network, "connect", "connect returned";
+    Accept = 0x0304, Network, "accept", "accept or accept4 returned a connection";
+    NetClose = 0x0305, Network, "close", "a socket descriptor was closed, with the bytes this process moved through it";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_ops_are_unique_and_carry_their_class() {
+        for (i, a) in Kind::ALL.iter().enumerate() {
+            assert_eq!(Kind::from_wire(*a as u16), Some(*a));
+            assert_eq!(Kind::from_op(a.class(), a.op()), Some(*a));
+            assert_eq!((*a as u16) >> 8, a.class() as u16, "{a:?}: the high byte is the class");
+            for b in &Kind::ALL[i + 1..] {
+                assert_ne!((a.class(), a.op()), (b.class(), b.op()));
+            }
+        }
+    }
+}

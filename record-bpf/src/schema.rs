@@ -1,0 +1,222 @@
+//! The Arrow schema of every table of a recording, with unit and meaning of each column.
+//!
+//! [`VERSION`] is the schema's own: columns are only appended, and a reader accepts any file whose major version it
+//! knows. `datasets schema` prints these tables; the descriptions also travel in each Parquet file's metadata.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+
+use crate::Class;
+
+/// `major.minor`: minor grows when a column is appended, major when one changes its meaning.
+pub const VERSION: &str = "1.0";
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    pub name: &'static str,
+    pub ty: Type,
+    pub nullable: bool,
+    /// Unit and meaning, for people.
+    pub doc: &'static str,
+}
+
+/// The column types in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    Bool,
+    U16,
+    U32,
+    U64,
+    I32,
+    Utf8,
+    Utf8List,
+    /// Unix time in nanoseconds, UTC.
+    Timestamp,
+}
+
+impl Type {
+    pub fn arrow(self) -> DataType {
+        match self {
+            Type::Bool => DataType::Boolean,
+            Type::U16 => DataType::UInt16,
+            Type::U32 => DataType::UInt32,
+            Type::U64 => DataType::UInt64,
+            Type::I32 => DataType::Int32,
+            Type::Utf8 => DataType::Utf8,
+            Type::Utf8List => DataType::List(Arc::new(Field::new("item", DataType::Utf8, false))),
+            Type::Timestamp => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
+        }
+    }
+}
+
+const fn req(name: &'static str, ty: Type, doc: &'static str) -> Column {
+    Column { name, ty, nullable: false, doc }
+}
+
+const fn opt(name: &'static str, ty: Type, doc: &'static str) -> Column {
+    Column { name, ty, nullable: true, doc }
+}
+
+/// The columns every event table starts with.
+pub const COMMON: &[Column] = &[
+    req("ts", Type::Timestamp, "when the kernel emitted the event; Unix time, ns, UTC"),
+    req("cpu", Type::U16, "CPU that emitted it"),
+    req("seq", Type::U64, "position in that CPU's stream of all classes, from 0; a missing number is a lost or filtered event"),
+    req("op", Type::Utf8, "what happened: the event kind within the class"),
+    opt("container", Type::Utf8, "container id, 64 hex digits; null: a process outside containers"),
+    req("pid", Type::U32, "process (thread group) id in the initial pid namespace"),
+    req("tid", Type::U32, "thread id in the initial pid namespace"),
+    opt("exec_id", Type::U64, "incarnation of the process: joins to processes.exec_id; null: not known"),
+];
+
+pub const PROCESS: &[Column] = &[
+    opt("child_exec_id", Type::U64, "fork: incarnation of the child"),
+    opt("child_pid", Type::U32, "fork: process id of the child, initial pid namespace"),
+    opt("parent_exec_id", Type::U64, "exec: incarnation of the parent; null: parent outside the recording"),
+    opt("exe", Type::Utf8, "exec: path of the executable from the kernel's struct file, as the container sees it"),
+    opt("exe_inode", Type::U64, "exec: inode of the executable"),
+    opt("exe_dev", Type::U32, "exec: device of the executable, kernel dev_t (major << 20 | minor)"),
+    opt("exe_memfd", Type::Bool, "exec: the executable is a memfd or another unlinked shared-memory file"),
+    opt("exe_deleted", Type::Bool, "exec: the executable's name is gone from its directory"),
+    opt("argv", Type::Utf8List, "exec: full argument vector, read from the new program's stack after the exec"),
+    opt("argv_truncated", Type::Bool, "exec: argv was longer than 128 KiB, or a page of it could not be read"),
+    opt("cwd", Type::Utf8, "exec: working directory, as the container sees it"),
+    opt("uid", Type::U32, "exec: effective user id, initial user namespace"),
+    opt("gid", Type::U32, "exec: effective group id, initial user namespace"),
+    opt("exit_code", Type::I32, "exit: exit code, 0 to 255; null when a signal ended it"),
+    opt("exit_signal", Type::I32, "exit: the signal that ended it; null when it exited"),
+    opt("cpu_user", Type::U64, "exit: user CPU time of all its threads, ns"),
+    opt("cpu_system", Type::U64, "exit: system CPU time of all its threads, ns"),
+    opt("max_rss", Type::U64, "exit: largest resident set, bytes"),
+];
+
+pub const FILE: &[Column] = &[
+    opt("path", Type::Utf8, "absolute path as the container sees it; bytes that are not UTF-8 as \\xNN"),
+    opt("new_path", Type::Utf8, "rename: the new name"),
+    req("path_source", Type::Utf8, "kernel: from the struct file; user: from the caller's memory after the call"),
+    req("path_truncated", Type::Bool, "the path is incomplete (too long, too deep, or unreadable)"),
+    req("deleted", Type::Bool, "the name was gone from its directory at the event"),
+    req("ret", Type::I32, "return value; -errno on failure"),
+    opt("fd", Type::I32, "file descriptor; null: the call has none"),
+    opt("flags", Type::U32, "open, close: O_* flags"),
+    opt("mode", Type::U32, "open, close: st_mode of the file; chmod: the new permission bits"),
+    opt("inode", Type::U64, "inode number"),
+    opt("dev", Type::U32, "device, kernel dev_t (major << 20 | minor)"),
+    opt("bytes_read", Type::U64, "close: bytes this process read through the descriptor"),
+    opt("bytes_written", Type::U64, "close: bytes this process wrote through the descriptor"),
+    opt("reads", Type::U32, "close: successful read calls"),
+    opt("writes", Type::U32, "close: successful write calls"),
+    req("implicit", Type::Bool, "close: closed by exit, exec or dup2, not by close()"),
+];
+
+pub const NETWORK: &[Column] = &[
+    req("family", Type::Utf8, "inet, inet6 or unix"),
+    req("protocol", Type::Utf8, "tcp, udp, icmp, ..., or the number; stream, dgram or seqpacket for unix"),
+    opt("local_addr", Type::Utf8, "local IP address"),
+    opt("local_port", Type::U16, "local port"),
+    opt("peer_addr", Type::Utf8, "remote IP address, from the socket"),
+    opt("peer_port", Type::U16, "remote port"),
+    opt("unix_path", Type::Utf8, "path of a unix socket; @ starts an abstract name"),
+    req("ret", Type::I32, "return value; -errno on failure"),
+    req("fd", Type::I32, "file descriptor"),
+    opt("backlog", Type::I32, "listen: the backlog asked for"),
+    opt("inode", Type::U64, "socket inode"),
+    opt("bytes_received", Type::U64, "close: bytes this process received through the descriptor"),
+    opt("bytes_sent", Type::U64, "close: bytes this process sent through the descriptor"),
+    req("peer_from_user", Type::Bool, "the peer came from the caller's sockaddr: the socket no longer had it"),
+    req("implicit", Type::Bool, "close: closed by exit, exec or dup2, not by close()"),
+];
+
+/// `processes.parquet`: one row per incarnation of a process, so that names are stored once.
+pub const PROCESSES: &[Column] = &[
+    req("exec_id", Type::U64, "unique in the recording; an incarnation begins at fork or exec and ends at the next exec or at exit"),
+    opt("parent_exec_id", Type::U64, "the incarnation that forked it; null: outside the recording"),
+    opt("prev_exec_id", Type::U64, "the incarnation this one replaced by exec"),
+    req("origin", Type::Utf8, "fork, exec, or snapshot (it ran before the recording began)"),
+    opt("container", Type::Utf8, "container id, 64 hex digits; null: a process outside containers"),
+    req("pid", Type::U32, "process id, initial pid namespace"),
+    opt("ns_pid", Type::U32, "process id in its own pid namespace"),
+    opt("start", Type::Timestamp, "begin of the incarnation; null for a snapshot"),
+    opt("end", Type::Timestamp, "end of the incarnation; null: it outlived the recording"),
+    opt("exe", Type::Utf8, "executable, as the container sees it"),
+    opt("argv", Type::Utf8List, "argument vector; a fork inherits its parent's"),
+    opt("cwd", Type::Utf8, "working directory at exec"),
+    opt("comm", Type::Utf8, "the kernel's short name, up to 15 bytes"),
+    opt("uid", Type::U32, "effective user id, initial user namespace"),
+    opt("gid", Type::U32, "effective group id, initial user namespace"),
+    req("exe_memfd", Type::Bool, "the executable is a memfd or another unlinked shared-memory file"),
+    req("exe_deleted", Type::Bool, "the executable's name was gone at exec"),
+    req("argv_truncated", Type::Bool, "argv is incomplete"),
+    opt("exit_code", Type::I32, "exit code; null when a signal ended it or it did not end"),
+    opt("exit_signal", Type::I32, "the signal that ended it"),
+];
+
+/// `containers.parquet`: identity of every container seen.
+pub const CONTAINERS: &[Column] = &[
+    req("container", Type::Utf8, "container id, 64 hex digits"),
+    opt("runtime", Type::Utf8, "podman, ...; null: not resolved"),
+    opt("name", Type::Utf8, "container name"),
+    opt("image", Type::Utf8, "image reference"),
+    opt("image_id", Type::Utf8, "image id, sha256 hex"),
+    req("addresses", Type::Utf8List, "IP addresses it held"),
+    req("aliases", Type::Utf8List, "DNS names it answered to on its networks"),
+    opt("labels", Type::Utf8, "container labels, a JSON object"),
+    req("cgroup", Type::Utf8, "cgroup path"),
+    req("first_seen", Type::Timestamp, "when the recorder first saw it"),
+];
+
+/// `labels.parquet`: ground truth. An event without a row here is benign.
+pub const LABELS: &[Column] = &[
+    req("class", Type::Utf8, "event class"),
+    req("cpu", Type::U16, "with seq: the event"),
+    req("seq", Type::U64, "with cpu: the event"),
+    req("act", Type::Utf8, "the act of the attack it belongs to"),
+    req("step", Type::Utf8, "the step within the act"),
+    req("technique", Type::Utf8, "MITRE ATT&CK technique of the step"),
+];
+
+/// Columns of a class table after [`COMMON`].
+pub const fn class_columns(class: Class) -> &'static [Column] {
+    match class {
+        Class::Process => PROCESS,
+        Class::File => FILE,
+        Class::Network => NETWORK,
+    }
+}
+
+/// The Arrow schema of a class table.
+pub fn class_schema(class: Class) -> SchemaRef {
+    schema(COMMON.iter().chain(class_columns(class)))
+}
+
+/// The Arrow schema of a table given by its columns; each field carries its description as `doc` metadata.
+pub fn schema<'a>(columns: impl IntoIterator<Item = &'a Column>) -> SchemaRef {
+    let fields: Fields = columns
+        .into_iter()
+        .map(|column| {
+            Field::new(column.name, column.ty.arrow(), column.nullable)
+                .with_metadata([("doc".to_owned(), column.doc.to_owned())])
+        })
+        .collect();
+    let metadata = [("retroscope.schema".to_owned(), VERSION.to_owned())];
+    Arc::new(Schema::new(fields).with_metadata(metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_unique_and_documented() {
+        let tables = [PROCESSES, CONTAINERS, LABELS];
+        let classes = Class::ALL.map(|class| [COMMON, class_columns(class)].concat());
+        for table in tables.into_iter().chain(classes.iter().map(Vec::as_slice)) {
+            for (i, column) in table.iter().enumerate() {
+                assert!(!column.doc.is_empty());
+                assert!(table[i + 1..].iter().all(|other| other.name != column.name), "{} twice", column.name);
+            }
+        }
+    }
+}

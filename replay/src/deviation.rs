@@ -1,0 +1,95 @@
+//! What the profile hands to the engines: one observed departure from what an image does.
+
+use std::sync::Arc;
+
+use record_bpf::Class;
+use serde::Serialize;
+
+/// A row of the recording that proves something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct RowRef {
+    #[serde(serialize_with = "class_name")]
+    pub class: Class,
+    pub cpu: u16,
+    pub seq: u64,
+}
+
+fn class_name<S: serde::Serializer>(class: &Class, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(class.name())
+}
+
+/// The prefix tree that an event left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tree {
+    Process,
+    File,
+    Network,
+}
+
+/// What was new about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviationKind {
+    /// The image has no profile: nothing was learned about it.
+    UnknownImage,
+    /// A known program under a parent it never had.
+    NewParent,
+    /// A program this image never ran.
+    NewProcess,
+    /// A known program under a known parent, with arguments unlike any learned.
+    NewArguments,
+    NewPath,
+    NewFileOperation,
+    NewPeer,
+    NewPort,
+}
+
+/// The argument tier that decided, cheapest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Decided by the tree alone, before arguments were looked at.
+    Structure,
+    Canonical,
+    TokenNovelty,
+    Embedding,
+}
+
+/// The learned argument pattern nearest to the one observed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Nearest {
+    pub pattern: Arc<str>,
+    /// Cosine similarity of the sentence embeddings, -1 to 1.
+    pub cosine: f32,
+}
+
+/// One departure from a locked profile.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Deviation {
+    /// Unix time of the first event, ns.
+    pub ts: i64,
+    pub tree: Tree,
+    pub kind: DeviationKind,
+    pub image: Arc<str>,
+    pub container: Arc<str>,
+    /// Incarnation of the process that did it.
+    pub exec_id: Option<u64>,
+    pub pid: u32,
+    /// Path through the tree from the image to the deviating element.
+    pub path: Vec<Arc<str>>,
+    /// Index in `path` of the first element the profile does not have.
+    pub at: usize,
+    /// What happened in one line, in words an embedding model and a person can both read:
+    /// the command line, or "<process> writes <path>", "<process> connects to <peer>:<port>".
+    pub text: Arc<str>,
+    pub tier: Tier,
+    /// Share of the tokens never seen at that leaf, 0 to 1; only where arguments were compared.
+    pub token_novelty: Option<f32>,
+    /// Only where the embedding tier ran.
+    pub nearest: Option<Nearest>,
+    /// Events folded into this deviation.
+    pub count: u64,
+    /// The rows that prove it, the first ones.
+    pub rows: Vec<RowRef>,
+}
