@@ -40,6 +40,7 @@ enum rs_kind {
 	/* Control records steer the recorder. They take no sequence number and are
 	 * never stored; losing one is counted in rs_counters.control_dropped. */
 	RS_CONTROL_CGROUP = 0xff01,
+	RS_CONTROL_PROCESS = 0xff02, /* an rs_exec: a process that ran before it was followed */
 };
 
 enum rs_class {

@@ -14,6 +14,8 @@ pub const CLASS_MAX: usize = 9;
 
 /// Wire id of the control record that announces a new cgroup.
 pub const CONTROL_CGROUP: u16 = 0xff01;
+/// Wire id of the control record (an [`Exec`]) that describes a process which ran before it was followed.
+pub const CONTROL_PROCESS: u16 = 0xff02;
 
 /// The cgroup was not judged yet when the event was emitted.
 pub const F_PENDING: u32 = 0x1;

@@ -2,13 +2,10 @@
 //!
 //! One place defines what an event is: [`abi`] mirrors `include/events.h` (checked against it by size here and against
 //! BTF in the recorder's tests), and [`schema`] gives every event class its Parquet columns, with unit and meaning.
-//! The BPF programs live beside it in `src/bpf/`; building this crate needs neither clang nor libbpf.
+//! The BPF programs live beside it in `bpf/`; building this crate needs neither clang nor libbpf.
 
 pub mod abi;
 pub mod event;
 pub mod schema;
 
 pub use event::{Class, Kind};
-
-/// Directory of `events.h`, for whoever compiles the BPF programs.
-pub const INCLUDE_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");

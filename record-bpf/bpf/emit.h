@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* From a filled record to the ring: sequence number, counters, wake-up. */
+#ifndef RETROSCOPE_EMIT_H
+#define RETROSCOPE_EMIT_H
+
+#define CLASS_OF(kind) ((kind) >> 8)
+
+static __always_inline bool class_on(u32 class)
+{
+	return classes & (1u << class);
+}
+
+/* The header of a record that takes no sequence number. */
+static __always_inline void control_header(struct rs_header *h, u16 kind, struct subject *s, u64 exec_id)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	h->ts = bpf_ktime_get_boot_ns();
+	h->seq = 0;
+	h->cgroup_id = s->cgroup_id;
+	h->exec_id = exec_id;
+	h->pid = id >> 32;
+	h->tid = (u32)id;
+	h->kind = kind;
+	h->cpu = bpf_get_smp_processor_id();
+	h->flags = s->flags;
+}
+
+/* Always wakes: events wait for what a control record says. */
+static __always_inline void control_submit(struct cpu_state *cpu, void *record, u64 size)
+{
+	if (bpf_ringbuf_output(&events, record, size, BPF_RB_FORCE_WAKEUP))
+		cpu->counters.control_dropped++;
+}
+
+/*
+ * Fills the header and takes the next number of this CPU's stream. A plain increment is enough: every program runs in
+ * process context with preemption off (atomics that return a value need 5.12).
+ */
+static __always_inline void header(struct rs_header *h, struct cpu_state *cpu, u16 kind, struct subject *s, u64 exec_id)
+{
+	control_header(h, kind, s, exec_id);
+	h->seq = cpu->counters.next_seq++;
+	cpu->counters.emitted[CLASS_OF(kind)]++;
+}
+
+static __always_inline u64 wakeup(struct cpu_state *cpu)
+{
+	if (++cpu->since_wakeup < wakeup_batch)
+		return BPF_RB_NO_WAKEUP;
+	cpu->since_wakeup = 0;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline void submit(struct cpu_state *cpu, void *record, u64 size, u16 kind)
+{
+	if (bpf_ringbuf_output(&events, record, size, wakeup(cpu)))
+		cpu->counters.dropped_ring[CLASS_OF(kind)]++;
+}
+
+static __always_inline u64 new_exec_id(struct cpu_state *cpu)
+{
+	/* The CPU in the high bits makes ids unique without shared state; CPU 0 counts from 1 << 48, so that smaller
+	 * ids are user space's, for processes that ran before. */
+	return ((u64)bpf_get_smp_processor_id() + 1) << 48 | ++cpu->next_exec;
+}
+
+/* The incarnation of a process, made up on first sight. */
+static __always_inline struct proc *proc_of(struct cpu_state *cpu, u32 tgid)
+{
+	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+	struct proc fresh = {};
+
+	if (proc)
+		return proc;
+	fresh.exec_id = new_exec_id(cpu);
+	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_NOEXIST))
+		cpu->counters.proc_table_full++;
+	return bpf_map_lookup_elem(&procs, &tgid);
+}
+
+static __always_inline u64 exec_id_of(struct cpu_state *cpu, u32 tgid)
+{
+	struct proc *proc = proc_of(cpu, tgid);
+
+	return proc ? proc->exec_id : 0;
+}
+
+#endif

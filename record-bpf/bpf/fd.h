@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Open descriptors of followed processes: what was read and written through each until it is closed. */
+#ifndef RETROSCOPE_FD_H
+#define RETROSCOPE_FD_H
+
+static __always_inline struct sock *file_sock(struct file *file)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline u32 kind_of(struct file *file, u16 mode)
+{
+	u16 family;
+
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+	case S_IFDIR:
+	case S_IFCHR:
+	case S_IFBLK:
+		return FD_FILE;
+	case S_IFSOCK:
+		family = BPF_CORE_READ(file_sock(file), __sk_common.skc_family);
+		return family == AF_INET || family == AF_INET6 || family == AF_UNIX ? FD_SOCKET : FD_OTHER;
+	}
+	return FD_OTHER;
+}
+
+/* Starts tracking a descriptor (again). Returns its state, or NULL when the table is full or there is no such file. */
+static __always_inline struct fd_state *fd_track(struct cpu_state *cpu, u32 tgid, s32 fd)
+{
+	struct fd_key key = { .tgid = tgid, .fd = fd };
+	struct file *file = fd_file(fd);
+	struct fd_state fresh = {};
+	struct proc *proc;
+
+	if (!file)
+		return NULL;
+	fresh.file = (u64)file;
+	fresh.mode = BPF_CORE_READ(file, f_inode, i_mode);
+	fresh.inode = BPF_CORE_READ(file, f_inode, i_ino);
+	fresh.dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+	fresh.open_flags = BPF_CORE_READ(file, f_flags);
+	fresh.kind = kind_of(file, fresh.mode);
+	if (bpf_map_update_elem(&fds, &key, &fresh, BPF_ANY)) {
+		cpu->counters.fd_table_full++;
+		return NULL;
+	}
+	proc = proc_of(cpu, tgid);
+	if (proc && (u32)fd > proc->max_fd)
+		proc->max_fd = fd;
+	return bpf_map_lookup_elem(&fds, &key);
+}
+
+static __always_inline struct fd_state *fd_lookup(u32 tgid, s32 fd)
+{
+	struct fd_key key = { .tgid = tgid, .fd = fd };
+
+	return bpf_map_lookup_elem(&fds, &key);
+}
+
+static __always_inline void fd_forget(u32 tgid, s32 fd)
+{
+	struct fd_key key = { .tgid = tgid, .fd = fd };
+
+	bpf_map_delete_elem(&fds, &key);
+}
+
+/* Adds the bytes of a read (or, if `out`, a write) that returned `ret`. */
+static __always_inline void fd_account(struct cpu_state *cpu, u32 tgid, s32 fd, s64 ret, bool out)
+{
+	struct fd_state *state;
+
+	if (ret < 0 || fd < 0)
+		return;
+	state = fd_lookup(tgid, fd);
+	if (!state)
+		state = fd_track(cpu, tgid, fd);
+	if (!state)
+		return;
+	/* Two threads may share a descriptor. */
+	if (out) {
+		__sync_fetch_and_add(&state->tx, ret);
+		__sync_fetch_and_add(&state->writes, 1);
+	} else {
+		__sync_fetch_and_add(&state->rx, ret);
+		__sync_fetch_and_add(&state->reads, 1);
+	}
+}
+
+#endif

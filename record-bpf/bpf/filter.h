@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Who is followed: decided here, in the kernel, before an event exists. */
+#ifndef RETROSCOPE_FILTER_H
+#define RETROSCOPE_FILTER_H
+
+struct subject {
+	u64 cgroup_id;
+	u32 flags; /* RS_F_* */
+	bool followed;
+};
+
+static __always_inline int subsys_index(void)
+{
+	switch (controller) {
+	case 1: return bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id);
+	case 2: return bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+	case 3: return bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
+	case 4: return bpf_core_enum_value(enum cgroup_subsys_id, cpuset_cgrp_id);
+	case 5: return bpf_core_enum_value(enum cgroup_subsys_id, devices_cgrp_id);
+	case 6: return bpf_core_enum_value(enum cgroup_subsys_id, freezer_cgrp_id);
+	}
+	return 0;
+}
+
+static __always_inline u64 task_cgroup_id(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup_subsys_state *css = NULL;
+
+	if (!controller)
+		return BPF_CORE_READ(set, dfl_cgrp, kn, id);
+	bpf_probe_read_kernel(&css, sizeof(css),
+			      (void *)((u64)__builtin_preserve_access_index(&set->subsys[0])) +
+				      subsys_index() * sizeof(css));
+	return BPF_CORE_READ(css, cgroup, kn, id);
+}
+
+static __always_inline struct subject subject(struct task_struct *task, u32 tgid)
+{
+	struct subject s = {};
+	u32 *verdict;
+
+	if (tgid == self_tgid)
+		return s;
+	s.cgroup_id = task_cgroup_id(task);
+	if ((filter_mode & FILTER_TREE) && bpf_map_lookup_elem(&tree, &tgid)) {
+		s.followed = true;
+		return s;
+	}
+	if (filter_mode & FILTER_CGROUP) {
+		verdict = bpf_map_lookup_elem(&verdicts, &s.cgroup_id);
+		if (!verdict)
+			s.flags = RS_F_PENDING;
+		s.followed = !verdict || *verdict == VERDICT_FOLLOW;
+	}
+	return s;
+}
+
+#endif

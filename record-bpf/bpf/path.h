@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Paths into the scratch record. A kernel path is walked from the dentry to the task's root across mounts, as d_path()
+ * does, and stored leaf first. Global functions: the verifier checks each once, not per caller.
+ */
+#ifndef RETROSCOPE_PATH_H
+#define RETROSCOPE_PATH_H
+
+#define PATH_DEPTH_MAX 128
+
+#define PATH_TRUNCATED 0x1
+#define PATH_DELETED 0x2
+#define PATH_FAULT 0x4
+#define PATH_MEMFD 0x8
+
+/* Packed result: bytes stored, bytes of the base path that follow, and flags. */
+#define STORED(len, base, flags) ((u64)(len) | (u64)(base) << 16 | (u64)(flags) << 32)
+#define STORED_LEN(r) ((u32)(r) & 0x7fff)
+#define STORED_BASE(r) ((u32)((r) >> 16) & 0x7fff)
+#define STORED_FLAGS(r) ((u32)((r) >> 32))
+
+/* Stores one name at `off`; returns its length with the NUL. */
+static __always_inline u32 store_name(struct scratch *s, u32 off, const unsigned char *name)
+{
+	long n = bpf_probe_read_kernel_str(&s->data[off & (PATHS_MAX - 1)], RS_NAME_MAX, name);
+
+	return n > 0 ? n : 0;
+}
+
+__noinline u64 store_kernel_path(u64 dentry_addr, u64 mnt_addr, u32 off)
+{
+	struct task_struct *task = current_task();
+	struct dentry *dentry = (struct dentry *)dentry_addr;
+	struct vfsmount *mnt = (struct vfsmount *)mnt_addr;
+	struct dentry *root = BPF_CORE_READ(task, fs, root.dentry);
+	struct vfsmount *root_mnt = BPF_CORE_READ(task, fs, root.mnt);
+	struct scratch *s = scratch();
+	u32 len = 0, flags = PATH_TRUNCATED;
+	int i;
+
+	if (!s)
+		return STORED(0, 0, PATH_TRUNCATED);
+	for (i = 0; i < PATH_DEPTH_MAX; i++) {
+		struct dentry *mnt_root, *parent;
+		u32 n;
+
+		if (dentry == root && mnt == root_mnt) {
+			flags &= ~PATH_TRUNCATED;
+			break;
+		}
+		mnt_root = BPF_CORE_READ(mnt, mnt_root);
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (dentry == mnt_root) {
+			struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+			struct mount *up = BPF_CORE_READ(m, mnt_parent);
+
+			if (up == m) { /* outside the task's root: the path ends here */
+				flags &= ~PATH_TRUNCATED;
+				break;
+			}
+			dentry = BPF_CORE_READ(m, mnt_mountpoint);
+			mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
+			continue;
+		}
+		if (i == 0 && parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
+			flags |= PATH_DELETED;
+		if (len > RS_PATH_MAX - RS_NAME_MAX)
+			break;
+		n = store_name(s, off + len, BPF_CORE_READ(dentry, d_name.name));
+		len += n;
+		if (parent == dentry) { /* a file without a place in the tree, as a memfd */
+			flags &= ~PATH_TRUNCATED;
+			break;
+		}
+		dentry = parent;
+	}
+	return STORED(len, 0, flags);
+}
+
+static __always_inline struct file *fd_file(s32 fd)
+{
+	struct fdtable *fdt = BPF_CORE_READ(current_task(), files, fdt);
+	struct file **slots = BPF_CORE_READ(fdt, fd);
+	struct file *file = NULL;
+
+	if ((u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
+	return file;
+}
+
+static __always_inline u64 store_file_path(struct file *file, u32 off)
+{
+	return store_kernel_path((u64)BPF_CORE_READ(file, f_path.dentry), (u64)BPF_CORE_READ(file, f_path.mnt), off);
+}
+
+/* A path argument from user memory and, when it is relative, the kernel path it starts from. */
+__noinline u64 store_user_path(u64 address, s32 dirfd, u32 off)
+{
+	struct scratch *s = scratch();
+	struct task_struct *task = current_task();
+	u64 base;
+	long n;
+
+	if (!s)
+		return STORED(0, 0, PATH_TRUNCATED);
+	off &= PATHS_MAX - 1;
+	n = bpf_probe_read_user_str(&s->data[off], RS_PATH_MAX, (void *)address);
+	if (n <= 0)
+		return STORED(0, 0, PATH_FAULT);
+	if (s->data[off] == '/')
+		return STORED(n, 0, 0);
+	if (dirfd == AT_FDCWD) {
+		base = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry), (u64)BPF_CORE_READ(task, fs, pwd.mnt),
+					 off + n);
+	} else {
+		struct file *dir = fd_file(dirfd);
+
+		if (!dir)
+			return STORED(n, 0, PATH_FAULT);
+		base = store_file_path(dir, off + n);
+	}
+	return STORED(n, STORED_LEN(base), STORED_FLAGS(base) & PATH_TRUNCATED);
+}
+
+#endif

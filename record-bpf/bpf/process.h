@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Process life: fork, exec, exit. */
+#ifndef RETROSCOPE_PROCESS_H
+#define RETROSCOPE_PROCESS_H
+
+static __always_inline u32 ns_pid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	u32 level = BPF_CORE_READ(pid, level);
+	struct upid *upid;
+
+	/* The size of an entry differs from ours: CO-RE knows the kernel's. */
+	upid = (void *)__builtin_preserve_access_index(&pid->numbers[0]) +
+	       (level & 31) * bpf_core_type_size(struct upid);
+	return BPF_CORE_READ(upid, nr);
+}
+
+/* An unlinked file on an internal mount whose name the kernel begins with "memfd:" (mm/memfd.c). */
+static __always_inline bool is_memfd(struct file *exe)
+{
+	char name[6] = {};
+
+	if (BPF_CORE_READ(exe, f_inode, i_nlink))
+		return false;
+	bpf_probe_read_kernel(name, sizeof(name), BPF_CORE_READ(exe, f_path.dentry, d_name.name));
+	return name[0] == 'm' && name[1] == 'e' && name[2] == 'm' && name[3] == 'f' && name[4] == 'd' && name[5] == ':';
+}
+
+/* The argument vector from the new program's own stack, where the kernel just put it. */
+static __always_inline u32 store_argv(struct scratch *s, u32 off, u64 start, u32 len)
+{
+	u32 done = 0;
+	int i;
+
+	off &= PATHS_MAX - 1;
+	if (len == 0 || len > RS_ARGV_MAX)
+		return 0;
+	if (!bpf_probe_read_user(&s->data[off], len, (void *)start))
+		return len;
+	/* A page is missing: keep what comes before it. */
+	for (i = 0; i < RS_ARGV_MAX / 4096 + 1; i++) {
+		u32 n = 4096 - ((start + done) & 4095);
+
+		if (done >= len)
+			break;
+		if (n > len - done)
+			n = len - done;
+		if (off + done > SCRATCH_SIZE - 4096 || n > 4096)
+			break;
+		if (bpf_probe_read_user(&s->data[off + done], n, (void *)(start + done)))
+			break;
+		done += n;
+	}
+	return done;
+}
+
+/*
+ * Describes the program the current process runs: RS_PROCESS_EXEC after an exec, RS_CONTROL_PROCESS for a process that
+ * was there before it was followed.
+ */
+__noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_exec_id)
+{
+	struct task_struct *task = current_task();
+	struct cpu_state *cpu = cpu_state();
+	struct scratch *buf = scratch();
+	u32 off = sizeof(struct rs_exec), argv_len, total;
+	struct subject s = subject(task, bpf_get_current_pid_tgid() >> 32);
+	struct rs_exec *e;
+	struct file *exe;
+	u64 start, stored;
+
+	if (!cpu || !buf)
+		return 0;
+	e = (struct rs_exec *)buf->data;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->prev_exec_id = prev_exec_id;
+	e->parent_exec_id = parent_exec_id;
+	e->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	e->ns_pid = ns_pid(task);
+	e->uid = BPF_CORE_READ(task, cred, euid.val);
+	e->gid = BPF_CORE_READ(task, cred, egid.val);
+	bpf_get_current_comm(e->comm, sizeof(e->comm));
+
+	exe = BPF_CORE_READ(task, mm, exe_file);
+	if (exe) { /* none: a kernel thread */
+		e->exe_inode = BPF_CORE_READ(exe, f_inode, i_ino);
+		e->exe_dev = BPF_CORE_READ(exe, f_inode, i_sb, s_dev);
+		stored = store_file_path(exe, off);
+		e->exe_len = STORED_LEN(stored);
+		off += STORED_LEN(stored);
+		if (STORED_FLAGS(stored) & PATH_TRUNCATED)
+			e->flags |= RS_EXEC_EXE_TRUNCATED;
+		if (is_memfd(exe))
+			e->flags |= RS_EXEC_MEMFD;
+		else if ((STORED_FLAGS(stored) & PATH_DELETED) || !BPF_CORE_READ(exe, f_inode, i_nlink))
+			e->flags |= RS_EXEC_DELETED;
+	}
+	stored = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry), (u64)BPF_CORE_READ(task, fs, pwd.mnt), off);
+	e->cwd_len = STORED_LEN(stored);
+	off += STORED_LEN(stored);
+	if (STORED_FLAGS(stored) & PATH_TRUNCATED)
+		e->flags |= RS_EXEC_CWD_TRUNCATED;
+	if (e->flags & (RS_EXEC_EXE_TRUNCATED | RS_EXEC_CWD_TRUNCATED))
+		cpu->counters.path_truncated++;
+
+	start = BPF_CORE_READ(task, mm, arg_start);
+	e->argv_total = BPF_CORE_READ(task, mm, arg_end) - start;
+	argv_len = e->argv_total;
+	if (argv_len > RS_ARGV_MAX) {
+		argv_len = RS_ARGV_MAX;
+		e->flags |= RS_EXEC_ARGV_TRUNCATED;
+		cpu->counters.argv_truncated++;
+	}
+	total = store_argv(buf, off, start, argv_len);
+	e->argv_len = total;
+	if (total < argv_len) {
+		e->flags |= RS_EXEC_ARGV_FAULT;
+		cpu->counters.read_fault++;
+	}
+	total += off;
+	if (total > SCRATCH_SIZE)
+		return 0;
+	if (kind == RS_PROCESS_EXEC) {
+		header(&e->h, cpu, RS_PROCESS_EXEC, &s, exec_id);
+		submit(cpu, buf->data, total, RS_PROCESS_EXEC);
+		return 0;
+	}
+	control_header(&e->h, RS_CONTROL_PROCESS, &s, exec_id);
+	control_submit(cpu, buf->data, total);
+	return 0;
+}
+
+/* First sight of a followed process that did not fork or exec before our eyes. */
+static __always_inline struct proc *introduce(struct cpu_state *cpu, u32 tgid)
+{
+	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+
+	if (proc)
+		return proc;
+	proc = proc_of(cpu, tgid);
+	if (proc)
+		emit_program(RS_CONTROL_PROCESS, proc->exec_id, 0, 0);
+	return proc;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	pid_t child_tgid = BPF_CORE_READ(child, tgid);
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct cpu_state *cpu = cpu_state();
+	struct proc *from, to = {};
+	struct rs_fork event = {};
+	struct subject s;
+	u32 one = 1;
+
+	if (!cpu || BPF_CORE_READ(child, pid) != child_tgid) /* a thread */
+		return 0;
+	if ((filter_mode & FILTER_TREE) && bpf_map_lookup_elem(&tree, &tgid))
+		bpf_map_update_elem(&tree, &child_tgid, &one, BPF_ANY);
+	/* The child may already be in another cgroup than its parent (CLONE_INTO_CGROUP). */
+	s = subject(child, child_tgid);
+	if (!s.followed)
+		return 0;
+	/* A parent that is not followed stays nameless; the child begins a tree. */
+	from = subject(parent, tgid).followed ? introduce(cpu, tgid) : NULL;
+	to.exec_id = new_exec_id(cpu);
+	to.parent_exec_id = from ? from->exec_id : 0;
+	if (bpf_map_update_elem(&procs, &child_tgid, &to, BPF_ANY))
+		cpu->counters.proc_table_full++;
+	if (!class_on(RS_CLASS_PROCESS))
+		return 0;
+	event.child_exec_id = to.exec_id;
+	event.child_pid = child_tgid;
+	event.child_ns_pid = ns_pid(child);
+	header(&event.h, cpu, RS_PROCESS_FORK, &s, to.parent_exec_id);
+	submit(cpu, &event, sizeof(event), RS_PROCESS_FORK);
+	return 0;
+}
+
+__noinline int close_stale_fds(u32 tgid, u32 exiting);
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binprm *bprm)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct subject s = subject(task, tgid);
+	struct cpu_state *cpu = cpu_state();
+	struct proc *proc;
+	u64 prev;
+
+	if (!s.followed || !cpu)
+		return 0;
+	close_stale_fds(tgid, 0);
+	proc = bpf_map_lookup_elem(&procs, &tgid);
+	prev = proc ? proc->exec_id : 0;
+	proc = proc_of(cpu, tgid);
+	if (!proc)
+		return 0;
+	if (prev)
+		proc->exec_id = new_exec_id(cpu);
+	if (class_on(RS_CLASS_PROCESS))
+		emit_program(RS_PROCESS_EXEC, proc->exec_id, prev, proc->parent_exec_id);
+	else
+		emit_program(RS_CONTROL_PROCESS, proc->exec_id, prev, proc->parent_exec_id);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	struct cpu_state *cpu = cpu_state();
+	struct rs_exit event = {};
+	struct subject s;
+
+	/* `live` was decremented before this tracepoint, on every kernel from 5.10 to 6.18. */
+	if (!cpu || BPF_CORE_READ(signal, live.counter))
+		return 0;
+	s = subject(task, tgid);
+	if (s.followed) {
+		introduce(cpu, tgid);
+		close_stale_fds(tgid, 1);
+		if (class_on(RS_CLASS_PROCESS)) {
+			event.utime = BPF_CORE_READ(signal, utime) + BPF_CORE_READ(task, utime);
+			event.stime = BPF_CORE_READ(signal, stime) + BPF_CORE_READ(task, stime);
+			event.max_rss = BPF_CORE_READ(signal, maxrss);
+			event.status = (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT) ?
+					       BPF_CORE_READ(signal, group_exit_code) :
+					       BPF_CORE_READ(task, exit_code);
+			header(&event.h, cpu, RS_PROCESS_EXIT, &s, exec_id_of(cpu, tgid));
+			submit(cpu, &event, sizeof(event), RS_PROCESS_EXIT);
+		}
+	}
+	bpf_map_delete_elem(&procs, &tgid);
+	if (filter_mode & FILTER_TREE)
+		bpf_map_delete_elem(&tree, &tgid);
+	return 0;
+}
+
+/* A new cgroup: user space decides whether it is a container to follow. */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	struct cpu_state *cpu = cpu_state();
+	struct scratch *buf = scratch();
+	struct subject s = {};
+	struct rs_cgroup *e;
+
+	if (!(filter_mode & FILTER_CGROUP) || !cpu || !buf ||
+	    BPF_CORE_READ(cgroup, root, hierarchy_id) != hierarchy_id)
+		return 0;
+	e = (struct rs_cgroup *)buf->data;
+	s.cgroup_id = BPF_CORE_READ(cgroup, kn, id);
+	control_header(&e->h, RS_CONTROL_CGROUP, &s, 0);
+	if (bpf_probe_read_kernel_str(e->path, sizeof(e->path), path) < 0)
+		e->path[0] = 0;
+	control_submit(cpu, e, sizeof(*e));
+	return 0;
+}
+
+#endif

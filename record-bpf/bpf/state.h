@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Maps, load-time settings, and the per-CPU state every program shares. */
+#ifndef RETROSCOPE_STATE_H
+#define RETROSCOPE_STATE_H
+
+#define FILTER_TREE 0x1	  /* follow the processes in `tree` and their descendants */
+#define FILTER_CGROUP 0x2 /* follow cgroups judged VERDICT_FOLLOW; unjudged ones are pending */
+
+#define VERDICT_IGNORE 0
+#define VERDICT_FOLLOW 1
+
+/* Data area of one record: up to four paths and the fixed part, then argv. */
+#define PATHS_MAX 32768 /* power of two, > sizeof(largest struct) + 4 * (RS_PATH_MAX + RS_NAME_MAX) */
+#define SCRATCH_SIZE (PATHS_MAX + RS_NAME_MAX + RS_ARGV_MAX)
+
+#define FD_SCAN_MAX 1024 /* descriptors looked at when a process execs or exits */
+
+struct scratch {
+	char data[SCRATCH_SIZE];
+};
+
+struct cpu_state {
+	struct rs_counters counters;
+	u64 next_exec;
+	u64 since_wakeup;
+};
+
+struct proc {
+	u64 exec_id;
+	u64 parent_exec_id;
+	u32 max_fd; /* highest descriptor tracked */
+	u32 _pad;
+};
+
+struct fd_key {
+	u32 tgid;
+	s32 fd;
+};
+
+enum fd_kind { FD_OTHER, FD_FILE, FD_SOCKET };
+
+struct fd_state {
+	u64 file; /* the struct file, to notice a reused descriptor */
+	u64 rx, tx;
+	u64 inode;
+	u32 reads, writes;
+	u32 dev;
+	u32 kind;
+	u32 mode;
+	u32 open_flags;
+};
+
+/* Set by user space before loading. */
+const volatile u32 self_tgid = 0;
+const volatile u32 filter_mode = 0;
+const volatile u32 wakeup_batch = 128;
+const volatile s32 hierarchy_id = 0;  /* as in /proc/PID/cgroup; 0: the v2 hierarchy */
+const volatile u32 classes = ~0u;     /* bit per enum rs_class */
+/* Controller of the v1 hierarchy: 0 v2, 1 pids, 2 memory, 3 cpu, 4 cpuset, 5 devices, 6 freezer. */
+const volatile u32 controller = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 20); /* resized by user space */
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct cpu_state);
+} cpu_states SEC(".maps");
+
+/*
+ * One scratch record per possible CPU. Not a per-CPU map: those hold at most 32 KiB a value.
+ * The programs run in process context with preemption off, so a CPU's record has one user at a time.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* resized by user space to the number of possible CPUs */
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, u32); /* tgid */
+	__type(value, struct proc);
+} procs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__type(key, struct fd_key);
+	__type(value, struct fd_state);
+} fds SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, u32); /* tgid */
+	__type(value, u32);
+} tree SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u64); /* cgroup id */
+	__type(value, u32); /* VERDICT_* */
+} verdicts SEC(".maps");
+
+static __always_inline struct cpu_state *cpu_state(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&cpu_states, &zero);
+}
+
+static __always_inline struct scratch *scratch(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&scratches, &cpu);
+}
+
+static __always_inline struct task_struct *current_task(void)
+{
+	return (struct task_struct *)bpf_get_current_task();
+}
+
+#endif
