@@ -1,3 +1,38 @@
-//! What a recording is on disk.
+//! What a recording is on disk: manifest, segments, tables, writer, reader, verification.
+//!
+//! ```text
+//! DIR/manifest.json              what it is, every file with its SHA-256, where every event went
+//! DIR/process/00000.parquet ...  segments: event rows of one class, sorted by (ts, cpu, seq)
+//! DIR/file/00000.parquet ...
+//! DIR/network/00000.parquet ...
+//! DIR/processes.parquet          one row per process incarnation: names are stored once
+//! DIR/containers.parquet         one row per container
+//! DIR/labels.parquet             ground truth, for scenarios
+//! ```
+//!
+//! [`RecordingWriter`] makes one, [`Recording`] reads one.
+
+mod codec;
+mod error;
+mod events;
+mod hash;
+pub mod manifest;
+mod manifest_file;
 pub mod model;
+mod parquet_read;
+mod parquet_write;
+mod read;
+mod shipped;
+mod tables;
+mod write;
+
+pub use error::{Error, Result};
+pub use events::Events;
+pub use manifest::{
+    Accounting, ClassAccount, CpuAccount, Dropped, Kernel, Manifest, Moment, Recorder, Scenario, Segment, State, Step,
+    Table,
+};
 pub use model::*;
+pub use read::Recording;
+pub use shipped::{DATASETS_VARIABLE, resolve, shipped_names};
+pub use write::{RecordingWriter, Rotation, add_labels};

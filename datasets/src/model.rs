@@ -117,6 +117,21 @@ pub enum Origin {
     Snapshot,
 }
 
+impl Origin {
+    /// The value of the `origin` column.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Origin::Fork => "fork",
+            Origin::Exec => "exec",
+            Origin::Snapshot => "snapshot",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Origin> {
+        [Origin::Fork, Origin::Exec, Origin::Snapshot].into_iter().find(|origin| origin.name() == name)
+    }
+}
+
 /// A row of `processes.parquet`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {

@@ -1,0 +1,83 @@
+//! What can go wrong with a recording, each with the file it concerns and a way out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An unreadable, foreign, damaged or unwritable recording.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The path does not exist, or is not a directory.
+    #[error("{}: no recording there ({reason})", path.display())]
+    NotFound { path: PathBuf, reason: &'static str },
+    /// A directory without `manifest.json`.
+    #[error("{}: not a recording: it has no manifest.json", path.display())]
+    NoManifest { path: PathBuf },
+    /// `manifest.json` is not JSON, or not a recording's.
+    #[error("{}: not a recording's manifest: {reason}", path.display())]
+    ForeignManifest { path: PathBuf, reason: String },
+    /// Written by a version of the format that this build does not know.
+    #[error("{}: {what} version {found}; this build reads {known}", path.display())]
+    UnknownVersion { path: PathBuf, what: &'static str, found: String, known: String },
+    /// The manifest lists a file that is not there.
+    #[error("{}: missing, though the manifest lists it", path.display())]
+    MissingFile { path: PathBuf },
+    /// Not Parquet, cut off, or damaged beyond reading.
+    #[error("{}: not a readable Parquet file: {reason}", path.display())]
+    Parquet { path: PathBuf, reason: String },
+    /// A column is not there, or not of the type the schema gives it.
+    #[error("{}: column {column}: expected {expected}, found {found}", path.display())]
+    Column { path: PathBuf, column: String, expected: String, found: String },
+    /// A value that the schema does not allow.
+    #[error("{}: column {column}: {reason}", path.display())]
+    Value { path: PathBuf, column: String, reason: String },
+    /// Rows out of (ts, cpu, seq) order, or before the segment's first_ts in the manifest.
+    #[error("{}: row {row} is out of order", path.display())]
+    Order { path: PathBuf, row: u64 },
+    #[error("{}: cannot read: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: cannot write: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    /// A recording never overwrites what is there.
+    #[error("{}: exists and is not an empty directory", path.display())]
+    Exists { path: PathBuf },
+    /// Neither a path nor the name of a shipped recording.
+    #[error("no recording called {name:?}; known: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    UnknownName { name: String, known: Vec<String> },
+}
+
+impl Error {
+    /// The output could not be written, as opposed to an input that could not be read.
+    pub fn is_output(&self) -> bool {
+        matches!(self, Error::Write { .. } | Error::Exists { .. })
+    }
+
+    /// One line on the way out, where there is one.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Error::NotFound { .. } | Error::UnknownName { .. } => {
+                "give the directory of a recording, or make one with `record`"
+            }
+            Error::NoManifest { .. } | Error::ForeignManifest { .. } => {
+                "a recording is the directory that `record -o DIR` wrote, with manifest.json in it"
+            }
+            Error::UnknownVersion { .. } => "read it with the version of retroscope that wrote it, or a newer one",
+            Error::MissingFile { .. } | Error::Parquet { .. } | Error::Value { .. } | Error::Order { .. } => {
+                "`datasets verify DIR` names everything that is damaged"
+            }
+            Error::Column { .. } => "`datasets schema` prints the columns each table must have",
+            Error::Exists { .. } => "choose another directory, or remove this one",
+            Error::Write { .. } => "check the space and the permissions there",
+            Error::Read { .. } => "check the permissions; recordings are readable by their owner only",
+        })
+    }
+
+    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
+        |source| Error::Read { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
+        |source| Error::Write { path: path.to_owned(), source }
+    }
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;

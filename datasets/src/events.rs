@@ -1,0 +1,194 @@
+//! All events of a recording in one order: a merge of sorted segments, each opened when its time comes.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use record_bpf::Class;
+
+use crate::codec::{Codec, Source, Strings};
+use crate::manifest::Manifest;
+use crate::model::{Event, FileEvent, NetworkEvent, ProcessEvent};
+use crate::parquet_read::Batches;
+use crate::read::{bad_value, class_columns};
+use crate::{Error, Result};
+
+/// Where an event stands in the recording's order.
+type Key = (i64, u16, u64);
+
+/// A segment that may be opened later: nothing in it is before `first_ts`.
+struct Waiting {
+    first_ts: i64,
+    class: Class,
+    path: PathBuf,
+}
+
+/// Iterator over the events of a recording in (ts, cpu, seq) order. See [`Recording::events`](crate::Recording::events).
+pub struct Events {
+    /// By `first_ts`.
+    waiting: VecDeque<Waiting>,
+    /// Slots of finished segments are used again.
+    open: Vec<Option<Cursor>>,
+    heap: BinaryHeap<Reverse<(Key, usize)>>,
+    strings: [Strings; Class::ALL.len()],
+    failed: bool,
+}
+
+impl Events {
+    pub(crate) fn new(dir: &Path, manifest: &Manifest, classes: &[Class]) -> Events {
+        let mut waiting: Vec<Waiting> = classes
+            .iter()
+            .flat_map(|class| manifest.class_segments(*class).map(move |segment| (*class, segment)))
+            .map(|(class, segment)| Waiting { first_ts: segment.first_ts, class, path: dir.join(&segment.file) })
+            .collect();
+        waiting.sort_by_key(|segment| segment.first_ts);
+        Events {
+            waiting: waiting.into(),
+            open: Vec::new(),
+            heap: BinaryHeap::new(),
+            strings: Default::default(),
+            failed: false,
+        }
+    }
+
+    /// Opens every segment that may hold the next event.
+    fn open_due(&mut self) -> Result<()> {
+        while let Some(next) = self.waiting.front() {
+            if self.heap.peek().is_some_and(|Reverse(((ts, ..), _))| *ts < next.first_ts) {
+                break;
+            }
+            let Some(Waiting { first_ts, class, path }) = self.waiting.pop_front() else { break };
+            let cursor = Cursor::open(&path, class, first_ts, strings(&mut self.strings, class))?;
+            let Some(cursor) = cursor else { continue };
+            let key = cursor.key();
+            let slot = match self.open.iter().position(Option::is_none) {
+                Some(slot) => slot,
+                None => {
+                    self.open.push(None);
+                    self.open.len() - 1
+                }
+            };
+            self.open[slot] = Some(cursor);
+            self.heap.push(Reverse((key, slot)));
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Option<Event>> {
+        self.open_due()?;
+        let Some(mut top) = self.heap.peek_mut() else { return Ok(None) };
+        let slot = top.0.1;
+        // A slot on the heap is always filled; were it not, there is nothing more to give.
+        let Some(cursor) = self.open[slot].as_mut() else { return Ok(None) };
+        let event = cursor.event();
+        if cursor.advance(strings(&mut self.strings, cursor.class))? {
+            top.0.0 = cursor.key();
+        } else {
+            std::collections::binary_heap::PeekMut::pop(top);
+            self.open[slot] = None;
+        }
+        Ok(Some(event))
+    }
+}
+
+fn strings(all: &mut [Strings; Class::ALL.len()], class: Class) -> &mut Strings {
+    let at = Class::ALL.iter().position(|other| *other == class).unwrap_or_default();
+    &mut all[at]
+}
+
+impl Iterator for Events {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step();
+        self.failed = step.is_err();
+        step.transpose()
+    }
+}
+
+/// A place in an open segment; always at a row.
+struct Cursor {
+    class: Class,
+    batches: Batches,
+    rows: Rows,
+    row: usize,
+    rows_in_batch: usize,
+    /// Rows of the batches before this one.
+    before: u64,
+}
+
+/// The columns of the present batch.
+enum Rows {
+    Process(<ProcessEvent as Codec>::Reader),
+    File(<FileEvent as Codec>::Reader),
+    Network(<NetworkEvent as Codec>::Reader),
+}
+
+impl Cursor {
+    /// `None`: the segment has no rows.
+    fn open(path: &Path, class: Class, first_ts: i64, strings: &mut Strings) -> Result<Option<Cursor>> {
+        let mut batches = Batches::open(path, class_columns(class))?;
+        let Some((rows, rows_in_batch)) = decode(&mut batches, class, strings)? else { return Ok(None) };
+        let cursor = Cursor { class, batches, rows, row: 0, rows_in_batch, before: 0 };
+        // The merge opened this segment on the manifest's word.
+        if cursor.key().0 < first_ts {
+            return Err(Error::Order { path: path.to_owned(), row: 0 });
+        }
+        Ok(Some(cursor))
+    }
+
+    fn key(&self) -> Key {
+        match &self.rows {
+            Rows::Process(rows) => rows.key(self.row),
+            Rows::File(rows) => rows.key(self.row),
+            Rows::Network(rows) => rows.key(self.row),
+        }
+    }
+
+    fn event(&self) -> Event {
+        match &self.rows {
+            Rows::Process(rows) => Event::Process(ProcessEvent::get(rows, self.row)),
+            Rows::File(rows) => Event::File(FileEvent::get(rows, self.row)),
+            Rows::Network(rows) => Event::Network(NetworkEvent::get(rows, self.row)),
+        }
+    }
+
+    /// Moves to the next row; `false`: there is none.
+    fn advance(&mut self, strings: &mut Strings) -> Result<bool> {
+        let last = self.key();
+        self.row += 1;
+        if self.row == self.rows_in_batch {
+            let Some((rows, rows_in_batch)) = decode(&mut self.batches, self.class, strings)? else { return Ok(false) };
+            self.before += self.rows_in_batch as u64;
+            (self.rows, self.rows_in_batch, self.row) = (rows, rows_in_batch, 0);
+        }
+        if self.key() < last {
+            let row = self.before + self.row as u64;
+            return Err(Error::Order { path: self.batches.path().to_owned(), row });
+        }
+        Ok(true)
+    }
+}
+
+/// The next batch that has rows.
+fn decode(batches: &mut Batches, class: Class, strings: &mut Strings) -> Result<Option<(Rows, usize)>> {
+    let batch = match batches.find(|batch| batch.as_ref().map_or(true, |batch| batch.num_rows() > 0)) {
+        Some(batch) => batch?,
+        None => return Ok(None),
+    };
+    let rows = read_rows(&batch, class, strings).map_err(|bad| bad_value(batches.path(), bad))?;
+    Ok(Some((rows, batch.num_rows())))
+}
+
+fn read_rows(batch: &RecordBatch, class: Class, strings: &mut Strings) -> Result<Rows, crate::codec::BadColumn> {
+    let mut source = Source { batch, next: 0, class: Some(class), strings };
+    Ok(match class {
+        Class::Process => Rows::Process(ProcessEvent::reader(&mut source)?),
+        Class::File => Rows::File(FileEvent::reader(&mut source)?),
+        Class::Network => Rows::Network(NetworkEvent::reader(&mut source)?),
+    })
+}

@@ -1,0 +1,260 @@
+//! `manifest.json`: what a recording holds, where it came from, and the proof of what it lost.
+
+use std::collections::BTreeMap;
+
+use record_bpf::{Class, schema};
+use serde::{Deserialize, Serialize};
+
+/// Version of the layout on disk: directories, file names, manifest.
+pub const FORMAT_VERSION: &str = "1";
+
+/// The value of `kind` that makes a JSON file a recording's manifest.
+pub const KIND: &str = "retroscope recording";
+
+/// The manifest of a recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always [`KIND`].
+    pub kind: String,
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: String,
+    /// `record_bpf::schema::VERSION` of the writer, `major.minor`.
+    pub schema_version: String,
+    pub recorder: Recorder,
+    pub kernel: Kernel,
+    pub state: State,
+    pub started: Moment,
+    /// Absent while recording, and for ever if the recorder was killed.
+    pub ended: Option<Moment>,
+    /// What was asked to be recorded, one condition per line of text.
+    pub filter: Vec<String>,
+    /// Names of the classes that were recorded, whether or not they have rows.
+    pub classes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<Scenario>,
+    /// In the order they were written; the hash chain runs through them.
+    pub segments: Vec<Segment>,
+    /// The dimension tables.
+    pub tables: Vec<Table>,
+    /// Absent while recording.
+    pub accounting: Option<Accounting>,
+    /// SHA-256 of the manifest's text with this value left empty; filled in when it is written.
+    #[serde(default)]
+    pub digest: String,
+}
+
+impl Manifest {
+    /// The manifest of a recording about to begin. `started_ns`: Unix time, ns.
+    pub fn new(
+        recorder: Recorder,
+        kernel: Kernel,
+        started_ns: i64,
+        filter: Vec<String>,
+        classes: &[Class],
+    ) -> Manifest {
+        Manifest {
+            kind: KIND.to_owned(),
+            format_version: FORMAT_VERSION.to_owned(),
+            schema_version: schema::VERSION.to_owned(),
+            recorder,
+            kernel,
+            state: State::Recording,
+            started: Moment::from_ns(started_ns),
+            ended: None,
+            filter,
+            classes: classes.iter().map(|class| class.name().to_owned()).collect(),
+            scenario: None,
+            segments: Vec::new(),
+            tables: Vec::new(),
+            accounting: None,
+            digest: String::new(),
+        }
+    }
+
+    /// Rows of all classes.
+    pub fn rows(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.rows).sum()
+    }
+
+    /// Bytes of all segments, without the dimension tables.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// The segments of one class, in the order they were written.
+    pub fn class_segments(&self, class: Class) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().filter(move |segment| segment.class == class.name())
+    }
+
+    /// The entry of a dimension table, as `processes.parquet`.
+    pub fn table(&self, file: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.file == file)
+    }
+}
+
+/// The program that wrote the recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorder {
+    pub name: String,
+    pub version: String,
+}
+
+/// The kernel it was recorded on. The host's name is not part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// As `uname -r`.
+    pub release: String,
+    /// As `uname -m`.
+    pub machine: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Still being written, or the recorder was killed: what the manifest lists is complete, the end is missing.
+    Recording,
+    Complete,
+}
+
+/// A point in time, for people and for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// RFC 3339, UTC.
+    pub utc: String,
+    /// Unix time, ns.
+    pub ns: i64,
+}
+
+impl Moment {
+    /// `ns`: Unix time, ns. Every i64 is within the calendar's range.
+    pub fn from_ns(ns: i64) -> Moment {
+        let utc = jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| format!("@{ns}"), |t| t.to_string());
+        Moment { utc, ns }
+    }
+}
+
+/// A file of event rows of one class, sorted by (ts, cpu, seq).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Relative to the manifest, as `file/00000.parquet`.
+    pub file: String,
+    pub class: String,
+    pub rows: u64,
+    /// Smallest `ts` in it; Unix time, ns.
+    pub first_ts: i64,
+    /// Largest `ts` in it; Unix time, ns.
+    pub last_ts: i64,
+    pub bytes: u64,
+    /// Hex.
+    pub sha256: String,
+    /// Hex of `sha256(chain of the segment before || sha256 of this one)`, over raw bytes; the first follows 32 zero bytes.
+    pub chain: String,
+}
+
+/// A dimension table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Relative to the manifest, as `processes.parquet`.
+    pub file: String,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Hex.
+    pub sha256: String,
+}
+
+/// The scripted run that the recording shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    pub name: String,
+    pub description: String,
+    /// The same seed gives the same script.
+    pub seed: u64,
+    /// The attack, in order; empty for a benign scenario.
+    pub steps: Vec<Step>,
+}
+
+/// A step of an attack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub act: String,
+    pub step: String,
+    /// MITRE ATT&CK id, as T1496.
+    pub technique: String,
+    /// Unix time, ns.
+    pub start_ns: i64,
+    /// Unix time, ns.
+    pub end_ns: i64,
+    /// Name or id of the container it ran in.
+    pub container: Option<String>,
+    pub description: String,
+}
+
+/// Where every event went. For each CPU and class: `emitted = stored + dropped + filtered`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounting {
+    pub cpus: Vec<CpuAccount>,
+    /// Helper failures by name; see [`FAILURES`].
+    pub failures: BTreeMap<String, u64>,
+}
+
+/// The helper failures a recorder counts. None of them loses an event; they make a field of one incomplete.
+pub const FAILURES: &[(&str, &str)] = &[
+    ("control_dropped", "announcements of a new container that found the ring full"),
+    ("fd_table_full", "open descriptors whose byte counts could not be followed"),
+    ("proc_table_full", "processes without an incarnation id"),
+    ("path_truncated", "paths too long or too deep to read whole"),
+    ("argv_truncated", "argument vectors longer than 128 KiB"),
+    ("read_fault", "reads of user memory that failed"),
+    ("compat_syscalls", "system calls of 32-bit programs, which are not recorded"),
+    ("decode_errors", "records that user space could not decode"),
+];
+
+/// What happened to the events of one CPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuAccount {
+    pub cpu: u16,
+    /// One past the last sequence number taken on this CPU: the sum of `emitted`.
+    pub next_seq: u64,
+    /// By class name.
+    pub classes: BTreeMap<String, ClassAccount>,
+}
+
+/// What happened to the events of one class on one CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassAccount {
+    /// Events that took a sequence number.
+    pub emitted: u64,
+    /// Rows written.
+    pub stored: u64,
+    pub dropped: Dropped,
+    /// Discarded in user space: the container turned out not to match the filter.
+    pub filtered: u64,
+}
+
+impl ClassAccount {
+    /// `emitted = stored + dropped + filtered`
+    pub fn holds(&self) -> bool {
+        let parts = [self.stored, self.dropped.total(), self.filtered];
+        parts.into_iter().try_fold(0u64, u64::checked_add) == Some(self.emitted)
+    }
+}
+
+/// Lost events by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The kernel found no room in the ring buffer.
+    pub ring_full: u64,
+    /// The segment that held them could not be written, as on a full disk.
+    #[serde(default)]
+    pub write_failed: u64,
+    /// The recorder received them and could not decode them.
+    #[serde(default)]
+    pub undecodable: u64,
+}
+
+impl Dropped {
+    pub fn total(&self) -> u64 {
+        let Dropped { ring_full, write_failed, undecodable } = *self;
+        ring_full.saturating_add(write_failed).saturating_add(undecodable)
+    }
+}

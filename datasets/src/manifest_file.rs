@@ -1,0 +1,116 @@
+//! Reading and atomically writing `manifest.json`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use record_bpf::schema;
+
+use crate::hash;
+use crate::manifest::{FORMAT_VERSION, KIND, Manifest};
+use crate::{Error, Result};
+
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+pub(crate) fn path(dir: &Path) -> PathBuf {
+    dir.join(MANIFEST)
+}
+
+/// Reads the manifest of the recording in `dir`, and checks that this build knows its versions.
+pub(crate) fn load(dir: &Path) -> Result<Manifest> {
+    load_text(dir).map(|(manifest, _)| manifest)
+}
+
+/// As [`load`], with the text as it is on disk.
+pub(crate) fn load_text(dir: &Path) -> Result<(Manifest, String)> {
+    match fs::metadata(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::NotFound { path: dir.to_owned(), reason: "it does not exist" });
+        }
+        Err(source) => return Err(Error::Read { path: dir.to_owned(), source }),
+        Ok(meta) if !meta.is_dir() => {
+            return Err(Error::NotFound { path: dir.to_owned(), reason: "it is not a directory" });
+        }
+        Ok(_) => {}
+    }
+    let path = path(dir);
+    let bytes = match fs::read(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::NoManifest { path: dir.to_owned() }),
+        read => read.map_err(Error::read(&path))?,
+    };
+    let foreign = |reason: String| Error::ForeignManifest { path: path.clone(), reason };
+    let text = String::from_utf8(bytes).map_err(|_| foreign("it is not UTF-8".to_owned()))?;
+    // In two steps, so that a foreign file is told from a damaged one and versions are judged before the fields.
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| foreign(format!("not JSON: {e}")))?;
+    let field = |name: &str| value.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    match field("kind") {
+        Some(kind) if kind == KIND => {}
+        Some(kind) => return Err(foreign(format!("its kind is {kind:?}"))),
+        None => return Err(foreign(format!("it has no \"kind\": {KIND:?}"))),
+    }
+    let version = |what: &'static str, name: &str, known: &str| match field(name) {
+        None => Err(foreign(format!("it has no {name}"))),
+        Some(found) if major(&found) == major(known) => Ok(()),
+        Some(found) => Err(Error::UnknownVersion { path: path.clone(), what, found, known: known.to_owned() }),
+    };
+    version("format", "format_version", FORMAT_VERSION)?;
+    version("schema", "schema_version", schema::VERSION)?;
+    let manifest = serde_json::from_value(value).map_err(|e| foreign(e.to_string()))?;
+    Ok((manifest, text))
+}
+
+fn major(version: &str) -> &str {
+    version.split_once('.').map_or(version, |(major, _)| major)
+}
+
+/// Replaces the manifest in one step: a reader sees the old or the new one, also after a crash.
+pub(crate) fn store(dir: &Path, manifest: &mut Manifest) -> Result<()> {
+    let text = seal(manifest);
+    let path = path(dir);
+    let temporary = dir.join(".manifest.json.tmp");
+    let written = create_private(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, &path))
+        .and_then(|()| sync_dir(dir));
+    written.map_err(|source| {
+        // The old manifest stands; what was begun must not take space on a full disk.
+        let _ = fs::remove_file(&temporary);
+        Error::Write { path, source }
+    })
+}
+
+/// The manifest's text, with its digest filled in here and in `manifest`.
+fn seal(manifest: &mut Manifest) -> String {
+    manifest.digest.clear();
+    let mut text = render(manifest);
+    manifest.digest = hash::hex(&hash::of_bytes(text.as_bytes()));
+    text = render(manifest);
+    text
+}
+
+fn render(manifest: &Manifest) -> String {
+    // Strings, integers and lists of them: serialization into memory has nothing that could fail.
+    let mut text = serde_json::to_string_pretty(manifest).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Whether `text` is exactly what was sealed with the digest it carries.
+pub(crate) fn seal_holds(manifest: &Manifest, text: &str) -> bool {
+    if manifest.digest.is_empty() || text.matches(&manifest.digest).count() != 1 {
+        return false;
+    }
+    let blank = text.replacen(&manifest.digest, "", 1);
+    hash::hex(&hash::of_bytes(blank.as_bytes())) == manifest.digest
+}
+
+/// Creates or replaces a file that only its owner can read.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Makes renames in `dir` survive a power cut.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,155 @@
+//! A Parquet file to record batches with exactly the columns asked for, whatever minor version wrote it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use record_bpf::schema::{Column, Type};
+
+use crate::{Error, Result};
+
+/// Rows decoded at a time: what bounds a reader's memory.
+pub(crate) const BATCH_ROWS: usize = 8192;
+
+/// Streams a table file. Strings come dictionary-coded (`Dictionary(Int32, Utf8)`), lists of them plain; a nullable
+/// column that the file does not have comes as nulls.
+pub struct Batches {
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    schema: SchemaRef,
+    /// For each column of `schema`, its place in the file's batches; `None`: not in the file.
+    places: Vec<Option<usize>>,
+    /// Of the file, by its own metadata.
+    rows: u64,
+}
+
+impl Batches {
+    /// Opens a table that must have these columns.
+    pub(crate) fn open<'a>(path: &Path, columns: impl IntoIterator<Item = &'a Column>) -> Result<Batches> {
+        let file = File::open(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::MissingFile { path: path.to_owned() },
+            _ => Error::Read { path: path.to_owned(), source },
+        })?;
+        let damaged = |error: ParquetError| Error::Parquet { path: path.to_owned(), reason: one_line(&error) };
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
+
+        let found = metadata.schema().clone();
+        let mut requested: Vec<Arc<Field>> = found.fields().iter().cloned().collect();
+        // (column of ours, its index in the file)
+        let mut wanted: Vec<(Field, Option<usize>)> = Vec::new();
+        for column in columns {
+            let ty = in_memory(column.ty);
+            let at = found.index_of(column.name).ok();
+            match at {
+                Some(at) if same_kind(column.ty, found.field(at).data_type()) => {
+                    let field = found.field(at).clone().with_data_type(ty.clone());
+                    requested[at] = Arc::new(field);
+                }
+                None if column.nullable => {}
+                _ => {
+                    let found = at.map_or("no such column".to_owned(), |at| found.field(at).data_type().to_string());
+                    return Err(Error::Column {
+                        path: path.to_owned(),
+                        column: column.name.to_owned(),
+                        expected: column.ty.arrow().to_string(),
+                        found,
+                    });
+                }
+            }
+            wanted.push((Field::new(column.name, ty, true), at));
+        }
+
+        let requested = Arc::new(Schema::new_with_metadata(Fields::from(requested), found.metadata().clone()));
+        let options = ArrowReaderOptions::new().with_schema(requested);
+        let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
+        let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let mut projected: Vec<usize> = wanted.iter().filter_map(|(_, at)| *at).collect();
+        projected.sort_unstable();
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), projected.iter().copied());
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS)
+            .build()
+            .map_err(damaged)?;
+        // A projected batch keeps the file's column order.
+        let places = wanted.iter().map(|(_, at)| at.and_then(|at| projected.binary_search(&at).ok())).collect();
+        let schema = Arc::new(Schema::new(wanted.into_iter().map(|(field, _)| field).collect::<Fields>()));
+        Ok(Batches { path: path.to_owned(), reader, schema, places, rows })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// Rows in the file, by its own metadata.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn arrange(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let column = |(place, field): (&Option<usize>, &Arc<Field>)| -> ArrayRef {
+            place.map_or_else(|| new_null_array(field.data_type(), rows), |place| batch.column(place).clone())
+        };
+        let columns = self.places.iter().zip(self.schema.fields()).map(column).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|e| self.damaged(&e))
+    }
+
+    fn damaged(&self, error: &dyn std::error::Error) -> Error {
+        Error::Parquet { path: self.path.clone(), reason: one_line(error) }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next()?;
+        Some(batch.map_err(|e| self.damaged(&e)).and_then(|batch| self.arrange(&batch)))
+    }
+}
+
+fn one_line(error: &dyn std::error::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn dictionary() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+fn in_memory(ty: Type) -> DataType {
+    match ty {
+        Type::Utf8 => dictionary(),
+        other => other.arrow(),
+    }
+}
+
+/// Whether a file's column can be read as `ty`: the same, or the same text in another in-memory form.
+fn same_kind(ty: Type, found: &DataType) -> bool {
+    match ty {
+        Type::Utf8 => is_text(found),
+        Type::Utf8List => matches!(found, DataType::List(item) if *item.data_type() == DataType::Utf8),
+        other => *found == other.arrow(),
+    }
+}
+
+fn is_text(ty: &DataType) -> bool {
+    match ty {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}

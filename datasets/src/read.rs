@@ -1,0 +1,151 @@
+//! Opening a recording.
+
+use std::path::{Path, PathBuf};
+
+use record_bpf::Class;
+use record_bpf::schema::{self, Column};
+
+use crate::codec::{BadColumn, Codec, Source, Strings};
+use crate::events::Events;
+use crate::manifest::{Manifest, Segment};
+use crate::model::{Container, Label, Process};
+use crate::parquet_read::Batches;
+use crate::write::{CONTAINERS, LABELS, PROCESSES};
+use crate::{Error, Result, manifest_file};
+
+/// A recording on disk. Opening reads the manifest only.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    dir: PathBuf,
+    manifest: Manifest,
+}
+
+impl Recording {
+    /// Opens the recording in the directory `path`, and checks that every file its manifest lists is there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NoManifest`], [`Error::ForeignManifest`], [`Error::UnknownVersion`],
+    /// [`Error::MissingFile`], [`Error::Read`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Recording> {
+        let dir = path.into();
+        let manifest = manifest_file::load(&dir)?;
+        let files = manifest.segments.iter().map(|s| &s.file).chain(manifest.tables.iter().map(|t| &t.file));
+        for file in files {
+            let path = dir.join(inside(&dir, file)?);
+            if !path.exists() {
+                return Err(Error::MissingFile { path });
+            }
+        }
+        Ok(Recording { dir, manifest })
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Every process incarnation, in the order of the table. Empty if the recorder was killed before it wrote the table.
+    pub fn processes(&self) -> Result<Vec<Process>> {
+        self.table(PROCESSES, schema::PROCESSES)
+    }
+
+    /// Every container seen. Empty if the recorder was killed before it wrote the table.
+    pub fn containers(&self) -> Result<Vec<Container>> {
+        self.table(CONTAINERS, schema::CONTAINERS)
+    }
+
+    /// Ground truth; empty where nothing was labelled.
+    pub fn labels(&self) -> Result<Vec<Label>> {
+        self.table(LABELS, schema::LABELS)
+    }
+
+    /// All events in (ts, cpu, seq) order, streamed: one batch of rows of each segment that overlaps the present moment is
+    /// in memory. Equal strings mostly share one `Arc`. After an error the iterator ends.
+    pub fn events(&self) -> Events {
+        self.events_of(&Class::ALL)
+    }
+
+    /// As [`events`](Self::events), of some classes only.
+    pub fn events_of(&self, classes: &[Class]) -> Events {
+        Events::new(&self.dir, &self.manifest, classes)
+    }
+
+    /// The rows of one class as record batches, segment after segment in the order they were written.
+    ///
+    /// `columns`: the names wanted, in the order wanted; `None`: all. Text columns come dictionary-coded
+    /// (`Dictionary(Int32, Utf8)`), everything else as [`schema::class_schema`] gives it.
+    ///
+    /// # Errors
+    /// [`Error::Column`] for a name that the class does not have; the iterator then yields [`Error::Parquet`] and such.
+    pub fn batches(
+        &self,
+        class: Class,
+        columns: Option<&[&str]>,
+    ) -> Result<impl Iterator<Item = Result<arrow::array::RecordBatch>> + use<>> {
+        let wanted = project(&self.dir, class, columns)?;
+        let segments: Vec<Segment> = self.manifest.class_segments(class).cloned().collect();
+        let dir = self.dir.clone();
+        Ok(segments.into_iter().flat_map(move |segment| {
+            let (batches, error) = match Batches::open(&dir.join(&segment.file), wanted.iter()) {
+                Ok(batches) => (Some(batches), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            batches.into_iter().flatten().chain(error)
+        }))
+    }
+
+    fn table<C: Codec<Value = C>>(&self, file: &str, columns: &'static [Column]) -> Result<Vec<C>> {
+        match self.manifest.table(file) {
+            Some(_) => read_table(&self.dir.join(file), columns),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Reads a whole dimension table.
+pub(crate) fn read_table<C: Codec<Value = C>>(path: &Path, columns: &'static [Column]) -> Result<Vec<C>> {
+    let mut strings = Strings::default();
+    let mut rows = Vec::new();
+    for batch in Batches::open(path, columns)? {
+        let batch = batch?;
+        let mut source = Source { batch: &batch, next: 0, class: None, strings: &mut strings };
+        let reader = C::reader(&mut source).map_err(|bad| bad_value(path, bad))?;
+        rows.extend((0..batch.num_rows()).map(|row| C::get(&reader, row)));
+    }
+    Ok(rows)
+}
+
+pub(crate) fn bad_value(path: &Path, BadColumn { column, reason }: BadColumn) -> Error {
+    Error::Value { path: path.to_owned(), column, reason }
+}
+
+/// The columns of an event table, in order.
+pub(crate) fn class_columns(class: Class) -> impl Iterator<Item = &'static Column> {
+    schema::COMMON.iter().chain(schema::class_columns(class))
+}
+
+fn project(dir: &Path, class: Class, names: Option<&[&str]>) -> Result<Vec<Column>> {
+    let Some(names) = names else { return Ok(class_columns(class).copied().collect()) };
+    let find = |name: &&str| {
+        class_columns(class).find(|column| column.name == *name).copied().ok_or_else(|| Error::Column {
+            path: dir.join(class.name()),
+            column: (*name).to_owned(),
+            expected: format!("a column of {class}"),
+            found: "no such column".to_owned(),
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// A manifest names files inside its own directory, and no others.
+pub(crate) fn inside<'a>(dir: &Path, file: &'a str) -> Result<&'a Path> {
+    let path = Path::new(file);
+    if !file.is_empty() && path.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+        return Ok(path);
+    }
+    let reason = format!("it lists {file:?}, which is not inside the recording");
+    Err(Error::ForeignManifest { path: manifest_file::path(dir), reason })
+}

@@ -1,0 +1,100 @@
+//! Which field is which column: every row type as a group of columns, in the order of [`record_bpf::schema`].
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+
+use crate::codec::{BadColumn, ClassName, Codec, Op, OriginName, PathSource, Source, Words};
+use crate::model::{Common, Container, FileEvent, Label, NetworkEvent, Process, ProcessEvent};
+
+type Str = Arc<str>;
+
+/// A row type as columns. The pattern in `append` names every field, so that a new one fails to build until it is here.
+macro_rules! table {
+    ($row:ident, $builder:ident, $reader:ident { $($field:ident: $codec:ty,)* }) => {
+        #[derive(Default)]
+        pub(crate) struct $builder { $($field: <$codec as Codec>::Builder,)* }
+
+        pub(crate) struct $reader { $($field: <$codec as Codec>::Reader,)* }
+
+        impl Codec for $row {
+            type Value = $row;
+            type Builder = $builder;
+            type Reader = $reader;
+
+            fn append(builder: &mut $builder, value: &$row) -> usize {
+                let $row { $($field,)* } = value;
+                0 $(+ <$codec as Codec>::append(&mut builder.$field, $field))*
+            }
+
+            fn finish(builder: &mut $builder, out: &mut Vec<ArrayRef>) {
+                $(<$codec as Codec>::finish(&mut builder.$field, out);)*
+            }
+
+            fn reader(source: &mut Source<'_>) -> Result<$reader, BadColumn> {
+                Ok($reader { $($field: <$codec as Codec>::reader(source)?,)* })
+            }
+
+            fn get(reader: &$reader, row: usize) -> $row {
+                $row { $($field: <$codec as Codec>::get(&reader.$field, row),)* }
+            }
+        }
+    };
+}
+
+table! { Common, CommonBuilder, CommonReader {
+    ts: i64, cpu: u16, seq: u64, kind: Words::<Op>, container: Option::<Str>, pid: u32, tid: u32, exec_id: Option::<u64>,
+}}
+
+table! { ProcessEvent, ProcessEventBuilder, ProcessEventReader {
+    common: Common, child_exec_id: Option::<u64>, child_pid: Option::<u32>, parent_exec_id: Option::<u64>,
+    exe: Option::<Str>, exe_inode: Option::<u64>, exe_dev: Option::<u32>, exe_memfd: Option::<bool>,
+    exe_deleted: Option::<bool>, argv: Option::<Vec<Str>>, argv_truncated: Option::<bool>, cwd: Option::<Str>,
+    uid: Option::<u32>, gid: Option::<u32>, exit_code: Option::<i32>, exit_signal: Option::<i32>,
+    cpu_user: Option::<u64>, cpu_system: Option::<u64>, max_rss: Option::<u64>,
+}}
+
+table! { FileEvent, FileEventBuilder, FileEventReader {
+    common: Common, path: Option::<Str>, new_path: Option::<Str>, path_from_user: Words::<PathSource>,
+    path_truncated: bool, deleted: bool, ret: i32, fd: Option::<i32>, flags: Option::<u32>, mode: Option::<u32>,
+    inode: Option::<u64>, dev: Option::<u32>, bytes_read: Option::<u64>, bytes_written: Option::<u64>,
+    reads: Option::<u32>, writes: Option::<u32>, implicit: bool,
+}}
+
+table! { NetworkEvent, NetworkEventBuilder, NetworkEventReader {
+    common: Common, family: Str, protocol: Str, local_addr: Option::<Str>, local_port: Option::<u16>,
+    peer_addr: Option::<Str>, peer_port: Option::<u16>, unix_path: Option::<Str>, ret: i32, fd: i32,
+    backlog: Option::<i32>, inode: Option::<u64>, bytes_received: Option::<u64>, bytes_sent: Option::<u64>,
+    peer_from_user: bool, implicit: bool,
+}}
+
+table! { Process, ProcessBuilder, ProcessReader {
+    exec_id: u64, parent_exec_id: Option::<u64>, prev_exec_id: Option::<u64>, origin: Words::<OriginName>,
+    container: Option::<Str>, pid: u32, ns_pid: Option::<u32>, start: Option::<i64>, end: Option::<i64>,
+    exe: Option::<Str>, argv: Option::<Vec<Str>>, cwd: Option::<Str>, comm: Option::<Str>, uid: Option::<u32>,
+    gid: Option::<u32>, exe_memfd: bool, exe_deleted: bool, argv_truncated: bool, exit_code: Option::<i32>,
+    exit_signal: Option::<i32>,
+}}
+
+table! { Container, ContainerBuilder, ContainerReader {
+    id: Str, runtime: Option::<String>, name: Option::<String>, image: Option::<String>, image_id: Option::<String>,
+    addresses: Vec::<String>, aliases: Vec::<String>, labels: Option::<String>, cgroup: String, first_seen: i64,
+}}
+
+table! { Label, LabelBuilder, LabelReader {
+    class: Words::<ClassName>, cpu: u16, seq: u64, act: Str, step: Str, technique: Str,
+}}
+
+/// The place of a row in the recording's order, without decoding the rest of it.
+macro_rules! keyed {
+    ($($reader:ident),*) => {$(
+        impl $reader {
+            /// (ts, cpu, seq)
+            pub(crate) fn key(&self, row: usize) -> (i64, u16, u64) {
+                (self.common.ts.value(row), self.common.cpu.value(row), self.common.seq.value(row))
+            }
+        }
+    )*};
+}
+
+keyed!(ProcessEventReader, FileEventReader, NetworkEventReader);

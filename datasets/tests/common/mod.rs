@@ -1,0 +1,276 @@
+//! Synthetic events: every column null and not null, strings shared and unique, several CPUs.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use datasets::*;
+use record_bpf::{Class, Kind};
+
+/// splitmix64 (Steele, Lea and Flood 2014): the same seed gives the same events.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    pub fn chance(&mut self) -> bool {
+        self.next() & 1 == 1
+    }
+
+    fn some<T>(&mut self, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.chance().then(|| value(self))
+    }
+
+    fn text(&mut self) -> Arc<str> {
+        match self.below(4) {
+            0 => "".into(),
+            1 => format!("/tmp/é/{:x}", self.next()).into(),
+            _ => format!("/usr/lib/{}", self.below(20)).into(),
+        }
+    }
+}
+
+pub const START: i64 = 1_790_000_000_000_000_000;
+
+pub fn common(random: &mut Random, kind: Kind, ts: i64, cpu: u16, seq: u64) -> Common {
+    Common {
+        ts,
+        cpu,
+        seq,
+        kind,
+        container: random.some(|r| format!("{:064x}", r.below(3)).into()),
+        pid: random.next() as u32,
+        tid: random.next() as u32,
+        exec_id: random.some(Random::next),
+    }
+}
+
+pub fn event(random: &mut Random, kind: Kind, ts: i64, cpu: u16, seq: u64) -> Event {
+    let common = common(random, kind, ts, cpu, seq);
+    let r = random;
+    match kind.class() {
+        Class::Process => Event::Process(ProcessEvent {
+            common,
+            child_exec_id: r.some(Random::next),
+            child_pid: r.some(|r| r.next() as u32),
+            parent_exec_id: r.some(Random::next),
+            exe: r.some(Random::text),
+            exe_inode: r.some(Random::next),
+            exe_dev: r.some(|r| r.next() as u32),
+            exe_memfd: r.some(Random::chance),
+            exe_deleted: r.some(Random::chance),
+            argv: r.some(|r| (0..r.below(5)).map(|_| r.text()).collect()),
+            argv_truncated: r.some(Random::chance),
+            cwd: r.some(Random::text),
+            uid: r.some(|r| r.next() as u32),
+            gid: r.some(|r| r.next() as u32),
+            exit_code: r.some(|r| r.below(256) as i32),
+            exit_signal: r.some(|r| r.below(64) as i32),
+            cpu_user: r.some(Random::next),
+            cpu_system: r.some(Random::next),
+            max_rss: r.some(Random::next),
+        }),
+        Class::File => Event::File(FileEvent {
+            common,
+            path: r.some(Random::text),
+            new_path: r.some(Random::text),
+            path_from_user: r.chance(),
+            path_truncated: r.chance(),
+            deleted: r.chance(),
+            ret: r.next() as i32,
+            fd: r.some(|r| r.next() as i32),
+            flags: r.some(|r| r.next() as u32),
+            mode: r.some(|r| r.next() as u32),
+            inode: r.some(Random::next),
+            dev: r.some(|r| r.next() as u32),
+            bytes_read: r.some(Random::next),
+            bytes_written: r.some(Random::next),
+            reads: r.some(|r| r.next() as u32),
+            writes: r.some(|r| r.next() as u32),
+            implicit: r.chance(),
+        }),
+        Class::Network => Event::Network(NetworkEvent {
+            common,
+            family: if r.chance() { "inet".into() } else { "unix".into() },
+            protocol: r.text(),
+            local_addr: r.some(Random::text),
+            local_port: r.some(|r| r.next() as u16),
+            peer_addr: r.some(Random::text),
+            peer_port: r.some(|r| r.next() as u16),
+            unix_path: r.some(Random::text),
+            ret: r.next() as i32,
+            fd: r.next() as i32,
+            backlog: r.some(|r| r.next() as i32),
+            inode: r.some(Random::next),
+            bytes_received: r.some(Random::next),
+            bytes_sent: r.some(Random::next),
+            peer_from_user: r.chance(),
+            implicit: r.chance(),
+        }),
+    }
+}
+
+/// `n` events of all kinds on `cpus` CPUs, without loss, in the order a recorder drains them: CPU by CPU, in bursts.
+pub fn events(seed: u64, n: usize, cpus: u16) -> Vec<Event> {
+    let mut random = Random(seed);
+    let mut events = Vec::with_capacity(n);
+    let mut next: Vec<(i64, u64)> = (0..cpus).map(|cpu| (START + i64::from(cpu), 0)).collect();
+    while events.len() < n {
+        let cpu = random.below(u64::from(cpus)) as u16;
+        for _ in 0..random.below(40) + 1 {
+            let (ts, seq) = &mut next[usize::from(cpu)];
+            let kind = Kind::ALL[random.below(Kind::ALL.len() as u64) as usize];
+            events.push(event(&mut random, kind, *ts, cpu, *seq));
+            *seq += 1;
+            // Equal timestamps happen.
+            *ts += random.below(1000) as i64;
+        }
+    }
+    events.truncate(n);
+    events
+}
+
+pub fn manifest() -> Manifest {
+    let recorder = Recorder { name: "test".to_owned(), version: "0".to_owned() };
+    let kernel = Kernel { release: "6.1.0".to_owned(), machine: "x86_64".to_owned() };
+    Manifest::new(recorder, kernel, START, vec!["all containers".to_owned()], &Class::ALL)
+}
+
+/// The accounting of a recording that lost nothing.
+pub fn lossless(events: &[Event]) -> Accounting {
+    let mut cpus: BTreeMap<u16, CpuAccount> = BTreeMap::new();
+    for event in events {
+        let cpu = event.common().cpu;
+        let account = cpus.entry(cpu).or_insert_with(|| CpuAccount { cpu, ..CpuAccount::default() });
+        account.next_seq += 1;
+        account.classes.entry(event.class().name().to_owned()).or_default().emitted += 1;
+    }
+    Accounting { cpus: cpus.into_values().collect(), ..Accounting::default() }
+}
+
+/// Segments of at most `rows` rows.
+pub fn rotation(rows: usize) -> Rotation {
+    Rotation { rows, ..Rotation::default() }
+}
+
+/// Writes a complete recording of these events.
+pub fn record(dir: &Path, events: &[Event], accounting: Accounting, rotation: Rotation) -> Manifest {
+    let mut writer = RecordingWriter::create_with(dir, manifest(), rotation).unwrap();
+    for event in events {
+        writer.push(event).unwrap();
+    }
+    writer.write_processes(&processes()).unwrap();
+    writer.write_containers(&containers()).unwrap();
+    writer.finish(accounting, START + 60_000_000_000).unwrap()
+}
+
+pub fn read(dir: &Path) -> Vec<Event> {
+    Recording::open(dir).unwrap().events().map(Result::unwrap).collect()
+}
+
+pub fn in_order(mut events: Vec<Event>) -> Vec<Event> {
+    events.sort_by_key(|event| (event.common().ts, event.common().cpu, event.common().seq));
+    events
+}
+
+pub fn processes() -> Vec<Process> {
+    let full = Process {
+        exec_id: 7,
+        parent_exec_id: Some(1),
+        prev_exec_id: Some(6),
+        origin: Origin::Exec,
+        container: Some("c".repeat(64).into()),
+        pid: 42,
+        ns_pid: Some(2),
+        start: Some(START),
+        end: Some(START + 1),
+        exe: Some("/bin/sh".into()),
+        argv: Some(vec!["sh".into(), "-c".into(), "".into()]),
+        cwd: Some("/".into()),
+        comm: Some("sh".into()),
+        uid: Some(0),
+        gid: Some(0),
+        exe_memfd: false,
+        exe_deleted: true,
+        argv_truncated: false,
+        exit_code: Some(1),
+        exit_signal: Some(9),
+    };
+    let bare = Process {
+        exec_id: 1,
+        parent_exec_id: None,
+        prev_exec_id: None,
+        origin: Origin::Snapshot,
+        container: None,
+        pid: 1,
+        ns_pid: None,
+        start: None,
+        end: None,
+        exe: None,
+        argv: None,
+        cwd: None,
+        comm: None,
+        uid: None,
+        gid: None,
+        exe_memfd: true,
+        exe_deleted: false,
+        argv_truncated: true,
+        exit_code: None,
+        exit_signal: None,
+    };
+    let fork = Process { exec_id: 6, origin: Origin::Fork, ..bare.clone() };
+    vec![bare, fork, full]
+}
+
+pub fn containers() -> Vec<Container> {
+    let full = Container {
+        id: "c".repeat(64).into(),
+        runtime: Some("podman".to_owned()),
+        name: Some("web".to_owned()),
+        image: Some("localhost/web:1".to_owned()),
+        image_id: Some("ab".repeat(32)),
+        addresses: vec!["10.89.0.2".to_owned()],
+        aliases: vec!["web".to_owned(), "www".to_owned()],
+        labels: Some("{}".to_owned()),
+        cgroup: "/libpod-c.scope".to_owned(),
+        first_seen: START,
+    };
+    let bare = Container {
+        id: "d".repeat(64).into(),
+        runtime: None,
+        name: None,
+        image: None,
+        image_id: None,
+        addresses: Vec::new(),
+        aliases: Vec::new(),
+        labels: None,
+        cgroup: "/d".to_owned(),
+        first_seen: START,
+    };
+    vec![full, bare]
+}
+
+pub fn labels() -> Vec<Label> {
+    Class::ALL
+        .into_iter()
+        .map(|class| Label {
+            class,
+            cpu: 1,
+            seq: 3,
+            act: "drop".into(),
+            step: "download".into(),
+            technique: "T1105".into(),
+        })
+        .collect()
+}
