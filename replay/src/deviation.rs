@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use record_bpf::Class;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A row of the recording that proves something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -19,7 +19,7 @@ fn class_name<S: serde::Serializer>(class: &Class, serializer: S) -> Result<S::O
 }
 
 /// The prefix tree that an event left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tree {
     Process,

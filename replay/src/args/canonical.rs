@@ -1,0 +1,324 @@
+//! The canonical form of a command line: argv boundaries kept, values masked by type, risk never masked.
+//!
+//! Never masked: the class of a destination, schemes, host names and ports; file modes; user and group ids; signal
+//! numbers; names in sensitive directories; shell operators; option names.
+
+use std::sync::Arc;
+
+use super::address::{mask_address, split_port};
+use super::mask::{mask_embedded, mask_value};
+use super::path::mask_path;
+use super::url::{mask_host, mask_url};
+
+/// Separates argv elements in [`Canonical::key`] (ASCII unit separator; escaped where it occurs in an argument).
+pub const BOUNDARY: char = '\u{1f}';
+
+/// Stands for an empty argument list, so that `sh` alone differs from every `sh …` seen.
+const NO_ARGUMENTS: &str = "<none>";
+const TRUNCATED: &str = "<truncated>";
+
+/// Programs (and `sh -c` commands) whose numbers are modes, ids or signals.
+const NUMBERS_MATTER: &[&str] = &[
+    "chmod", "chown", "chgrp", "install", "umask", "mkdir", "mknod", "mkfifo", "kill", "pkill", "killall", "setpriv",
+    "su", "sudo", "runuser", "chroot", "unshare", "nsenter",
+];
+
+/// Options whose number is a mode, an id or a port.
+const OPTIONS_MATTER: &[&str] = &[
+    "-m",
+    "--mode",
+    "-u",
+    "--uid",
+    "--user",
+    "-g",
+    "--gid",
+    "--group",
+    "--reuid",
+    "--regid",
+    "--userspec",
+    "-p",
+    "-P",
+    "--port",
+    "mode",
+    "uid",
+    "gid",
+    "user",
+    "group",
+    "port",
+];
+
+/// A canonical command line, without the program itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Canonical {
+    key: Arc<str>,
+}
+
+impl Canonical {
+    /// Builds the canonical form of `argv` as run by `exe`. `argv[0]` is dropped when it names the executable and kept
+    /// as `argv0:NAME` when it claims to be something else.
+    pub fn new<S: AsRef<str>>(exe: &str, argv: &[S], truncated: bool) -> Self {
+        let program = basename(exe);
+        let mut elements: Vec<String> = Vec::with_capacity(argv.len());
+        if let Some(claimed) = argv.first().map(AsRef::as_ref) {
+            let claimed_name = basename(claimed.trim_start_matches('-'));
+            // `nginx: worker process` is a title that the program gave itself, still its own name.
+            if claimed_name != program && !claimed.starts_with(&format!("{program}:")) {
+                elements.push(format!("argv0:{}", mask_path(claimed)));
+            }
+        }
+        let mut context = Context { command: program.to_owned(), previous: String::new() };
+        for arg in argv.iter().skip(1) {
+            elements.push(context.argument(arg.as_ref()));
+        }
+        if truncated {
+            elements.push(TRUNCATED.to_owned());
+        }
+        if elements.is_empty() {
+            elements.push(NO_ARGUMENTS.to_owned());
+        }
+        Self::from_elements(elements)
+    }
+
+    /// The raw arguments as they are, for comparing with masks switched off.
+    pub fn verbatim<S: AsRef<str>>(argv: &[S], truncated: bool) -> Self {
+        let mut elements: Vec<String> = argv.iter().skip(1).map(|arg| arg.as_ref().to_owned()).collect();
+        if truncated {
+            elements.push(TRUNCATED.to_owned());
+        }
+        if elements.is_empty() {
+            elements.push(NO_ARGUMENTS.to_owned());
+        }
+        Self::from_elements(elements)
+    }
+
+    fn from_elements(elements: Vec<String>) -> Self {
+        let clean: Vec<_> = elements.into_iter().map(|element| element.replace(BOUNDARY, "\\x1f")).collect();
+        Self { key: clean.join(&BOUNDARY.to_string()).into() }
+    }
+
+    /// Rebuilds a canonical form from a stored [`Canonical::key`].
+    pub fn from_key(key: impl Into<Arc<str>>) -> Self {
+        Self { key: key.into() }
+    }
+
+    /// The identity of the pattern: its elements joined by [`BOUNDARY`].
+    pub fn key(&self) -> &Arc<str> {
+        &self.key
+    }
+
+    /// The pattern for people and for the embedding model: elements with spaces in quotes.
+    pub fn text(&self) -> String {
+        let quoted = self.key.split(BOUNDARY).map(|element| {
+            if element.is_empty() || element.contains(' ') { format!("\"{element}\"") } else { element.to_owned() }
+        });
+        quoted.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The words of all elements, shell operators among them.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.key.split([BOUNDARY, ' ']).filter(|token| !token.is_empty())
+    }
+}
+
+/// The last segment of a path.
+pub fn basename(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What the words before the current one say about it.
+struct Context {
+    /// The command the words belong to: the program, or the current command of a shell string.
+    command: String,
+    previous: String,
+}
+
+impl Context {
+    fn argument(&mut self, arg: &str) -> String {
+        let script = self.previous == "-c" || arg.contains(char::is_whitespace);
+        if !script {
+            return self.word(arg);
+        }
+        let outer = std::mem::take(&mut self.command);
+        let mut command_next = true;
+        let mut words = Vec::new();
+        for word in shell_words(arg) {
+            if is_operator(word) {
+                command_next = true;
+                self.previous.clear();
+                words.push(word.to_owned());
+                continue;
+            }
+            if std::mem::take(&mut command_next) {
+                self.command = basename(word).to_owned();
+            }
+            let bare = word.trim_matches(['"', '\'']);
+            words.push(self.word(bare));
+        }
+        self.command = outer;
+        words.join(" ")
+    }
+
+    fn word(&mut self, word: &str) -> String {
+        let masked = self.mask(word);
+        self.previous = word.to_owned();
+        masked
+    }
+
+    fn mask(&self, word: &str) -> String {
+        let numbers_matter =
+            NUMBERS_MATTER.contains(&self.command.as_str()) || OPTIONS_MATTER.contains(&self.previous.as_str());
+        if numbers_matter && is_plain_number(word) {
+            return word.to_owned();
+        }
+        if let Some(url) = mask_url(word) {
+            return url;
+        }
+        if let Some((key, value)) = word.split_once('=').filter(|(key, _)| is_key(key)) {
+            if OPTIONS_MATTER.contains(&key) && is_plain_number(value) {
+                return word.to_owned();
+            }
+            let inner = Context { command: self.command.clone(), previous: String::new() };
+            return format!("{key}={}", inner.mask(value));
+        }
+        if let Some(address) = mask_address(word) {
+            return address;
+        }
+        if let Some(masked) = mask_value(word) {
+            return masked;
+        }
+        if word.contains('/') {
+            return mask_path(word);
+        }
+        if word.starts_with('-') {
+            return word.to_owned();
+        }
+        if split_port(word).is_some_and(|(host, _)| !host.contains(',')) {
+            return mask_host(word);
+        }
+        mask_embedded(word)
+    }
+}
+
+/// Digits, possibly signed or in groups as a mode (`0755`), ids (`1000:1000`) or a signal (`-9`).
+fn is_plain_number(word: &str) -> bool {
+    word.bytes().any(|b| b.is_ascii_digit())
+        && word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':' | b',' | b'+'))
+}
+
+/// The left side of `key=value` or `--key=value`.
+fn is_key(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+const OPERATORS: &[&str] =
+    &["&&", "||", ">>", "<<", "$(", ">&", "<(", "|", "&", ";", ">", "<", "(", ")", "`", "{", "}"];
+
+fn is_operator(word: &str) -> bool {
+    OPERATORS.contains(&word)
+}
+
+/// Words of a shell string, operators as words of their own. Not a shell parser: quotes do not group, for a pattern of
+/// words needs no grouping.
+fn shell_words(script: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for chunk in script.split_whitespace() {
+        let mut rest = chunk;
+        let mut start = 0;
+        while start < rest.len() {
+            let operator = OPERATORS.iter().find(|operator| rest[start..].starts_with(**operator));
+            if let Some(operator) = operator {
+                if start > 0 {
+                    words.push(&rest[..start]);
+                }
+                words.push(&rest[start..start + operator.len()]);
+                rest = &rest[start + operator.len()..];
+                start = 0;
+            } else {
+                start += rest[start..].chars().next().map_or(1, char::len_utf8);
+            }
+        }
+        if !rest.is_empty() {
+            words.push(rest);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canon(argv: &[&str]) -> String {
+        Canonical::new(argv[0], argv, false).text()
+    }
+
+    #[test]
+    fn values_vanish() {
+        for (argv, text) in [
+            (&["/usr/bin/sleep", "30"][..], "<num>"),
+            (&["/usr/bin/python3", "job.py", "--id=4711"], "job.py --id=<num>"),
+            (&["/usr/bin/curl", "-s", "http://10.89.0.2/item/17"], "-s http://<ip:private>/item/<num>"),
+            (&["/usr/bin/tar", "-czf", "/backup/2025-01-31.tgz"], "-czf /backup/<num>-<num>-<num>.tgz"),
+            (&["/usr/bin/redis-cli", "-h", "redis", "get", "k:12"], "-h redis get k:12"),
+            (&["/usr/bin/ping", "8.8.8.8"], "<ip:public>"),
+        ] {
+            assert_eq!(canon(argv), text);
+        }
+    }
+
+    /// What carries the risk survives: each pair differs in the risk alone, and must stay different.
+    #[test]
+    fn risk_is_never_masked() {
+        for (a, b) in [
+            (&["/usr/bin/chmod", "0644", "/srv/x"][..], &["/usr/bin/chmod", "4755", "/srv/x"][..]),
+            (&["/usr/bin/chmod", "+x", "/tmp/a"], &["/usr/bin/chmod", "u+s", "/tmp/a"]),
+            (&["/usr/bin/install", "-m", "0755", "a"], &["/usr/bin/install", "-m", "4755", "a"]),
+            (&["/usr/bin/setpriv", "--reuid", "1000"], &["/usr/bin/setpriv", "--reuid", "0"]),
+            (&["/usr/bin/chown", "1000:1000", "f"], &["/usr/bin/chown", "0:0", "f"]),
+            (&["/usr/bin/app", "--uid", "1000"], &["/usr/bin/app", "--uid", "0"]),
+            (&["/usr/bin/app", "uid=1000"], &["/usr/bin/app", "uid=0"]),
+            (&["/usr/bin/kill", "-15", "1"], &["/usr/bin/kill", "-9", "1"]),
+            (&["/usr/bin/curl", "http://127.0.0.1/x"], &["/usr/bin/curl", "http://10.0.0.1/x"]),
+            (&["/usr/bin/curl", "http://10.0.0.1/x"], &["/usr/bin/curl", "http://203.0.113.1/x"]),
+            (&["/usr/bin/curl", "http://web/x"], &["/usr/bin/curl", "https://web/x"]),
+            (&["/usr/bin/curl", "http://web/x"], &["/usr/bin/curl", "http://evil.example/x"]),
+            (&["/usr/bin/nc", "web:80"], &["/usr/bin/nc", "web:4444"]),
+            (&["/usr/bin/cat", "/etc/hosts"], &["/usr/bin/cat", "/etc/shadow"]),
+            (&["/usr/bin/cat", "/etc/cron.d/a-1234"], &["/usr/bin/cat", "/etc/cron.d/a-5678"]),
+            (&["/bin/sh", "-c", "date"], &["/bin/sh", "-c", "date; id"]),
+            (&["/bin/sh", "-c", "curl http://web/a"], &["/bin/sh", "-c", "curl http://web/a | sh"]),
+            (&["/bin/sh", "-c", "echo a > /srv/f"], &["/bin/sh", "-c", "echo a >> /srv/f"]),
+            (&["/bin/sh", "-c", "chmod 644 f"], &["/bin/sh", "-c", "chmod 4755 f"]),
+            (&["/bin/sh"], &["/bin/sh", "-c", "date"]),
+            (&["/usr/bin/app", "a b"], &["/usr/bin/app", "a", "b"]),
+            (&["/usr/bin/cat", "/proc/1/environ"], &["/usr/bin/cat", "/proc/4711/environ"]),
+        ] {
+            assert_ne!(
+                Canonical::new(a[0], a, false).key(),
+                Canonical::new(b[0], b, false).key(),
+                "{a:?} and {b:?} look the same"
+            );
+        }
+    }
+
+    #[test]
+    fn a_claimed_name_shows() {
+        assert_eq!(Canonical::new("/tmp/xmrig", &["nginx: worker"], false).text(), "\"argv0:nginx: worker\"");
+        assert_eq!(Canonical::new("/usr/sbin/nginx", &["nginx: master"], false).text(), "<none>");
+        assert_eq!(Canonical::new("/bin/bash", &["-bash"], false).text(), "<none>");
+    }
+
+    #[test]
+    fn a_truncated_command_line_says_so() {
+        assert!(Canonical::new("/bin/a", &["a", "b"], true).text().ends_with("<truncated>"));
+    }
+
+    #[test]
+    fn odd_input_does_not_panic() {
+        for arg in ["", "\u{1f}", "=", "é&é", "://", "[", "/proc/", "--=", "\0", "$(", "a\u{1f}b"] {
+            let canonical = Canonical::new("/bin/sh", &["sh", "-c", arg], false);
+            assert_eq!(canonical.key().split(BOUNDARY).count(), 2, "{arg:?} broke the boundaries");
+        }
+        assert_eq!(Canonical::new("", &[] as &[&str], false).text(), "<none>");
+    }
+}

@@ -1,0 +1,186 @@
+//! Values by type: what a word is replaced with when only its type repeats from run to run.
+
+/// The mask of a whole word, or `None` when the word is no plain value.
+///
+/// Types, first match wins: UUID, timestamp, hex (0x…, or 8 and more hex digits with a digit and a letter among them),
+/// number with an optional sign, fraction and unit, name of a temporary file.
+pub fn mask_value(word: &str) -> Option<String> {
+    if is_uuid(word) {
+        return Some("<uuid>".to_owned());
+    }
+    if is_timestamp(word) {
+        return Some("<time>".to_owned());
+    }
+    if is_hex(word) {
+        return Some("<hex>".to_owned());
+    }
+    if let Some(unit) = number_unit(word) {
+        return Some(format!("<num>{unit}"));
+    }
+    is_temp_name(word).then(|| "<tmp>".to_owned())
+}
+
+/// 8-4-4-4-12 hex digits.
+pub fn is_uuid(word: &str) -> bool {
+    word.len() == 36
+        && word.bytes().enumerate().all(|(i, byte)| match i {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// ISO 8601 dates and times (2025-01-31, 20250131T101500Z, 10:15:00.5), and Unix seconds or milliseconds of the years
+/// 2001 to 2033 (ten digits from 1, thirteen digits from 1).
+pub fn is_timestamp(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    if digits == word.len() {
+        return (word.len() == 10 || word.len() == 13) && word.starts_with('1');
+    }
+    let shape: String = word.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    let date = ["9999-99-99", "99999999T", "9999/99/99"].iter().any(|date| shape.starts_with(date));
+    let time = shape.starts_with("99:99:99");
+    let allowed = |c: char| matches!(c, '9' | '-' | '/' | ':' | '.' | ',' | 'T' | 'Z' | '+' | '_');
+    (date || time) && digits >= 6 && shape.chars().all(allowed)
+}
+
+/// `0x1f`, or at least eight hex digits of one case, letters and digits mixed (a commit, a container id, a digest).
+pub fn is_hex(word: &str) -> bool {
+    if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        return !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    }
+    let lower = word.bytes().any(|b| b.is_ascii_lowercase());
+    let upper = word.bytes().any(|b| b.is_ascii_uppercase());
+    word.len() >= 8
+        && (lower != upper)
+        && word.bytes().any(|b| b.is_ascii_digit())
+        && word.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The unit after a number (`10s` → `s`, `1.5` → ``), or `None` for anything else.
+fn number_unit(word: &str) -> Option<&str> {
+    const UNITS: &[&str] = &[
+        "", "%", "s", "ms", "us", "ns", "m", "h", "d", "k", "K", "M", "G", "T", "kB", "KB", "MB", "GB", "KiB", "MiB",
+        "GiB", "b", "B", "x",
+    ];
+    let unsigned = word.strip_prefix(['+', '-']).unwrap_or(word);
+    let end = unsigned.bytes().position(|b| !b.is_ascii_digit() && b != b'.').unwrap_or(unsigned.len());
+    let (number, unit) = unsigned.split_at(end);
+    let valid = number.starts_with(|c: char| c.is_ascii_digit())
+        && number.ends_with(|c: char| c.is_ascii_digit())
+        && number.matches('.').count() <= 1;
+    (valid && UNITS.contains(&unit)).then_some(unit)
+}
+
+/// Names made by mktemp(1) (`tmp.` and ten letters or digits) and Python's tempfile (`tmp` and eight of [a-z0-9_]),
+/// with or without an extension.
+pub fn is_temp_name(word: &str) -> bool {
+    let Some(rest) = word.strip_prefix("tmp") else { return false };
+    if let Some(rest) = rest.strip_prefix('.') {
+        let stem = rest.split('.').next().unwrap_or(rest);
+        return stem.len() == 10 && stem.bytes().all(|b| b.is_ascii_alphanumeric());
+    }
+    let stem = rest.split('.').next().unwrap_or(rest);
+    stem.len() == 8 && stem.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Masks the values inside a word that is not one itself: runs of digits that stand between delimiters or are four and
+/// more long, UUIDs and hex runs between delimiters. `session-83921.json` → `session-<num>.json`, `python3` unchanged.
+pub fn mask_embedded(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    let mut rest = word;
+    while !rest.is_empty() {
+        if let Some((head, tail)) = rest.split_at_checked(36).filter(|(head, _)| is_uuid(head)) {
+            debug_assert_eq!(head.len(), 36);
+            out.push_str("<uuid>");
+            rest = tail;
+            continue;
+        }
+        let end = rest.find(is_delimiter).unwrap_or(rest.len());
+        let (piece, tail) = rest.split_at(end);
+        push_piece(piece, &mut out);
+        let mut tail_chars = tail.chars();
+        if let Some(delimiter) = tail_chars.next() {
+            out.push(delimiter);
+        }
+        rest = tail_chars.as_str();
+    }
+    out
+}
+
+fn is_delimiter(c: char) -> bool {
+    matches!(c, '-' | '_' | '.' | ',' | ':' | ';' | '=' | '@' | '+' | '#' | '[' | ']' | '(' | ')' | '{' | '}')
+}
+
+/// One run without delimiters: a whole hex word or number, or a word with long runs of digits in it.
+fn push_piece(piece: &str, out: &mut String) {
+    if is_hex(piece) {
+        out.push_str("<hex>");
+        return;
+    }
+    if !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit()) {
+        out.push_str("<num>");
+        return;
+    }
+    let mut rest = piece;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let run = rest[start..].bytes().take_while(u8::is_ascii_digit).count();
+        out.push_str(&rest[..start]);
+        out.push_str(if run >= 4 { "<num>" } else { &rest[start..start + run] });
+        rest = &rest[start + run..];
+    }
+    out.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_masked_by_type() {
+        for (word, masked) in [
+            ("123e4567-e89b-12d3-a456-426614174000", "<uuid>"),
+            ("2025-01-31", "<time>"),
+            ("2025-01-31T10:15:00Z", "<time>"),
+            ("20250131T101500", "<time>"),
+            ("1735689600", "<time>"),
+            ("1735689600123", "<time>"),
+            ("0x7ffe", "<hex>"),
+            ("3ff8ad0c91", "<hex>"),
+            ("42", "<num>"),
+            ("-1", "<num>"),
+            ("1.5", "<num>"),
+            ("512M", "<num>M"),
+            ("30s", "<num>s"),
+            ("95%", "<num>%"),
+            ("tmp.Ab3dE6gH1j", "<tmp>"),
+            ("tmpk3_x9a1b", "<tmp>"),
+            ("tmpk3_x9a1b.json", "<tmp>"),
+        ] {
+            assert_eq!(mask_value(word).as_deref(), Some(masked), "{word}");
+        }
+    }
+
+    #[test]
+    fn words_are_not_values() {
+        for word in ["", "xmrig", "deadbeef", "tmp", "tmpdir", "template", "3des", "1.2.3", "-", "+x", "u+s", "a1"] {
+            assert_eq!(mask_value(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn values_inside_words() {
+        for (word, masked) in [
+            ("session-83921.json", "session-<num>.json"),
+            ("access.log.1", "access.log.<num>"),
+            ("python3", "python3"),
+            ("x86", "x86"),
+            ("job20251231", "job<num>"),
+            ("layer-3ff8ad0c91.tar", "layer-<hex>.tar"),
+            ("id-123e4567-e89b-12d3-a456-426614174000", "id-<uuid>"),
+            ("größe-12", "größe-<num>"),
+            ("", ""),
+        ] {
+            assert_eq!(mask_embedded(word), masked, "{word}");
+        }
+    }
+}

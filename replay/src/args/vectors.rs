@@ -1,0 +1,83 @@
+//! The embedding model, opened when the first text needs it and not before.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use crate::embed::{self, EmbedError, Embedder, Embedding};
+use crate::error::{Error, Result};
+
+/// Texts to vectors.
+pub trait Vectors: Sync {
+    /// One embedding for each text, in order.
+    ///
+    /// # Errors
+    /// The model is missing, or fails.
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>>;
+}
+
+/// The configured model. A replay in which no argument question arises needs none; one that needs it and has none fails.
+pub struct LazyModel {
+    folder: Option<PathBuf>,
+    threads: usize,
+    opened: OnceLock<std::result::Result<Box<dyn Embedder>, (String, String)>>,
+}
+
+impl LazyModel {
+    /// `folder`: the configured model folder; empty for the default.
+    pub fn new(folder: &str, threads: usize) -> Self {
+        let folder = (!folder.is_empty()).then(|| PathBuf::from(folder));
+        Self { folder, threads, opened: OnceLock::new() }
+    }
+
+    /// The model itself, opened on the first call.
+    ///
+    /// # Errors
+    /// A missing model or library, as [`Error::Prerequisite`].
+    pub fn get(&self) -> Result<&dyn Embedder> {
+        let opened = self.opened.get_or_init(|| {
+            embed::open(self.folder.as_deref(), self.threads)
+                .map_err(|error| (error.to_string(), error.hint().unwrap_or(HINT).to_owned()))
+        });
+        match opened {
+            Ok(embedder) => Ok(embedder.as_ref()),
+            Err((message, hint)) => Err(Error::prerequisite(message.clone(), hint.clone())),
+        }
+    }
+
+    /// The model's name, if it was needed.
+    pub fn name(&self) -> Option<String> {
+        self.opened.get()?.as_ref().ok().map(|embedder| embedder.name().to_owned())
+    }
+}
+
+const HINT: &str = "run ./dev setup base";
+
+impl Vectors for LazyModel {
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>> {
+        self.get()?.embed(texts).map_err(|error: EmbedError| {
+            let hint = error.hint().unwrap_or(HINT).to_owned();
+            Error::prerequisite(error.to_string(), hint)
+        })
+    }
+}
+
+/// So that the engines share the model, and its cache, with the arguments.
+impl Embedder for LazyModel {
+    fn name(&self) -> &str {
+        match self.opened.get() {
+            Some(Ok(embedder)) => embedder.name(),
+            _ => "not opened",
+        }
+    }
+
+    fn dims(&self) -> usize {
+        self.get().map_or(0, Embedder::dims)
+    }
+
+    fn embed(&self, texts: &[&str]) -> std::result::Result<Vec<Embedding>, EmbedError> {
+        match self.get() {
+            Ok(embedder) => embedder.embed(texts),
+            Err(error) => Err(EmbedError::NoModel { looked_for: error.to_string() }),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Reading the configuration. An unknown key is an error that names the nearest known one.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::Config;
+use crate::error::{Error, Result};
+
+/// The documented defaults; also the list of known keys.
+pub const DEFAULT: &str = include_str!("../../replay.toml");
+
+/// The configuration from the defaults, then `file`, then each `key=value` in order.
+///
+/// # Errors
+/// An unreadable file, TOML that does not parse, an unknown key, a value of the wrong type or out of range.
+pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config> {
+    let mut table: Table = toml::from_str(DEFAULT).expect("the embedded defaults are tested to parse");
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::config(format!("cannot read the config {}: {error}", path.display()), "check the path of --config")
+        })?;
+        let over: Table = toml::from_str(&text).map_err(|error| {
+            let message = error.message().to_owned();
+            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            Error::config(format!("{}: line {line}: {message}", path.display()), "the file is TOML; see replay.toml")
+        })?;
+        merge(&mut table, over, "")?;
+    }
+    for set in sets {
+        let (key, value) = set
+            .split_once('=')
+            .ok_or_else(|| Error::config(format!("--set {set}: no '='"), "write it as --set convergence.window=30"))?;
+        merge(&mut table, nested(key.trim(), parse(value.trim())), "")?;
+    }
+    let config: Config = table.try_into().map_err(|error: toml::de::Error| {
+        Error::config(format!("config: {}", error.message()), "see replay.toml for the keys, types and units")
+    })?;
+    check(&config)?;
+    Ok(config)
+}
+
+/// `a.b.c` and a value as nested tables.
+fn nested(key: &str, value: Value) -> Table {
+    match key.split_once('.') {
+        Some((head, rest)) => Table::from_iter([(head.to_owned(), Value::Table(nested(rest, value)))]),
+        None => Table::from_iter([(key.to_owned(), value)]),
+    }
+}
+
+/// A TOML value, or the text itself when it is none.
+fn parse(text: &str) -> Value {
+    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok();
+    parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn merge(base: &mut Table, over: Table, prefix: &str) -> Result<()> {
+    for (key, value) in over {
+        let full = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let Some(slot) = base.get_mut(&key) else {
+            return Err(unknown_key(&full));
+        };
+        match (slot, value) {
+            (Value::Table(base), Value::Table(over)) => merge(base, over, &full)?,
+            (slot @ Value::Float(_), Value::Integer(number)) => *slot = Value::Float(number as f64),
+            (slot, value) if slot.same_type(&value) => *slot = value,
+            (slot, value) => {
+                return Err(Error::config(
+                    format!("config key {full} is a {}, not a {}", slot.type_str(), value.type_str()),
+                    format!("its default is {slot}"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unknown_key(key: &str) -> Error {
+    let defaults: Table = toml::from_str(DEFAULT).expect("the embedded defaults are tested to parse");
+    let mut known = Vec::new();
+    leaves(&defaults, "", &mut known);
+    let nearest = known.iter().min_by_key(|name| key_distance(key, name)).map_or("", String::as_str);
+    Error::config(format!("unknown config key {key}"), format!("the nearest known key is {nearest}"))
+}
+
+/// Distance to a full key, or to its last part (a user often leaves the section out); the full key wins a tie.
+fn key_distance(key: &str, known: &str) -> (usize, usize) {
+    let whole = edit_distance(key, known);
+    let last = known.rsplit('.').next().map_or(whole, |last| edit_distance(key, last));
+    (whole.min(last), whole)
+}
+
+fn leaves(table: &Table, prefix: &str, out: &mut Vec<String>) {
+    for (key, value) in table {
+        let full = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(table) => leaves(table, &full, out),
+            _ => out.push(full),
+        }
+    }
+}
+
+/// Levenshtein distance in characters.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let substitute = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn check(config: &Config) -> Result<()> {
+    let share = |value: f64| (0.0..=1.0).contains(&value);
+    let checks = [
+        (config.profile.collapse >= 2, "profile.collapse", "at least 2"),
+        (config.profile.max_patterns >= 1, "profile.max_patterns", "at least 1"),
+        (config.network.prefix_v4 <= 32, "network.prefix_v4", "0 to 32"),
+        (config.network.prefix_v6 <= 128, "network.prefix_v6", "0 to 128"),
+        (share(config.args.novelty.accept.into()), "args.novelty.accept", "0 to 1"),
+        (
+            share(config.args.novelty.reject.into()) && config.args.novelty.reject >= config.args.novelty.accept,
+            "args.novelty.reject",
+            "0 to 1 and not below args.novelty.accept",
+        ),
+        ((-1.0..=1.0).contains(&config.args.embedding.threshold), "args.embedding.threshold", "-1 to 1"),
+        (seconds(config.convergence.window), "convergence.window", "more than 0 and at most a year, in seconds"),
+        (seconds(config.convergence.timer), "convergence.timer", "more than 0 and at most a year, in seconds"),
+        (open_share(config.convergence.epsilon), "convergence.epsilon", "above 0 and below 1"),
+        (open_share(config.convergence.delta), "convergence.delta", "above 0 and below 1"),
+        (
+            [&config.engines.weights.rules, &config.engines.weights.statistics, &config.engines.weights.semantics]
+                .into_iter()
+                .all(|weight| (0.0..=1000.0).contains(weight)),
+            "engines.weights",
+            "0 to 1000",
+        ),
+        (
+            config.severity.medium <= config.severity.high && config.severity.high <= config.severity.critical,
+            "severity",
+            "in order: medium, high, critical",
+        ),
+        (config.alerts.evidence_rows >= 1, "alerts.evidence_rows", "at least 1"),
+    ];
+    match checks.into_iter().find(|(ok, _, _)| !ok) {
+        Some((_, key, range)) => {
+            Err(Error::config(format!("config key {key} is out of range"), format!("it must be {range}")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn seconds(value: f64) -> bool {
+    value > 0.0 && value <= 365.0 * 86_400.0
+}
+
+fn open_share(value: f64) -> bool {
+    value > 0.0 && value < 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Rule;
+
+    fn set(sets: &[&str]) -> Result<Config> {
+        load(None, &sets.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn defaults_hold_and_single_values_replace_them() {
+        assert_eq!(set(&[]).unwrap().engines.weights.rules, 40.0);
+        let config = set(&["engines.weights.rules=50", "convergence.rule=window", "args.canonical=false"]).unwrap();
+        assert_eq!(config.engines.weights.rules, 50.0);
+        assert_eq!(config.convergence.rule, Rule::Window);
+        assert!(!config.args.canonical);
+    }
+
+    #[test]
+    fn mistakes_name_the_way_out() {
+        for (set_value, message, hint) in [
+            ("engines.weight.rules=1", "unknown config key engines.weight", "engines.weights"),
+            ("convergence.windov=1", "unknown config key convergence.windov", "convergence.window"),
+            ("windw=1", "unknown config key windw", "convergence.window"),
+            ("convergence.window=soon", "is a float, not a string", "60.0"),
+            ("convergence.window=-1", "out of range", "more than 0"),
+            ("convergence.rule=never", "never", "replay.toml"),
+            ("convergence.window", "no '='", "--set"),
+            ("convergence=3", "is a table", "default"),
+            ("args.novelty.reject=nan", "out of range", "0 to 1"),
+        ] {
+            let error = set(&[set_value]).expect_err(set_value);
+            assert!(error.to_string().contains(message), "{set_value}: {error}");
+            assert!(error.hint().contains(hint), "{set_value}: {}", error.hint());
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn a_file_lies_between_defaults_and_sets() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[convergence]\nwindow = 5\ntimer = 7.5\n").unwrap();
+        let config = load(Some(file.path()), &["convergence.timer=9".to_owned()]).unwrap();
+        assert_eq!((config.convergence.window, config.convergence.timer), (5.0, 9.0));
+        std::fs::write(file.path(), "[convergence]\nwindow = \n").unwrap();
+        let error = load(Some(file.path()), &[]).unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+}

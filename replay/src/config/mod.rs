@@ -1,0 +1,115 @@
+//! The configuration: documented defaults (`replay.toml`), a file over them, single values over that.
+
+mod load;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{DEFAULT, load};
+
+/// Every key of `replay.toml`; meanings and units are there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub profile: Profile,
+    pub network: Network,
+    pub args: Args,
+    pub model: Model,
+    pub convergence: Convergence,
+    pub engines: Engines,
+    pub severity: SeverityBounds,
+    pub alerts: Alerts,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub collapse: usize,
+    pub max_patterns: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    pub ephemeral_from: u16,
+    pub prefix_v4: u8,
+    pub prefix_v6: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    pub canonical: bool,
+    pub novelty: Novelty,
+    pub embedding: Embedding,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Novelty {
+    pub enabled: bool,
+    pub accept: f32,
+    pub reject: f32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedding {
+    pub enabled: bool,
+    pub threshold: f32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub path: String,
+}
+
+/// Which stopping rule ends learning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    UnseenMass,
+    Window,
+    Both,
+    Timer,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Convergence {
+    pub rule: Rule,
+    pub window: f64,
+    pub epsilon: f64,
+    pub delta: f64,
+    pub min_events: u64,
+    pub max_new: u64,
+    pub timer: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engines {
+    pub weights: WeightPoints,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightPoints {
+    pub rules: f32,
+    pub statistics: f32,
+    pub semantics: f32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeverityBounds {
+    pub critical: f32,
+    pub high: f32,
+    pub medium: f32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    pub evidence_rows: usize,
+}

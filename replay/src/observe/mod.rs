@@ -1,0 +1,114 @@
+//! Events as the profile sees them: which tree, which path through it, whose doing.
+
+mod file;
+mod network;
+mod peers;
+mod process;
+mod table;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datasets::{Common, Event};
+
+use crate::args::Canonical;
+use crate::config::Config;
+use crate::deviation::{RowRef, Tree};
+
+pub use peers::Peers;
+pub use table::{HOST, ProcessTable};
+
+/// One event, or one side of a rename, as a path through a tree below the image.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    pub tree: Tree,
+    /// Unix time, ns.
+    pub ts: i64,
+    pub container: Arc<str>,
+    pub exec_id: Option<u64>,
+    pub pid: u32,
+    pub row: RowRef,
+    /// process: parent, program. file: program, path segments, operation. network: program, direction, peer, port.
+    pub steps: Arc<[Arc<str>]>,
+    /// process only.
+    pub args: Option<Canonical>,
+    /// What happened, as it was: a command line, a path, a peer with its port.
+    pub raw: Arc<str>,
+}
+
+impl Observation {
+    /// The program that acts (for an exec, the one that is run).
+    pub fn program(&self) -> &Arc<str> {
+        match self.tree {
+            Tree::Process => &self.steps[1],
+            Tree::File | Tree::Network => &self.steps[0],
+        }
+    }
+
+    /// One line that a person and an embedding model can both read.
+    pub fn text(&self) -> String {
+        let program = crate::args::canonical::basename(self.program());
+        match self.tree {
+            Tree::Process => self.raw.to_string(),
+            Tree::File => format!("{program} {} {}", file::verb(self.steps.last().map_or("", |op| op)), self.raw),
+            Tree::Network => format!("{program} {} {}", network::verb(&self.steps[1]), self.raw),
+        }
+    }
+}
+
+/// Turns the events of one image into observations. Holds memory of paths already taken apart.
+pub struct Observer {
+    memo: HashMap<(Arc<str>, &'static str, Arc<str>), Arc<[Arc<str>]>>,
+}
+
+/// Paths remembered before the memory is emptied; bounds it at some tens of megabytes.
+const MEMO: usize = 100_000;
+
+impl Observer {
+    pub fn new() -> Self {
+        Self { memo: HashMap::new() }
+    }
+
+    /// Zero, one or two observations of `event`, appended to `out`.
+    pub fn observe(&mut self, event: &Event, context: &Context<'_>, out: &mut Vec<Observation>) {
+        match event {
+            Event::Process(event) => out.extend(process::observe(event, context)),
+            Event::File(event) => file::observe(event, context, self, out),
+            Event::Network(event) => out.extend(network::observe(event, context)),
+        }
+    }
+
+    fn steps(
+        &mut self,
+        program: &Arc<str>,
+        op: &'static str,
+        path: &Arc<str>,
+        make: impl FnOnce() -> Arc<[Arc<str>]>,
+    ) -> Arc<[Arc<str>]> {
+        if self.memo.len() >= MEMO {
+            self.memo.clear();
+        }
+        Arc::clone(self.memo.entry((Arc::clone(program), op, Arc::clone(path))).or_insert_with(make))
+    }
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What an observation needs to know besides the event.
+pub struct Context<'a> {
+    pub processes: &'a ProcessTable,
+    pub peers: &'a Peers,
+    pub config: &'a Config,
+}
+
+fn row(common: &Common) -> RowRef {
+    RowRef { class: common.kind.class(), cpu: common.cpu, seq: common.seq }
+}
+
+fn container(common: &Common) -> Arc<str> {
+    common.container.clone().unwrap_or_else(|| HOST.into())
+}

@@ -1,0 +1,105 @@
+//! Network: program, direction and protocol, peer, port.
+//!
+//! The port is the one that names the service: the peer's for connect, the local one for bind, listen and accept.
+//! From `network.ephemeral_from` on it is "ephemeral".
+
+use std::sync::Arc;
+
+use datasets::NetworkEvent;
+use record_bpf::Kind;
+
+use super::{Context, Observation, container, row};
+use crate::args::path::mask_path;
+use crate::deviation::Tree;
+
+const EAGAIN: i32 = -11;
+const EAFNOSUPPORT: i32 = -97;
+const EINVAL: i32 = -22;
+const EBADF: i32 = -9;
+
+pub fn observe(event: &NetworkEvent, context: &Context<'_>) -> Option<Observation> {
+    let direction = match event.common.kind {
+        Kind::Connect => "connect",
+        Kind::Accept => "accept",
+        Kind::Listen => "listen",
+        Kind::Bind => "bind",
+        _ => return None,
+    };
+    // Calls that the kernel refused as meaningless reached nobody. A refused or timed-out connection was an attempt.
+    let attempted = event.ret >= 0
+        || (event.common.kind == Kind::Connect && !matches!(event.ret, EAGAIN | EAFNOSUPPORT | EINVAL | EBADF));
+    if !attempted {
+        return None;
+    }
+    let program = context.processes.exe(event.common.exec_id);
+    let (peer, port, raw) = if &*event.family == "unix" { unix(event) } else { inet(event, context) };
+    Some(Observation {
+        tree: Tree::Network,
+        ts: event.common.ts,
+        container: container(&event.common),
+        exec_id: event.common.exec_id,
+        pid: event.common.pid,
+        row: row(&event.common),
+        steps: [
+            mask_path(&program).into(),
+            format!("{direction} {}", if &*event.family == "unix" { "unix" } else { &event.protocol }).into(),
+            Arc::from(peer),
+            Arc::from(port),
+        ]
+        .into(),
+        args: None,
+        raw: raw.into(),
+    })
+}
+
+fn unix(event: &NetworkEvent) -> (String, String, String) {
+    let path = event.unix_path.as_deref().unwrap_or("(unnamed)");
+    // A step that begins with '/' would be taken for a path segment and generalise.
+    (format!("socket {}", mask_path(path)), "-".to_owned(), path.to_owned())
+}
+
+fn inet(event: &NetworkEvent, context: &Context<'_>) -> (String, String, String) {
+    let (address, port) = match event.common.kind {
+        Kind::Connect => (event.peer_addr.as_deref(), event.peer_port),
+        Kind::Accept => (event.peer_addr.as_deref(), event.local_port),
+        _ => (event.local_addr.as_deref(), event.local_port),
+    };
+    let own = matches!(event.common.kind, Kind::Bind | Kind::Listen);
+    let (peer, name) = match address {
+        // One's own address: which one it is says nothing, whether it is more than loopback does.
+        Some(address) if own => (own_address(address).to_owned(), address.to_owned()),
+        Some(address) => context.peers.step(address, event.common.ts),
+        None => ("(unknown)".to_owned(), "(unknown)".to_owned()),
+    };
+    let port_step = match port {
+        Some(port) if port < context.config.network.ephemeral_from && port != 0 => port.to_string(),
+        Some(_) => "ephemeral".to_owned(),
+        None => "(unknown)".to_owned(),
+    };
+    let raw = match (event.common.kind, port) {
+        (Kind::Accept, Some(port)) => format!("{name} on port {port}"),
+        (_, Some(port)) => format!("{name}:{port}"),
+        (_, None) => name,
+    };
+    (peer, port_step, raw)
+}
+
+fn own_address(address: &str) -> &'static str {
+    use crate::args::address::AddressClass;
+    match address.parse().map(AddressClass::of) {
+        Ok(AddressClass::Loopback) => "loopback",
+        Ok(AddressClass::Special) => "any",
+        _ => "own address",
+    }
+}
+
+/// The direction in a sentence: `<program> <verb> <peer>:<port>`.
+pub fn verb(direction: &str) -> &str {
+    match direction.split(' ').next().unwrap_or(direction) {
+        "connect" => "connects to",
+        "accept" => "accepts a connection from",
+        "listen" => "listens on",
+        "bind" => "binds to",
+        _ => direction,
+    }
+}

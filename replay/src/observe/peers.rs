@@ -1,0 +1,137 @@
+//! Peers as what they are: a container's image, loopback, the container network, or a prefix.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use datasets::Container;
+
+use crate::args::address::AddressClass;
+use crate::config::Network;
+
+/// Known containers by address.
+#[derive(Debug, Default)]
+pub struct Peers {
+    /// Containers that held the address, in order of their appearance.
+    by_address: BTreeMap<IpAddr, Vec<Holder>>,
+    /// Networks that containers are on, at the configured prefix lengths.
+    networks: HashSet<(IpAddr, u8)>,
+    prefix_v4: u8,
+    prefix_v6: u8,
+}
+
+#[derive(Debug)]
+struct Holder {
+    first_seen: i64,
+    image: Arc<str>,
+    name: Arc<str>,
+}
+
+impl Peers {
+    pub fn new(containers: &[Container], config: &Network) -> Self {
+        let mut peers = Self { prefix_v4: config.prefix_v4, prefix_v6: config.prefix_v6, ..Self::default() };
+        let mut sorted: Vec<&Container> = containers.iter().collect();
+        sorted.sort_by(|a, b| (a.first_seen, &a.id).cmp(&(b.first_seen, &b.id)));
+        for container in sorted {
+            let image = image_of(container);
+            let alias = container.aliases.iter().max_by_key(|alias| (alias.contains('.'), alias.len()));
+            let name =
+                alias.or(container.name.as_ref()).map_or_else(|| Arc::clone(&image), |name| name.as_str().into());
+            for address in container.addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok()) {
+                peers.networks.insert(peers.network(address));
+                let holder =
+                    Holder { first_seen: container.first_seen, image: Arc::clone(&image), name: Arc::clone(&name) };
+                peers.by_address.entry(address).or_default().push(holder);
+            }
+        }
+        peers
+    }
+
+    /// The tree's step for a peer, and its name for people. An address that two containers held in turn is the one's
+    /// that appeared last before `ts`.
+    pub fn step(&self, address: &str, ts: i64) -> (String, String) {
+        let Ok(parsed) = address.parse::<IpAddr>() else {
+            return (address.to_owned(), address.to_owned());
+        };
+        let parsed = parsed.to_canonical();
+        if let Some(holders) = self.by_address.get(&parsed) {
+            let holder = holders.iter().rev().find(|holder| holder.first_seen <= ts).or(holders.first());
+            if let Some(holder) = holder {
+                return (format!("image {}", holder.image), holder.name.to_string());
+            }
+        }
+        let class = AddressClass::of(parsed);
+        let step = match class {
+            AddressClass::Loopback | AddressClass::Special => class.name().to_owned(),
+            AddressClass::Private if self.networks.contains(&self.network(parsed)) => "container network".to_owned(),
+            AddressClass::Private | AddressClass::Public => {
+                let (base, bits) = self.network(parsed);
+                format!("{} {base}/{bits}", class.name())
+            }
+        };
+        (step, parsed.to_string())
+    }
+
+    fn network(&self, address: IpAddr) -> (IpAddr, u8) {
+        match address {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_v4)).unwrap_or(0);
+                (IpAddr::V4((v4.to_bits() & mask).into()), self.prefix_v4)
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix_v6)).unwrap_or(0);
+                (IpAddr::V6((v6.to_bits() & mask).into()), self.prefix_v6)
+            }
+        }
+    }
+}
+
+/// The image a container's behaviour is learned under; without one, the container stands for itself.
+pub fn image_of(container: &Container) -> Arc<str> {
+    let image = container.image.as_deref().or(container.image_id.as_deref());
+    image.or(container.name.as_deref()).unwrap_or(&container.id).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(id: &str, image: &str, address: &str, alias: &str, first_seen: i64) -> Container {
+        Container {
+            id: id.into(),
+            runtime: None,
+            name: Some(id.to_owned()),
+            image: Some(image.to_owned()),
+            image_id: None,
+            addresses: vec![address.to_owned()],
+            aliases: vec![alias.to_owned()],
+            labels: None,
+            cgroup: String::new(),
+            first_seen,
+        }
+    }
+
+    #[test]
+    fn a_peer_is_what_it_is() {
+        let config = Network { ephemeral_from: 32768, prefix_v4: 24, prefix_v6: 64 };
+        let containers = [
+            container("a", "redis:7", "10.89.0.2", "redis", 0),
+            container("b", "pool:1", "10.89.0.3", "pool.minexmr.com", 0),
+            container("c", "late:1", "10.89.0.2", "late", 100),
+        ];
+        let peers = Peers::new(&containers, &config);
+        for (address, ts, step, name) in [
+            ("10.89.0.2", 50, "image redis:7", "redis"),
+            ("10.89.0.2", 150, "image late:1", "late"),
+            ("::ffff:10.89.0.3", 0, "image pool:1", "pool.minexmr.com"),
+            ("10.89.0.1", 0, "container network", "10.89.0.1"),
+            ("10.1.2.3", 0, "private 10.1.2.0/24", "10.1.2.3"),
+            ("203.0.113.77", 0, "public 203.0.113.0/24", "203.0.113.77"),
+            ("127.0.0.1", 0, "loopback", "127.0.0.1"),
+            ("2606:4700::1234", 0, "public 2606:4700::/64", "2606:4700::1234"),
+            ("not an address", 0, "not an address", "not an address"),
+        ] {
+            assert_eq!(peers.step(address, ts), (step.to_owned(), name.to_owned()), "{address}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! exec: parent program, program, arguments.
+
+use std::sync::Arc;
+
+use datasets::ProcessEvent;
+use record_bpf::Kind;
+
+use super::{Context, Observation, container, row};
+use crate::args::Canonical;
+use crate::args::path::mask_path;
+use crate::deviation::Tree;
+
+pub fn observe(event: &ProcessEvent, context: &Context<'_>) -> Option<Observation> {
+    if event.common.kind != Kind::Exec {
+        return None;
+    }
+    let process = event.common.exec_id.and_then(|id| context.processes.get(id));
+    let exe = event.exe.clone().or_else(|| process?.exe.clone()).unwrap_or_else(|| super::table::UNKNOWN.into());
+    let parent_id = event.parent_exec_id.or_else(|| process?.parent_exec_id);
+    let parent = context.processes.parent_exe(parent_id, event.common.container.as_ref());
+    let argv: &[Arc<str>] =
+        event.argv.as_deref().or_else(|| process.and_then(|process| process.argv.as_deref())).unwrap_or_default();
+    let truncated = event.argv_truncated.unwrap_or(false);
+    let args = if context.config.args.canonical {
+        Canonical::new(&exe, argv, truncated)
+    } else {
+        Canonical::verbatim(argv, truncated)
+    };
+    Some(Observation {
+        tree: Tree::Process,
+        ts: event.common.ts,
+        container: container(&event.common),
+        exec_id: event.common.exec_id,
+        pid: event.common.pid,
+        row: row(&event.common),
+        steps: [mask_path(&parent).into(), mask_path(&exe).into()].into(),
+        args: Some(args),
+        raw: command_line(&exe, argv).into(),
+    })
+}
+
+/// The command as it was typed, with the true executable where argv\[0\] hides its directory.
+pub fn command_line<S: AsRef<str>>(exe: &str, argv: &[S]) -> String {
+    let mut line = exe.to_owned();
+    for arg in argv.iter().skip(1).map(AsRef::as_ref) {
+        line.push(' ');
+        if arg.is_empty() || arg.contains(char::is_whitespace) {
+            line.push('\'');
+            line.push_str(arg);
+            line.push('\'');
+        } else {
+            line.push_str(arg);
+        }
+    }
+    line
+}

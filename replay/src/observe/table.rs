@@ -1,0 +1,83 @@
+//! The process table: who an incarnation is, and who its ancestors are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datasets::Process;
+
+/// Stands for the container and image of processes outside containers.
+pub const HOST: &str = "host";
+/// The program of a process that the recording does not know.
+pub const UNKNOWN: &str = "(unknown)";
+/// The parent of a process whose parent is not in the same container.
+pub const OUTSIDE: &str = "(outside)";
+
+/// Ancestors kept of one process; deeper chains are cut (and a damaged table cannot loop).
+const DEPTH: usize = 64;
+
+/// `processes.parquet`, by incarnation.
+#[derive(Debug, Default)]
+pub struct ProcessTable {
+    rows: HashMap<u64, Process>,
+    unknown: Option<Arc<str>>,
+}
+
+impl ProcessTable {
+    pub fn new(rows: impl IntoIterator<Item = Process>) -> Self {
+        let rows = rows.into_iter().map(|process| (process.exec_id, process)).collect();
+        Self { rows, unknown: Some(UNKNOWN.into()) }
+    }
+
+    pub fn get(&self, exec_id: u64) -> Option<&Process> {
+        self.rows.get(&exec_id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The executable of an incarnation, or `(unknown)`.
+    pub fn exe(&self, exec_id: Option<u64>) -> Arc<str> {
+        let exe = exec_id.and_then(|id| self.get(id)).and_then(|process| process.exe.clone());
+        exe.or_else(|| self.unknown.clone()).unwrap_or_else(|| UNKNOWN.into())
+    }
+
+    /// The executable of the parent, or `(outside)` when the parent is in another container or not recorded.
+    pub fn parent_exe(&self, parent: Option<u64>, container: Option<&Arc<str>>) -> Arc<str> {
+        let inside = parent.and_then(|id| self.get(id)).filter(|process| process.container.as_ref() == container);
+        inside.map_or_else(|| OUTSIDE.into(), |process| process.exe.clone().unwrap_or_else(|| UNKNOWN.into()))
+    }
+
+    /// Incarnations from `exec_id` outwards: itself, then by turns what it replaced or who forked it. Crosses the
+    /// container's border no further than the container's own first process.
+    pub fn lineage(&self, exec_id: u64) -> impl Iterator<Item = &Process> {
+        let first = self.get(exec_id);
+        let container = first.and_then(|process| process.container.clone());
+        let inside = move |process: &&Process| process.container == container;
+        let next = |process: &&Process| {
+            let before = process.prev_exec_id.or(process.parent_exec_id)?;
+            self.get(before)
+        };
+        std::iter::successors(first, next).take_while(inside).take(DEPTH)
+    }
+
+    /// The processes above `exec_id`, outermost first, itself last. A program that was replaced by exec is listed only
+    /// where it had run a different program before.
+    pub fn ancestry(&self, exec_id: u64) -> Vec<&Process> {
+        let mut chain: Vec<&Process> = Vec::new();
+        for process in self.lineage(exec_id) {
+            let repeats = chain.last().is_some_and(|last| last.exe == process.exe && last.argv == process.argv);
+            if repeats {
+                // The fork before an exec shows its parent's program; the parent itself says the same.
+                chain.pop();
+            }
+            chain.push(process);
+        }
+        chain.reverse();
+        chain
+    }
+}

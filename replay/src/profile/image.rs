@@ -1,0 +1,148 @@
+//! The profile of one image: learning an observation, and finding where one leaves what was learned.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ArgLeaf, Node};
+use crate::args::Tiers;
+use crate::config;
+use crate::deviation::{DeviationKind, Nearest, Tier, Tree};
+use crate::error::Result;
+use crate::observe::Observation;
+
+/// What one image does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageProfile {
+    /// parent → program → argument patterns
+    pub process: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ArgLeaf>>,
+    /// program → path segments → operation
+    pub file: Node,
+    /// program → direction and protocol → peer → port
+    pub network: Node,
+}
+
+/// What learning an observation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Learned {
+    /// A node or pattern that was not there.
+    pub new: bool,
+    /// Identity of the pattern that the observation belongs to.
+    pub species: u64,
+}
+
+/// Where an observation leaves the profile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Departure {
+    pub kind: DeviationKind,
+    /// Index of the first unknown step; the image is step 0.
+    pub at: usize,
+    pub tier: Tier,
+    pub token_novelty: Option<f32>,
+    pub nearest: Option<Nearest>,
+}
+
+impl Departure {
+    fn structure(kind: DeviationKind, at: usize) -> Option<Self> {
+        Some(Self { kind, at, tier: Tier::Structure, token_novelty: None, nearest: None })
+    }
+}
+
+impl ImageProfile {
+    pub fn learn(&mut self, observation: &Observation, bounds: &config::Profile) -> Learned {
+        match observation.tree {
+            Tree::Process => self.learn_process(observation, bounds),
+            Tree::File => learn_path(&mut self.file, observation, bounds),
+            Tree::Network => learn_path(&mut self.network, observation, bounds),
+        }
+    }
+
+    fn learn_process(&mut self, observation: &Observation, bounds: &config::Profile) -> Learned {
+        let (parent, program) = (&observation.steps[0], &observation.steps[1]);
+        let leaf = self.process.entry(Arc::clone(parent)).or_default().entry(Arc::clone(program)).or_default();
+        let mut hasher = DefaultHasher::new();
+        (parent, program).hash(&mut hasher);
+        let mut new = false;
+        if let Some(args) = &observation.args {
+            args.key().hash(&mut hasher);
+            new = leaf.insert(args, bounds.max_patterns);
+        }
+        Learned { new, species: hasher.finish() }
+    }
+
+    /// Where the observation leaves the tree, or `None` when all of it is known.
+    ///
+    /// # Errors
+    /// As [`Tiers::compare`].
+    pub fn departure(&self, observation: &Observation, tiers: &Tiers<'_>) -> Result<Option<Departure>> {
+        match observation.tree {
+            Tree::Process => self.process_departure(observation, tiers),
+            Tree::File => Ok(path_departure(&self.file, observation)),
+            Tree::Network => Ok(path_departure(&self.network, observation)),
+        }
+    }
+
+    fn process_departure(&self, observation: &Observation, tiers: &Tiers<'_>) -> Result<Option<Departure>> {
+        let (parent, program) = (&observation.steps[0], &observation.steps[1]);
+        let programs = self.process.get(parent);
+        let Some(leaf) = programs.and_then(|programs| programs.get(program)) else {
+            let elsewhere = self.process.values().any(|programs| programs.contains_key(program));
+            let kind = if elsewhere { DeviationKind::NewParent } else { DeviationKind::NewProcess };
+            return Ok(Departure::structure(kind, if programs.is_some() { 2 } else { 1 }));
+        };
+        let Some(args) = &observation.args else { return Ok(None) };
+        let comparison = tiers.compare(program, args, leaf)?;
+        Ok((!comparison.known).then_some(Departure {
+            kind: DeviationKind::NewArguments,
+            at: 3,
+            tier: comparison.tier,
+            token_novelty: comparison.token_novelty,
+            nearest: comparison.nearest,
+        }))
+    }
+
+    pub fn merge(&mut self, other: ImageProfile, bounds: &config::Profile) {
+        let ImageProfile { process, file, network } = other;
+        for (parent, programs) in process {
+            let own = self.process.entry(parent).or_default();
+            for (program, leaf) in programs {
+                own.entry(program).or_default().merge(leaf, bounds.max_patterns);
+            }
+        }
+        self.file.merge(file, bounds.collapse);
+        self.network.merge(network, bounds.collapse);
+    }
+
+    /// Patterns in a tree.
+    pub fn patterns(&self, tree: Tree) -> u64 {
+        match tree {
+            Tree::Process => self.process.values().flat_map(BTreeMap::values).map(|leaf| leaf.len() as u64).sum(),
+            Tree::File => self.file.patterns(),
+            Tree::Network => self.network.patterns(),
+        }
+    }
+}
+
+fn learn_path(tree: &mut Node, observation: &Observation, bounds: &config::Profile) -> Learned {
+    let inserted = tree.insert(&observation.steps, bounds.collapse);
+    Learned { new: inserted.new, species: inserted.species }
+}
+
+fn path_departure(tree: &Node, observation: &Observation) -> Option<Departure> {
+    let found = tree.matched(&observation.steps);
+    if found.known {
+        return None;
+    }
+    let last = observation.steps.len() - 1;
+    let at = found.steps.min(last);
+    let kind = match observation.tree {
+        Tree::File if at == last => DeviationKind::NewFileOperation,
+        Tree::File => DeviationKind::NewPath,
+        _ if at == last => DeviationKind::NewPort,
+        _ => DeviationKind::NewPeer,
+    };
+    Departure::structure(kind, at + 1)
+}
