@@ -15,7 +15,7 @@ use crate::read::{bad_value, class_columns};
 use crate::{Error, Result};
 
 /// Where an event stands in the recording's order.
-type Key = (i64, u16, u64);
+pub(crate) type Key = (i64, u16, u64);
 
 /// A segment that may be opened later: nothing in it is before `first_ts`.
 struct Waiting {
@@ -121,11 +121,21 @@ struct Cursor {
     before: u64,
 }
 
-/// The columns of the present batch.
-enum Rows {
+/// The columns of a batch, each checked against the schema.
+pub(crate) enum Rows {
     Process(<ProcessEvent as Codec>::Reader),
     File(<FileEvent as Codec>::Reader),
     Network(<NetworkEvent as Codec>::Reader),
+}
+
+impl Rows {
+    pub(crate) fn key(&self, row: usize) -> Key {
+        match self {
+            Rows::Process(rows) => rows.key(row),
+            Rows::File(rows) => rows.key(row),
+            Rows::Network(rows) => rows.key(row),
+        }
+    }
 }
 
 impl Cursor {
@@ -142,11 +152,7 @@ impl Cursor {
     }
 
     fn key(&self) -> Key {
-        match &self.rows {
-            Rows::Process(rows) => rows.key(self.row),
-            Rows::File(rows) => rows.key(self.row),
-            Rows::Network(rows) => rows.key(self.row),
-        }
+        self.rows.key(self.row)
     }
 
     fn event(&self) -> Event {
@@ -175,7 +181,7 @@ impl Cursor {
 }
 
 /// The next batch that has rows.
-fn decode(batches: &mut Batches, class: Class, strings: &mut Strings) -> Result<Option<(Rows, usize)>> {
+pub(crate) fn decode(batches: &mut Batches, class: Class, strings: &mut Strings) -> Result<Option<(Rows, usize)>> {
     let batch = match batches.find(|batch| batch.as_ref().map_or(true, |batch| batch.num_rows() > 0)) {
         Some(batch) => batch?,
         None => return Ok(None),

@@ -10,7 +10,7 @@
 //! DIR/labels.parquet             ground truth, for scenarios
 //! ```
 //!
-//! [`RecordingWriter`] makes one, [`Recording`] reads one.
+//! [`RecordingWriter`] makes one, [`Recording`] reads one, [`verify()`] proves that it is whole.
 
 mod codec;
 mod error;
@@ -22,8 +22,11 @@ pub mod model;
 mod parquet_read;
 mod parquet_write;
 mod read;
+pub mod report;
+mod seqs;
 mod shipped;
 mod tables;
+mod verify;
 mod write;
 
 pub use error::{Error, Result};
@@ -34,5 +37,7 @@ pub use manifest::{
 };
 pub use model::*;
 pub use read::Recording;
+pub use report::{CpuReport, Finding, FindingKind, Gap, Verdict, VerifyReport};
 pub use shipped::{DATASETS_VARIABLE, resolve, shipped_names};
+pub use verify::{Progress, verify};
 pub use write::{RecordingWriter, Rotation, add_labels};

@@ -21,14 +21,12 @@ pub(crate) const BATCH_ROWS: usize = 8192;
 
 /// Streams a table file. Strings come dictionary-coded (`Dictionary(Int32, Utf8)`), lists of them plain; a nullable
 /// column that the file does not have comes as nulls.
-pub struct Batches {
+pub(crate) struct Batches {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
     schema: SchemaRef,
     /// For each column of `schema`, its place in the file's batches; `None`: not in the file.
     places: Vec<Option<usize>>,
-    /// Of the file, by its own metadata.
-    rows: u64,
 }
 
 impl Batches {
@@ -70,7 +68,6 @@ impl Batches {
         let requested = Arc::new(Schema::new_with_metadata(Fields::from(requested), found.metadata().clone()));
         let options = ArrowReaderOptions::new().with_schema(requested);
         let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
-        let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
         let mut projected: Vec<usize> = wanted.iter().filter_map(|(_, at)| *at).collect();
         projected.sort_unstable();
         let mask = ProjectionMask::roots(metadata.parquet_schema(), projected.iter().copied());
@@ -82,20 +79,11 @@ impl Batches {
         // A projected batch keeps the file's column order.
         let places = wanted.iter().map(|(_, at)| at.and_then(|at| projected.binary_search(&at).ok())).collect();
         let schema = Arc::new(Schema::new(wanted.into_iter().map(|(field, _)| field).collect::<Fields>()));
-        Ok(Batches { path: path.to_owned(), reader, schema, places, rows })
+        Ok(Batches { path: path.to_owned(), reader, schema, places })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
-    /// Rows in the file, by its own metadata.
-    pub(crate) fn rows(&self) -> u64 {
-        self.rows
     }
 
     fn arrange(&self, batch: &RecordBatch) -> Result<RecordBatch> {

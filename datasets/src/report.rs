@@ -1,0 +1,151 @@
+//! What [`verify`](crate::verify()) found.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::manifest::{Moment, State};
+
+/// The outcome of a verification.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VerifyReport {
+    pub path: PathBuf,
+    pub verdict: Verdict,
+    pub state: State,
+    pub segments: u64,
+    pub tables: u64,
+    /// Event rows read.
+    pub rows: u64,
+    /// Bytes hashed.
+    pub bytes: u64,
+    /// The end of the hash chain, hex. Whoever keeps it elsewhere can tell later that the whole was not replaced.
+    pub chain: String,
+    pub cpus: Vec<CpuReport>,
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything is as it was written, and every event is accounted for.
+    Intact,
+    /// What is there is as it was written; the recorder did not finish, so the end is missing.
+    Unfinished,
+    Damaged,
+}
+
+/// One CPU's events, recomputed from the rows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CpuReport {
+    pub cpu: u16,
+    /// From the manifest: one past the last sequence number taken.
+    pub next_seq: Option<u64>,
+    pub rows: u64,
+    /// Sequence numbers without a row.
+    pub missing: u64,
+    /// From the manifest.
+    pub dropped: u64,
+    /// From the manifest.
+    pub filtered: u64,
+    /// Rows that repeat a sequence number.
+    pub duplicates: u64,
+    /// Runs of missing numbers.
+    pub gap_count: u64,
+    /// The first of them, at most 1,000.
+    pub gaps: Vec<Gap>,
+}
+
+/// A run of sequence numbers without rows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Gap {
+    /// First missing number.
+    pub from: u64,
+    /// Last missing number.
+    pub to: u64,
+    /// Time of the row before it; `None`: there is none.
+    pub after: Option<Moment>,
+    /// Time of the row after it; `None`: there is none.
+    pub before: Option<Moment>,
+}
+
+impl Gap {
+    /// The numbers just outside of it.
+    pub(crate) fn neighbours(&self) -> [Option<u64>; 2] {
+        [self.from.checked_sub(1), self.to.checked_add(1)]
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub kind: FindingKind,
+    /// A file of the recording, or a CPU, or a CPU and class.
+    pub place: String,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A listed file is not there.
+    Missing,
+    /// A file is shorter than it was.
+    Truncated,
+    /// A file's bytes are not those that were written.
+    Altered,
+    /// A file cannot be read as Parquet.
+    Unreadable,
+    /// Segments were replaced, removed or moved in the manifest.
+    Chain,
+    /// Rows out of order.
+    Reordered,
+    /// Columns or values that the schema does not allow.
+    Schema,
+    /// Numbers that do not agree.
+    Miscounted,
+    /// A sequence number twice.
+    Duplicate,
+    /// A Parquet file that the manifest does not list. Not damage where the recorder did not finish: stopped between a
+    /// segment's rename and the manifest's, it leaves one, whole, and nothing vouches for it.
+    Unlisted,
+    /// The recorder did not finish. Not damage.
+    Unfinished,
+}
+
+impl FindingKind {
+    pub const fn is_damage(self, state: State) -> bool {
+        match self {
+            FindingKind::Unfinished => false,
+            FindingKind::Unlisted => matches!(state, State::Complete),
+            _ => true,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            FindingKind::Missing => "missing",
+            FindingKind::Truncated => "truncated",
+            FindingKind::Altered => "altered",
+            FindingKind::Unreadable => "unreadable",
+            FindingKind::Chain => "chain",
+            FindingKind::Reordered => "reordered",
+            FindingKind::Schema => "schema",
+            FindingKind::Miscounted => "miscounted",
+            FindingKind::Duplicate => "duplicate",
+            FindingKind::Unlisted => "unlisted",
+            FindingKind::Unfinished => "unfinished",
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Findings(Vec<Finding>);
+
+impl Findings {
+    pub(crate) fn add(&mut self, kind: FindingKind, place: &str, detail: impl Into<String>) {
+        self.0.push(Finding { kind, place: place.to_owned(), detail: detail.into() });
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Finding> {
+        self.0
+    }
+}

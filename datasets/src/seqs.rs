@@ -1,0 +1,160 @@
+//! Which sequence numbers of each CPU are there, and between which times the others are missing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{TimestampNanosecondType, UInt16Type, UInt64Type};
+use record_bpf::{Class, schema};
+use roaring::RoaringTreemap;
+
+use crate::manifest::{Manifest, Moment};
+use crate::parquet_read::Batches;
+use crate::report::{CpuReport, Gap};
+
+/// Gaps named for each CPU; all of them are counted.
+const GAPS_NAMED: usize = 1000;
+
+/// The sequence numbers seen, by CPU.
+#[derive(Default)]
+pub(crate) struct Seqs {
+    cpus: BTreeMap<u16, Cpu>,
+}
+
+#[derive(Default)]
+struct Cpu {
+    seqs: RoaringTreemap,
+    duplicates: u64,
+    rows: BTreeMap<Class, u64>,
+}
+
+impl Seqs {
+    pub(crate) fn insert(&mut self, cpu: u16, class: Class, seq: u64) {
+        let cpu = self.cpus.entry(cpu).or_default();
+        *cpu.rows.entry(class).or_default() += 1;
+        if !cpu.seqs.insert(seq) {
+            cpu.duplicates += 1;
+        }
+    }
+
+    pub(crate) fn contains(&self, cpu: u16, seq: u64) -> bool {
+        self.cpus.get(&cpu).is_some_and(|cpu| cpu.seqs.contains(seq))
+    }
+
+    /// CPUs that have any, with how many rows repeat a number.
+    pub(crate) fn duplicates(&self) -> Vec<(u16, u64)> {
+        self.cpus.iter().filter(|(_, c)| c.duplicates > 0).map(|(cpu, c)| (*cpu, c.duplicates)).collect()
+    }
+
+    pub(crate) fn rows_by_class(&self) -> BTreeMap<(u16, &'static str), u64> {
+        let rows = self.cpus.iter().flat_map(|(cpu, c)| c.rows.iter().map(|(class, n)| ((*cpu, class.name()), *n)));
+        rows.collect()
+    }
+
+    /// (numbers below `next_seq` that are missing, numbers at or above it that are there)
+    pub(crate) fn missing_below(&self, cpu: u16, next_seq: u64) -> (u64, u64) {
+        let Some(cpu) = self.cpus.get(&cpu) else { return (next_seq, 0) };
+        let below = next_seq.checked_sub(1).map_or(0, |last| cpu.seqs.rank(last));
+        (next_seq - below, cpu.seqs.len() - below)
+    }
+
+    /// What each CPU stored and lost, with the times around its gaps read from the segments once more.
+    pub(crate) fn report(&self, dir: &Path, manifest: &Manifest) -> Vec<CpuReport> {
+        let accounts: BTreeMap<u16, _> =
+            manifest.accounting.iter().flat_map(|accounting| &accounting.cpus).map(|cpu| (cpu.cpu, cpu)).collect();
+        let mut cpus: Vec<u16> = self.cpus.keys().chain(accounts.keys()).copied().collect();
+        cpus.sort_unstable();
+        cpus.dedup();
+
+        let none = Cpu::default();
+        let mut reports: Vec<CpuReport> = cpus
+            .into_iter()
+            .map(|cpu| {
+                let seen = self.cpus.get(&cpu).unwrap_or(&none);
+                let account = accounts.get(&cpu);
+                let counts = || account.into_iter().flat_map(|account| account.classes.values());
+                let next_seq = account.map(|account| account.next_seq);
+                let (gaps, gap_count, missing) = gaps(&seen.seqs, next_seq);
+                CpuReport {
+                    cpu,
+                    next_seq,
+                    rows: seen.rows.values().sum(),
+                    missing,
+                    dropped: counts().map(|counts| counts.dropped.total()).fold(0, u64::saturating_add),
+                    filtered: counts().map(|counts| counts.filtered).fold(0, u64::saturating_add),
+                    duplicates: seen.duplicates,
+                    gap_count,
+                    gaps,
+                }
+            })
+            .collect();
+        date(&mut reports, dir, manifest);
+        reports
+    }
+}
+
+/// The gaps below `end` (or the last number, if there is no account), how many there are, and their sum.
+fn gaps(seqs: &RoaringTreemap, end: Option<u64>) -> (Vec<Gap>, u64, u64) {
+    let (mut named, mut count, mut sum) = (Vec::new(), 0, 0);
+    let mut expected = 0;
+    let mut gap = |from: u64, to: u64| {
+        if named.len() < GAPS_NAMED {
+            named.push(Gap { from, to, after: None, before: None });
+        }
+        count += 1;
+        sum += to - from + 1;
+    };
+    for seq in seqs {
+        if end.is_some_and(|end| seq >= end) {
+            break;
+        }
+        if seq > expected {
+            gap(expected, seq - 1);
+        }
+        expected = seq.saturating_add(1);
+    }
+    if let Some(end) = end
+        && end > expected
+    {
+        gap(expected, end - 1);
+    }
+    (named, count, sum)
+}
+
+/// Finds the times of the rows next to each gap.
+fn date(reports: &mut [CpuReport], dir: &Path, manifest: &Manifest) {
+    let mut times: HashMap<(u16, u64), Option<i64>> = HashMap::new();
+    for report in &*reports {
+        for gap in &report.gaps {
+            times.extend(gap.neighbours().into_iter().flatten().map(|seq| ((report.cpu, seq), None)));
+        }
+    }
+    if times.is_empty() {
+        return;
+    }
+    for segment in &manifest.segments {
+        let Ok(batches) = Batches::open(&dir.join(&segment.file), &schema::COMMON[..3]) else { continue };
+        // What cannot be read was reported before; here it only leaves a gap undated.
+        for batch in batches.map_while(Result::ok) {
+            let columns = (
+                batch.column(0).as_primitive_opt::<TimestampNanosecondType>(),
+                batch.column(1).as_primitive_opt::<UInt16Type>(),
+                batch.column(2).as_primitive_opt::<UInt64Type>(),
+            );
+            let (Some(ts), Some(cpu), Some(seq)) = columns else { continue };
+            for row in 0..batch.num_rows() {
+                if let Some(time) = times.get_mut(&(cpu.value(row), seq.value(row))) {
+                    *time = Some(ts.value(row));
+                }
+            }
+        }
+    }
+    for report in reports {
+        let cpu = report.cpu;
+        let time = |seq: Option<u64>| times.get(&(cpu, seq?)).copied().flatten().map(Moment::from_ns);
+        for gap in &mut report.gaps {
+            let [after, before] = gap.neighbours();
+            (gap.after, gap.before) = (time(after), time(before));
+        }
+    }
+}

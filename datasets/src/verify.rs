@@ -1,0 +1,323 @@
+//! Does a recording hold what it says, and does it account for all it does not hold?
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use record_bpf::{Class, schema};
+
+use crate::codec::Strings;
+use crate::events::{self, Key};
+use crate::manifest::{Manifest, Segment, State, Table};
+use crate::model::{Container, Label, Process};
+use crate::parquet_read::Batches;
+use crate::read::{class_columns, inside, read_table};
+use crate::report::{FindingKind, Findings, Verdict, VerifyReport};
+use crate::seqs::Seqs;
+use crate::write::{CONTAINERS, LABELS, PROCESSES};
+use crate::{Error, Result, hash, manifest_file};
+
+/// Bytes checked so far, and bytes to check in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub done: u64,
+    pub total: u64,
+}
+
+/// Checks the recording in the directory `path`.
+///
+/// Recomputes every SHA-256 and the chain; decodes every row and checks it against the schema, the order and the counts
+/// of the manifest; and proves the accounting from the rows' sequence numbers: on each CPU what is missing is exactly
+/// what the manifest says was dropped or filtered, and for each class `emitted = stored + dropped + filtered`.
+///
+/// Damage is in the report, not an error. Memory: a bit for each row at most, and one batch of rows.
+///
+/// # Errors
+/// When there is no manifest to check against; see [`Recording::open`](crate::Recording::open).
+pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyReport> {
+    let (manifest, text) = manifest_file::load_text(path)?;
+    let total = manifest.bytes() + manifest.tables.iter().map(|table| table.bytes).sum::<u64>();
+    let mut done = 0;
+    let mut advance = |bytes| {
+        done += bytes;
+        progress(Progress { done, total });
+    };
+
+    let mut check = Check { dir: path, manifest: &manifest, findings: Findings::default(), seqs: Seqs::default() };
+    if !manifest_file::seal_holds(&manifest, &text) {
+        let detail = "its digest differs: it was changed after it was written";
+        check.findings.add(FindingKind::Altered, manifest_file::MANIFEST, detail);
+    }
+    check.chain();
+    let mut rows = 0;
+    for segment in &manifest.segments {
+        rows += check.segment(segment, &mut advance);
+    }
+    for table in &manifest.tables {
+        check.table(table, &mut advance);
+    }
+    check.unlisted();
+    check.accounting();
+    let Check { mut findings, seqs, .. } = check;
+    if manifest.state == State::Recording {
+        let last = manifest.segments.iter().map(|segment| segment.last_ts).max();
+        let last = last.map_or("any row was written".to_owned(), |ts| crate::Moment::from_ns(ts).utc);
+        let detail = format!("the recorder did not finish: what it held in memory after {last} is lost, uncounted");
+        findings.add(FindingKind::Unfinished, manifest_file::MANIFEST, detail);
+    }
+    let findings = findings.into_vec();
+    let damaged = findings.iter().any(|finding| finding.kind.is_damage(manifest.state));
+    let verdict = match (damaged, manifest.state) {
+        (true, _) => Verdict::Damaged,
+        (false, State::Recording) => Verdict::Unfinished,
+        (false, State::Complete) => Verdict::Intact,
+    };
+    Ok(VerifyReport {
+        path: path.to_owned(),
+        verdict,
+        state: manifest.state,
+        segments: manifest.segments.len() as u64,
+        tables: manifest.tables.len() as u64,
+        rows,
+        bytes: done,
+        chain: manifest.segments.last().map_or_else(|| hash::hex(&hash::CHAIN_START), |last| last.chain.clone()),
+        cpus: seqs.report(path, &manifest),
+        findings,
+    })
+}
+
+struct Check<'a> {
+    dir: &'a Path,
+    manifest: &'a Manifest,
+    findings: Findings,
+    seqs: Seqs,
+}
+
+impl Check<'_> {
+    /// Each link follows the one before it *as written*, so that a break is named once, where it is.
+    fn chain(&mut self) {
+        let mut previous = Some(hash::CHAIN_START);
+        for segment in &self.manifest.segments {
+            let link = hash::from_hex(&segment.chain);
+            let expected = previous.zip(hash::from_hex(&segment.sha256)).map(|(p, s)| hash::chain(&p, &s));
+            if link.is_none() || link != expected {
+                let detail = "it does not follow the segment listed before it: one was replaced, removed or moved";
+                self.findings.add(FindingKind::Chain, &segment.file, detail);
+            }
+            previous = link;
+        }
+    }
+
+    /// Returns the rows found.
+    fn segment(&mut self, segment: &Segment, advance: &mut impl FnMut(u64)) -> u64 {
+        let Some(class) = Class::from_name(&segment.class) else {
+            let detail = format!("{:?} is not a known event class", segment.class);
+            self.findings.add(FindingKind::Schema, &segment.file, detail);
+            return 0;
+        };
+        if !self.bytes(&segment.file, segment.bytes, &segment.sha256, advance) {
+            return 0;
+        }
+        let path = self.dir.join(&segment.file);
+        match self.rows(&path, class) {
+            Err(error) => {
+                self.unreadable(&segment.file, &error);
+                0
+            }
+            Ok(found) => {
+                if let Some((row, times)) = found.disorder {
+                    let detail = format!("rows are out of (ts, cpu, seq) order, first at row {row}, {times} times");
+                    self.findings.add(FindingKind::Reordered, &segment.file, detail);
+                }
+                self.expect(&segment.file, "rows", segment.rows, found.rows);
+                if found.rows > 0 {
+                    self.expect(&segment.file, "first_ts", segment.first_ts, found.first_ts);
+                    self.expect(&segment.file, "last_ts", segment.last_ts, found.last_ts);
+                }
+                found.rows
+            }
+        }
+    }
+
+    fn rows(&mut self, path: &Path, class: Class) -> Result<Found> {
+        let mut batches = Batches::open(path, class_columns(class))?;
+        let mut strings = Strings::default();
+        let mut found = Found { rows: 0, first_ts: i64::MAX, last_ts: i64::MIN, disorder: None };
+        let mut last: Option<Key> = None;
+        while let Some((rows, n)) = events::decode(&mut batches, class, &mut strings)? {
+            for key in (0..n).map(|row| rows.key(row)) {
+                let (ts, cpu, seq) = key;
+                if last.is_some_and(|last| key < last) {
+                    found.disorder.get_or_insert((found.rows, 0)).1 += 1;
+                }
+                last = Some(key);
+                found.rows += 1;
+                found.first_ts = found.first_ts.min(ts);
+                found.last_ts = found.last_ts.max(ts);
+                self.seqs.insert(cpu, class, seq);
+            }
+        }
+        Ok(found)
+    }
+
+    fn table(&mut self, table: &Table, advance: &mut impl FnMut(u64)) {
+        if !self.bytes(&table.file, table.bytes, &table.sha256, advance) {
+            return;
+        }
+        let path = self.dir.join(&table.file);
+        let rows = match table.file.as_str() {
+            PROCESSES => read_table::<Process>(&path, schema::PROCESSES).map(|rows| rows.len()),
+            CONTAINERS => read_table::<Container>(&path, schema::CONTAINERS).map(|rows| rows.len()),
+            LABELS => read_table::<Label>(&path, schema::LABELS).map(|labels| {
+                let lost = labels.iter().filter(|label| !self.seqs.contains(label.cpu, label.seq)).count();
+                if lost > 0 {
+                    let detail = format!("{lost} labels name an event that is not in the recording");
+                    self.findings.add(FindingKind::Miscounted, &table.file, detail);
+                }
+                labels.len()
+            }),
+            _ => {
+                self.findings.add(FindingKind::Schema, &table.file, "it is not a table of this schema");
+                return;
+            }
+        };
+        match rows {
+            Ok(rows) => self.expect(&table.file, "rows", table.rows, rows as u64),
+            Err(error) => self.unreadable(&table.file, &error),
+        }
+    }
+
+    /// Compares a file with the manifest byte by byte; `false`: it is not there at all.
+    fn bytes(&mut self, file: &str, bytes: u64, sha256: &str, advance: &mut impl FnMut(u64)) -> bool {
+        let path = match inside(self.dir, file) {
+            Ok(file) => self.dir.join(file),
+            Err(error) => {
+                self.findings.add(FindingKind::Schema, file, error.to_string());
+                return false;
+            }
+        };
+        match hash::of_file(&path, advance) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.findings.add(FindingKind::Missing, file, "it is listed in the manifest and not there");
+                return false;
+            }
+            Err(error) => {
+                self.findings.add(FindingKind::Unreadable, file, error.to_string());
+                return false;
+            }
+            Ok((_, found)) if found < bytes => {
+                let detail = format!("it has {found} of {bytes} bytes");
+                self.findings.add(FindingKind::Truncated, file, detail);
+            }
+            Ok((hash, found)) if hash::hex(&hash) != sha256 => {
+                let length =
+                    if found > bytes { format!(", and {} bytes too many", found - bytes) } else { String::new() };
+                self.findings.add(
+                    FindingKind::Altered,
+                    file,
+                    format!("its SHA-256 differs from the manifest's{length}"),
+                );
+            }
+            Ok(_) => {}
+        }
+        true
+    }
+
+    fn unreadable(&mut self, file: &str, error: &Error) {
+        let (kind, detail) = match error {
+            Error::Column { column, expected, found, .. } => {
+                (FindingKind::Schema, format!("column {column}: expected {expected}, found {found}"))
+            }
+            Error::Value { column, reason, .. } => (FindingKind::Schema, format!("column {column}: {reason}")),
+            Error::Parquet { reason, .. } => (FindingKind::Unreadable, reason.clone()),
+            other => (FindingKind::Unreadable, other.to_string()),
+        };
+        self.findings.add(kind, file, detail);
+    }
+
+    fn expect<T: PartialEq + std::fmt::Display>(&mut self, file: &str, what: &str, manifest: T, found: T) {
+        if manifest != found {
+            let detail = format!("{what}: {manifest} in the manifest, {found} in the file");
+            self.findings.add(FindingKind::Miscounted, file, detail);
+        }
+    }
+
+    /// Files that a reader who globs the directory would take for part of the recording.
+    fn unlisted(&mut self) {
+        let folders = Class::ALL.map(Class::name).into_iter().chain([""]);
+        let listed = |file: &str| {
+            self.manifest.segments.iter().any(|segment| segment.file == file) || self.manifest.table(file).is_some()
+        };
+        let mut found: Vec<String> = Vec::new();
+        for folder in folders {
+            let entries = fs::read_dir(self.dir.join(folder)).into_iter().flatten().flatten();
+            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            let files = names.map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") });
+            found.extend(files.filter(|file| file.ends_with(".parquet") && !listed(file)));
+        }
+        found.sort();
+        for file in found {
+            self.findings.add(FindingKind::Unlisted, &file, "it is there and not listed in the manifest");
+        }
+    }
+
+    fn accounting(&mut self) {
+        for (cpu, duplicates) in self.seqs.duplicates() {
+            let detail = format!("{duplicates} rows repeat a sequence number");
+            self.findings.add(FindingKind::Duplicate, &format!("cpu {cpu}"), detail);
+        }
+        if self.manifest.state == State::Recording {
+            return;
+        }
+        let Some(accounting) = &self.manifest.accounting else {
+            self.findings.add(FindingKind::Miscounted, manifest_file::MANIFEST, "it is complete, without accounting");
+            return;
+        };
+        let mut rows: BTreeMap<(u16, &str), u64> = self.seqs.rows_by_class();
+        for account in &accounting.cpus {
+            let cpu = account.cpu;
+            let mut emitted = 0u64;
+            let mut unstored = 0u64;
+            for (class, counts) in &account.classes {
+                let place = format!("cpu {cpu}, {class}");
+                let stored = rows.remove(&(cpu, class.as_str())).unwrap_or(0);
+                self.expect_count(&place, "stored", counts.stored, "rows in the segments", stored);
+                if !counts.holds() {
+                    let (s, d, f) = (counts.stored, counts.dropped.total(), counts.filtered);
+                    let detail = format!("emitted {} is not stored {s} + dropped {d} + filtered {f}", counts.emitted);
+                    self.findings.add(FindingKind::Miscounted, &place, detail);
+                }
+                emitted = emitted.saturating_add(counts.emitted);
+                unstored = unstored.saturating_add(counts.dropped.total()).saturating_add(counts.filtered);
+            }
+            let place = format!("cpu {cpu}");
+            self.expect_count(&place, "next_seq", account.next_seq, "emitted in all classes", emitted);
+            let (missing, beyond) = self.seqs.missing_below(cpu, account.next_seq);
+            if beyond > 0 {
+                let detail = format!("{beyond} rows have a sequence number of {} or more", account.next_seq);
+                self.findings.add(FindingKind::Miscounted, &place, detail);
+            }
+            self.expect_count(&place, "dropped + filtered", unstored, "missing sequence numbers", missing);
+        }
+        for ((cpu, class), n) in rows {
+            let detail = format!("{n} rows, and the accounting does not know them");
+            self.findings.add(FindingKind::Miscounted, &format!("cpu {cpu}, {class}"), detail);
+        }
+    }
+
+    fn expect_count(&mut self, place: &str, what: &str, said: u64, versus: &str, found: u64) {
+        if said != found {
+            let detail = format!("{what} {said} in the manifest, {found} {versus}");
+            self.findings.add(FindingKind::Miscounted, place, detail);
+        }
+    }
+}
+
+/// What a segment's rows say.
+struct Found {
+    rows: u64,
+    first_ts: i64,
+    last_ts: i64,
+    /// First row that is smaller than the one before it, and how many are.
+    disorder: Option<(u64, u64)>,
+}
