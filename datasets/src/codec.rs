@@ -86,8 +86,11 @@ impl Source<'_> {
 pub(crate) struct Strings {
     known: HashSet<Arc<str>>,
     /// By column: the dictionary last seen and its strings. Batches of one row group share a dictionary.
-    tables: Vec<Option<(StringArray, Arc<[Arc<str>]>)>>,
+    tables: Vec<Option<(StringArray, Texts)>>,
 }
+
+/// The strings of a dictionary.
+type Texts = Arc<[Arc<str>]>;
 
 /// Beyond this many distinct strings sharing across batches starts anew; sharing within a batch does not suffer.
 const KNOWN_MAX: usize = 1 << 16;
@@ -105,7 +108,7 @@ impl Strings {
         new
     }
 
-    fn table(&mut self, column: usize, values: &StringArray) -> Arc<[Arc<str>]> {
+    fn table(&mut self, column: usize, values: &StringArray) -> Texts {
         if self.tables.len() <= column {
             self.tables.resize(column + 1, None);
         }
@@ -115,7 +118,7 @@ impl Strings {
         {
             return table.clone();
         }
-        let table: Arc<[Arc<str>]> = (0..values.len()).map(|i| self.intern(values.value(i))).collect();
+        let table: Texts = (0..values.len()).map(|i| self.intern(values.value(i))).collect();
         self.tables[column] = Some((values.clone(), table.clone()));
         table
     }
@@ -283,7 +286,7 @@ impl StrBuilder {
 
 pub(crate) struct StrReader {
     keys: Int32Array,
-    table: Arc<[Arc<str>]>,
+    table: Texts,
 }
 
 impl StrReader {

@@ -123,9 +123,9 @@ struct Cursor {
 
 /// The columns of a batch, each checked against the schema.
 pub(crate) enum Rows {
-    Process(<ProcessEvent as Codec>::Reader),
-    File(<FileEvent as Codec>::Reader),
-    Network(<NetworkEvent as Codec>::Reader),
+    Process(Box<<ProcessEvent as Codec>::Reader>),
+    File(Box<<FileEvent as Codec>::Reader>),
+    Network(Box<<NetworkEvent as Codec>::Reader>),
 }
 
 impl Rows {
@@ -193,8 +193,8 @@ pub(crate) fn decode(batches: &mut Batches, class: Class, strings: &mut Strings)
 fn read_rows(batch: &RecordBatch, class: Class, strings: &mut Strings) -> Result<Rows, crate::codec::BadColumn> {
     let mut source = Source { batch, next: 0, class: Some(class), strings };
     Ok(match class {
-        Class::Process => Rows::Process(ProcessEvent::reader(&mut source)?),
-        Class::File => Rows::File(FileEvent::reader(&mut source)?),
-        Class::Network => Rows::Network(NetworkEvent::reader(&mut source)?),
+        Class::Process => Rows::Process(Box::new(ProcessEvent::reader(&mut source)?)),
+        Class::File => Rows::File(Box::new(FileEvent::reader(&mut source)?)),
+        Class::Network => Rows::Network(Box::new(NetworkEvent::reader(&mut source)?)),
     })
 }

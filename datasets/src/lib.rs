@@ -23,9 +23,11 @@ mod parquet_read;
 mod parquet_write;
 mod read;
 pub mod report;
+pub mod schema_doc;
 mod seqs;
 mod shipped;
 mod tables;
+pub mod tree;
 mod verify;
 mod write;
 

@@ -1,1 +1,51 @@
-fn main() {}
+//! `datasets`: look at, check and understand recordings.
+
+mod cli;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+/// A check failed.
+const FAILED: u8 = 1;
+const BAD_USAGE: u8 = 2;
+const BAD_INPUT: u8 = 4;
+const CANNOT_WRITE: u8 = 5;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Verify(args) => cli::verify::run(&args),
+        Command::Info(args) => cli::info::run(&args).map(|text| (text, true)),
+        Command::Schema(args) => cli::schema::run(&args).map(|text| (text, true)),
+        Command::Tree(args) => cli::tree::run(&args).map(|text| (text, true)),
+    };
+    match outcome {
+        Ok((text, passed)) => match print(&text) {
+            Ok(()) if passed => ExitCode::SUCCESS,
+            Ok(()) => ExitCode::from(FAILED),
+            Err(error) => {
+                eprintln!("error: cannot write the output: {error}");
+                ExitCode::from(CANNOT_WRITE)
+            }
+        },
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let known = error.downcast_ref::<datasets::Error>();
+            if let Some(hint) = known.and_then(datasets::Error::hint) {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(if known.is_some() { BAD_INPUT } else { BAD_USAGE })
+        }
+    }
+}
+
+/// A reader that has seen enough, as `head`, is not an error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}

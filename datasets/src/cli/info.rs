@@ -1,0 +1,222 @@
+//! `datasets info`
+
+use std::fmt::Write as _;
+
+use datasets::{Container, Manifest, Moment, Recording, Scenario};
+use record_bpf::Class;
+use serde::Serialize;
+
+use super::Format;
+use super::text::{bytes, count, seconds, table};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Directory of a recording, or the name of a shipped one
+    #[arg(value_name = "PATH|NAME")]
+    recording: String,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// What the manifest and the container table say, summed up.
+#[derive(Serialize)]
+struct Info<'a> {
+    path: String,
+    state: datasets::State,
+    recorder: &'a datasets::Recorder,
+    kernel: &'a datasets::Kernel,
+    filter: &'a [String],
+    started: &'a Moment,
+    ended: Option<&'a Moment>,
+    /// From start to end, or to the last event; s.
+    duration_s: f64,
+    rows: u64,
+    bytes: u64,
+    events_per_s: f64,
+    classes: Vec<ClassInfo>,
+    containers: Vec<ContainerInfo>,
+    scenario: Option<&'a Scenario>,
+    labels: u64,
+}
+
+#[derive(Serialize)]
+struct ClassInfo {
+    class: &'static str,
+    segments: u64,
+    rows: u64,
+    bytes: u64,
+    bytes_per_event: Option<f64>,
+    events_per_s: f64,
+    first: Option<Moment>,
+    last: Option<Moment>,
+    /// `None`: the recorder did not finish, so nobody knows.
+    dropped: Option<u64>,
+    filtered: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ContainerInfo {
+    id: String,
+    name: Option<String>,
+    image: Option<String>,
+    addresses: Vec<String>,
+    aliases: Vec<String>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<String> {
+    let recording = Recording::find(&args.recording)?;
+    let info = gather(&recording)?;
+    Ok(match args.format {
+        Format::Json => serde_json::to_string_pretty(&info)? + "\n",
+        Format::Table => render(&info, recording.manifest()),
+    })
+}
+
+fn gather(recording: &Recording) -> datasets::Result<Info<'_>> {
+    let manifest = recording.manifest();
+    let end = manifest.ended.as_ref().map(|ended| ended.ns);
+    let end = end.or_else(|| manifest.segments.iter().map(|segment| segment.last_ts).max());
+    let duration_s = end.map_or(0.0, |end| end.saturating_sub(manifest.started.ns) as f64 / 1e9);
+    let per_second = |rows: u64| if duration_s > 0.0 { rows as f64 / duration_s } else { 0.0 };
+    let classes = Class::ALL
+        .into_iter()
+        .filter(|class| manifest.classes.iter().any(|name| name == class.name()))
+        .map(|class| {
+            let of = || manifest.class_segments(class);
+            let (rows, bytes) = (of().map(|s| s.rows).sum::<u64>(), of().map(|s| s.bytes).sum::<u64>());
+            let lost = |what: fn(&datasets::ClassAccount) -> u64| {
+                let cpus = manifest.accounting.as_ref().map(|accounting| &accounting.cpus)?;
+                Some(cpus.iter().filter_map(|cpu| cpu.classes.get(class.name())).map(what).sum())
+            };
+            ClassInfo {
+                class: class.name(),
+                segments: of().count() as u64,
+                rows,
+                bytes,
+                bytes_per_event: (rows > 0).then(|| bytes as f64 / rows as f64),
+                events_per_s: per_second(rows),
+                first: of().map(|s| s.first_ts).min().map(Moment::from_ns),
+                last: of().map(|s| s.last_ts).max().map(Moment::from_ns),
+                dropped: lost(|account| account.dropped.total()),
+                filtered: lost(|account| account.filtered),
+            }
+        })
+        .collect();
+    let container = |container: Container| ContainerInfo {
+        id: container.id.to_string(),
+        name: container.name,
+        image: container.image,
+        addresses: container.addresses,
+        aliases: container.aliases,
+    };
+    Ok(Info {
+        path: recording.dir().display().to_string(),
+        state: manifest.state,
+        recorder: &manifest.recorder,
+        kernel: &manifest.kernel,
+        filter: &manifest.filter,
+        started: &manifest.started,
+        ended: manifest.ended.as_ref(),
+        duration_s,
+        rows: manifest.rows(),
+        bytes: manifest.bytes(),
+        events_per_s: per_second(manifest.rows()),
+        classes,
+        containers: recording.containers()?.into_iter().map(container).collect(),
+        scenario: manifest.scenario.as_ref(),
+        labels: manifest.table("labels.parquet").map_or(0, |table| table.rows),
+    })
+}
+
+fn render(info: &Info<'_>, manifest: &Manifest) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{}", info.path);
+    let state = match info.state {
+        datasets::State::Complete => "complete",
+        datasets::State::Recording => "unfinished: still being recorded, or the recorder was killed",
+    };
+    let ended = info.ended.map_or("?", |ended| &ended.utc);
+    let lines = [
+        ("state", state.to_owned()),
+        ("time", format!("{} to {ended} ({})", info.started.utc, seconds(info.duration_s))),
+        ("recorder", format!("{} {}", info.recorder.name, info.recorder.version)),
+        ("kernel", format!("{} {}", info.kernel.release, info.kernel.machine)),
+        ("filter", if info.filter.is_empty() { "none".to_owned() } else { info.filter.join("; ") }),
+        ("events", format!("{} ({:.0}/s), {}", count(info.rows), info.events_per_s, bytes(info.bytes))),
+    ];
+    for (name, value) in lines {
+        let _ = writeln!(out, "  {name:<10}{value}");
+    }
+    let unknown = |n: Option<u64>| n.map_or("unknown".to_owned(), count);
+    let rows: Vec<Vec<String>> = info
+        .classes
+        .iter()
+        .map(|class| {
+            vec![
+                class.class.to_owned(),
+                count(class.rows),
+                format!("{:.1}", class.events_per_s),
+                class.segments.to_string(),
+                bytes(class.bytes),
+                class.bytes_per_event.map_or(String::new(), |b| format!("{b:.1}")),
+                unknown(class.dropped),
+                unknown(class.filtered),
+            ]
+        })
+        .collect();
+    let header = ["class", "events", "events/s", "segments", "size", "bytes/event", "dropped", "filtered"];
+    let _ = write!(out, "\n{}", table(&header, &rows, &[1, 2, 3, 4, 5, 6, 7]));
+    let failures = manifest.accounting.iter().flat_map(|accounting| &accounting.failures).filter(|(_, n)| **n > 0);
+    for (name, n) in failures {
+        let _ = writeln!(out, "  {name}: {}", count(*n));
+    }
+    containers(&mut out, info);
+    if let Some(scenario) = info.scenario {
+        steps(&mut out, info, scenario);
+    }
+    out
+}
+
+fn containers(out: &mut String, info: &Info<'_>) {
+    let rows: Vec<Vec<String>> = info
+        .containers
+        .iter()
+        .map(|container| {
+            vec![
+                container.name.clone().unwrap_or_default(),
+                container.id.chars().take(12).collect(),
+                container.image.clone().unwrap_or_default(),
+                container.addresses.join(" "),
+                container.aliases.join(" "),
+            ]
+        })
+        .collect();
+    let _ = write!(out, "\n{}", table(&["container", "id", "image", "addresses", "aliases"], &rows, &[]));
+}
+
+fn steps(out: &mut String, info: &Info<'_>, scenario: &Scenario) {
+    let _ = writeln!(out, "\n  Scenario {} (seed {}): {}", scenario.name, scenario.seed, scenario.description);
+    if scenario.steps.is_empty() {
+        return;
+    }
+    let since = |ns: i64| format!("{:+.1} s", ns.saturating_sub(info.started.ns) as f64 / 1e9);
+    let rows: Vec<Vec<String>> = scenario
+        .steps
+        .iter()
+        .map(|step| {
+            vec![
+                step.act.clone(),
+                step.step.clone(),
+                step.technique.clone(),
+                since(step.start_ns),
+                since(step.end_ns),
+                step.container.clone().unwrap_or_default(),
+                step.description.clone(),
+            ]
+        })
+        .collect();
+    let header = ["act", "step", "technique", "from", "to", "container", "what"];
+    let _ = write!(out, "{}", table(&header, &rows, &[3, 4]));
+    let _ = writeln!(out, "  {} labelled events", count(info.labels));
+}

@@ -1,0 +1,59 @@
+//! The command line of `datasets`.
+
+pub mod info;
+pub mod schema;
+pub mod text;
+pub mod tree;
+pub mod verify;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Look at, check and understand recordings.
+///
+/// A recording is a directory with a manifest, Parquet segments of kernel events, and the tables of the processes and
+/// containers in them. PATH|NAME is that directory, or the name of a recording that ships with the project.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  \
+        datasets info xmrig                       what a shipped recording holds\n  \
+        datasets verify ./my-recording            is it whole, and is every lost event accounted for?\n  \
+        datasets verify xmrig --format json       the same for programs\n  \
+        datasets tree xmrig --container webapp    who started whom, with the attack marked\n  \
+        datasets schema --format markdown         every column: type, unit, meaning\n\n\
+        Exit codes: 0 ok; 1 verify found damage, or a recording that was not finished; 2 bad usage;\n\
+        4 not a recording, or one that cannot be read; 5 the output cannot be written.\n\n\
+        Recordings are found by name in $RETROSCOPE_DATASETS, then in datasets/recordings here or above."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check that a recording is as it was written and accounts for every event
+    ///
+    /// Recomputes every SHA-256 and the chain through the segments, decodes every row, and compares counts, order and
+    /// schema. From the sequence numbers in the rows it proves the account of what was lost: on each CPU, the missing
+    /// numbers are exactly the events the recorder says it dropped or filtered. Tells a missing, truncated, altered,
+    /// reordered or miscounted file apart, and names the place.
+    Verify(verify::Args),
+    /// Summarise a recording: rows, rates, sizes, containers, losses, scenario
+    Info(info::Args),
+    /// Print every table: column, type, unit and meaning
+    Schema(schema::Args),
+    /// Print the process tree of each container, with labelled attack processes marked
+    ///
+    /// One line per process: its id and command line; "=>" is an exec into another program. Siblings that look the same
+    /// are printed once, with their number.
+    Tree(tree::Args),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs: one JSON document
+    Json,
+}

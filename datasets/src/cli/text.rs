@@ -1,0 +1,63 @@
+//! Numbers and tables for people.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+/// 1234567 as 1,234,567.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes in powers of ten, as disks are sold and `ls --si` prints.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1000 => format!("{n} B"),
+        1000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.2} GB", n as f64 / 1e9),
+    }
+}
+
+/// A span of time, s.
+pub fn seconds(s: f64) -> String {
+    if s < 120.0 {
+        return format!("{s:.1} s");
+    }
+    let whole = s.round() as u64;
+    let (h, m, s) = (whole / 3600, whole / 60 % 60, whole % 60);
+    if h > 0 { format!("{h} h {m:02} min {s:02} s") } else { format!("{m} min {s:02} s") }
+}
+
+/// Aligned columns without borders, indented by two; `right`: columns of numbers.
+pub fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row.clone());
+    }
+    for at in right {
+        if let Some(column) = table.column_mut(*at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().map(|line| format!(" {}\n", line.trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(["0", "999", "1,000", "12,345,678"].map(str::to_owned), [0, 999, 1000, 12_345_678].map(count));
+        assert_eq!(["999 B", "1.0 kB", "12.3 MB"].map(str::to_owned), [999, 1000, 12_345_678].map(bytes));
+        assert_eq!(["90.0 s", "2 min 05 s", "1 h 00 min 01 s"].map(str::to_owned), [90.0, 125.0, 3601.0].map(seconds));
+    }
+}

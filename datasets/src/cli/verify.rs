@@ -1,0 +1,129 @@
+//! `datasets verify`
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use datasets::{Gap, Progress, Verdict, VerifyReport, resolve};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Format;
+use super::text::{bytes, count, table};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Directory of a recording, or the name of a shipped one
+    #[arg(value_name = "PATH|NAME")]
+    recording: String,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// Returns the text, and whether the recording is intact.
+pub fn run(args: &Args) -> anyhow::Result<(String, bool)> {
+    let path = resolve(&args.recording)?;
+    let mut bar = Bar::new();
+    let report = datasets::verify(&path, |progress| bar.show(progress))?;
+    bar.clear();
+    let text = match args.format {
+        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Format::Table => render(&report),
+    };
+    Ok((text, report.verdict == Verdict::Intact))
+}
+
+/// Gaps printed for each CPU; the JSON has up to 1,000.
+const GAPS_SHOWN: usize = 10;
+
+fn render(report: &VerifyReport) -> String {
+    let verdict = match report.verdict {
+        Verdict::Intact => "intact: as it was written, and every event is accounted for",
+        Verdict::Unfinished => "unfinished: what is there is as it was written, the end is missing",
+        Verdict::Damaged => "DAMAGED",
+    };
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{}: {verdict}", report.path.display());
+    let _ = writeln!(
+        out,
+        "  {} rows in {} segments, {} tables, {} hashed",
+        count(report.rows),
+        report.segments,
+        report.tables,
+        bytes(report.bytes)
+    );
+    let _ = writeln!(out, "  chain {}\n", report.chain);
+    let rows: Vec<Vec<String>> = report
+        .cpus
+        .iter()
+        .map(|cpu| {
+            let emitted = cpu.next_seq.map_or("unknown".to_owned(), count);
+            let counts = [cpu.rows, cpu.dropped, cpu.filtered, cpu.missing, cpu.gap_count, cpu.duplicates];
+            [cpu.cpu.to_string(), emitted].into_iter().chain(counts.map(count)).collect()
+        })
+        .collect();
+    let header = ["cpu", "emitted", "stored", "dropped", "filtered", "missing", "gaps", "duplicates"];
+    out.push_str(&table(&header, &rows, &[0, 1, 2, 3, 4, 5, 6, 7]));
+    for cpu in report.cpus.iter().filter(|cpu| !cpu.gaps.is_empty()) {
+        let _ = writeln!(out, "\n  Missing on cpu {}:", cpu.cpu);
+        for gap in cpu.gaps.iter().take(GAPS_SHOWN) {
+            let _ = writeln!(out, "    {}", describe(gap));
+        }
+        let more = cpu.gap_count.saturating_sub(GAPS_SHOWN as u64);
+        if more > 0 {
+            let _ = writeln!(out, "    and {} more gaps", count(more));
+        }
+    }
+    if !report.findings.is_empty() {
+        let rows: Vec<Vec<String>> = report
+            .findings
+            .iter()
+            .map(|finding| vec![finding.kind.name().to_owned(), finding.place.clone(), finding.detail.clone()])
+            .collect();
+        out.push('\n');
+        out.push_str(&table(&["finding", "place", "detail"], &rows, &[]));
+    }
+    out
+}
+
+fn describe(gap: &Gap) -> String {
+    let n = gap.to - gap.from + 1;
+    let which =
+        if n == 1 { format!("seq {}", gap.from) } else { format!("seq {} to {} ({})", gap.from, gap.to, count(n)) };
+    match (&gap.after, &gap.before) {
+        (Some(after), Some(before)) => format!("{which}, between {} and {}", after.utc, before.utc),
+        (None, Some(before)) => format!("{which}, before {}", before.utc),
+        (Some(after), None) => format!("{which}, after {}", after.utc),
+        (None, None) => which,
+    }
+}
+
+/// A bar on a terminal's stderr, for checks that take longer than a moment.
+struct Bar {
+    began: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Bar {
+    fn new() -> Bar {
+        Bar { began: Instant::now(), bar: None }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if self.began.elapsed() < Duration::from_millis(500) {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let template = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            // Draws nothing where stderr is not a terminal.
+            ProgressBar::with_draw_target(Some(progress.total), ProgressDrawTarget::stderr()).with_style(style)
+        });
+        bar.set_position(progress.done);
+    }
+
+    fn clear(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
