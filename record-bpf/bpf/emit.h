@@ -3,9 +3,7 @@
 #ifndef RETROSCOPE_EMIT_H
 #define RETROSCOPE_EMIT_H
 
-#define CLASS_OF(kind) ((kind) >> 8)
-
-static __always_inline bool class_on(u32 class)
+static __always_inline bool class_on(enum rs_class class)
 {
 	return classes & (1u << class);
 }
@@ -37,11 +35,12 @@ static __always_inline void control_submit(struct cpu_state *cpu, void *record, 
  * Fills the header and takes the next number of this CPU's stream. A plain increment is enough: every program runs in
  * process context with preemption off (atomics that return a value need 5.12).
  */
-static __always_inline void header(struct rs_header *h, struct cpu_state *cpu, u16 kind, struct subject *s, u64 exec_id)
+static __always_inline void header(struct rs_header *h, struct cpu_state *cpu, enum rs_class class, u16 kind,
+				   struct subject *s, u64 exec_id)
 {
 	control_header(h, kind, s, exec_id);
 	h->seq = cpu->counters.next_seq++;
-	cpu->counters.emitted[CLASS_OF(kind)]++;
+	cpu->counters.emitted[class]++;
 }
 
 static __always_inline u64 wakeup(struct cpu_state *cpu)
@@ -52,10 +51,10 @@ static __always_inline u64 wakeup(struct cpu_state *cpu)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-static __always_inline void submit(struct cpu_state *cpu, void *record, u64 size, u16 kind)
+static __always_inline void submit(struct cpu_state *cpu, enum rs_class class, void *record, u64 size)
 {
 	if (bpf_ringbuf_output(&events, record, size, wakeup(cpu)))
-		cpu->counters.dropped_ring[CLASS_OF(kind)]++;
+		cpu->counters.dropped_ring[class]++;
 }
 
 static __always_inline u64 new_exec_id(struct cpu_state *cpu)

@@ -40,16 +40,17 @@ static __always_inline struct rs_file *file_begin(struct scratch *buf, s32 fd, s
 static __always_inline void file_submit(struct scratch *buf, struct cpu_state *cpu, struct subject *s, u32 kind, u32 tgid)
 {
 	struct rs_file *e = (struct rs_file *)buf->data;
-	u32 size = sizeof(*e) + e->path_len + e->base_len + e->path2_len + e->base2_len;
+	u64 size = sizeof(*e) + e->path_len + e->base_len + e->path2_len + e->base2_len;
 
 	if (e->flags & RS_FILE_PATH_TRUNCATED)
 		cpu->counters.path_truncated++;
 	if (e->flags & RS_FILE_PATH_FAULT)
 		cpu->counters.read_fault++;
+	barrier_var(size); /* the verifier must see the bound on the register that is used */
 	if (size > PATHS_MAX)
 		return;
-	header(&e->h, cpu, kind, s, exec_id_of(cpu, tgid));
-	submit(cpu, buf->data, size, kind);
+	header(&e->h, cpu, RS_CLASS_FILE, kind, s, exec_id_of(cpu, tgid));
+	submit(cpu, RS_CLASS_FILE, buf->data, size);
 }
 
 static __always_inline void emit_open(struct cpu_state *cpu, struct subject *s, u32 tgid, s32 dirfd, u64 name, u32 flags,

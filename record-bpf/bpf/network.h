@@ -93,8 +93,8 @@ static __always_inline struct rs_network *network_begin(struct scratch *buf, str
 
 static __always_inline void network_submit(struct rs_network *e, struct cpu_state *cpu, struct subject *s, u32 kind, u32 tgid)
 {
-	header(&e->h, cpu, kind, s, exec_id_of(cpu, tgid));
-	submit(cpu, e, sizeof(*e), kind);
+	header(&e->h, cpu, RS_CLASS_NETWORK, kind, s, exec_id_of(cpu, tgid));
+	submit(cpu, RS_CLASS_NETWORK, e, sizeof(*e));
 }
 
 /* bind, listen, connect: `arg` is the sockaddr, or the backlog. accept: `fd` is the new connection. */

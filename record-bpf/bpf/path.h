@@ -19,62 +19,78 @@
 #define STORED_BASE(r) ((u32)((r) >> 16) & 0x7fff)
 #define STORED_FLAGS(r) ((u32)((r) >> 32))
 
-/* Stores one name at `off`; returns its length with the NUL. */
-static __always_inline u32 store_name(struct scratch *s, u32 off, const unsigned char *name)
+/*
+ * One step of a walk: across a mount, or one name up. 0 when the walk is over. The walk's state lives in memory and each
+ * step is a function of its own, so that the verifier checks a step once and not every path through 128 of them.
+ */
+__noinline int walk_step(void)
 {
-	long n = bpf_probe_read_kernel_str(&s->data[off & (PATHS_MAX - 1)], RS_NAME_MAX, name);
+	struct scratch *s = scratch();
+	struct dentry *dentry, *mnt_root, *parent;
+	struct vfsmount *mnt;
+	long n;
 
-	return n > 0 ? n : 0;
+	if (!s)
+		return 0;
+	dentry = (struct dentry *)s->walk.dentry;
+	mnt = (struct vfsmount *)s->walk.mnt;
+	if (s->walk.dentry == s->walk.root && s->walk.mnt == s->walk.root_mnt) {
+		s->walk.flags &= ~PATH_TRUNCATED;
+		return 0;
+	}
+	mnt_root = BPF_CORE_READ(mnt, mnt_root);
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (dentry == mnt_root) {
+		struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+		struct mount *up = BPF_CORE_READ(m, mnt_parent);
+
+		if (up == m) { /* outside the task's root: the path ends here */
+			s->walk.flags &= ~PATH_TRUNCATED;
+			return 0;
+		}
+		s->walk.dentry = (u64)BPF_CORE_READ(m, mnt_mountpoint);
+		s->walk.mnt = (u64)up + bpf_core_field_offset(struct mount, mnt);
+		return 1;
+	}
+	if (!s->walk.steps++ && parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
+		s->walk.flags |= PATH_DELETED;
+	if (s->walk.len > RS_PATH_MAX - RS_NAME_MAX)
+		return 0;
+	n = bpf_probe_read_kernel_str(&s->data[(s->walk.start + s->walk.len) & (PATHS_MAX - 1)], RS_NAME_MAX,
+				      BPF_CORE_READ(dentry, d_name.name));
+	if (n > 0)
+		s->walk.len += n;
+	if (parent == dentry) { /* a file without a place in the tree, as a memfd */
+		s->walk.flags &= ~PATH_TRUNCATED;
+		return 0;
+	}
+	s->walk.dentry = (u64)parent;
+	return 1;
 }
 
-__noinline u64 store_kernel_path(u64 dentry_addr, u64 mnt_addr, u32 off)
+__noinline u64 store_kernel_path(u64 dentry, u64 mnt, u32 off)
 {
 	struct task_struct *task = current_task();
-	struct dentry *dentry = (struct dentry *)dentry_addr;
-	struct vfsmount *mnt = (struct vfsmount *)mnt_addr;
-	struct dentry *root = BPF_CORE_READ(task, fs, root.dentry);
-	struct vfsmount *root_mnt = BPF_CORE_READ(task, fs, root.mnt);
 	struct scratch *s = scratch();
-	u32 len = 0, flags = PATH_TRUNCATED;
+	u32 len;
 	int i;
 
 	if (!s)
 		return STORED(0, 0, PATH_TRUNCATED);
+	s->walk.dentry = dentry;
+	s->walk.mnt = mnt;
+	s->walk.root = (u64)BPF_CORE_READ(task, fs, root.dentry);
+	s->walk.root_mnt = (u64)BPF_CORE_READ(task, fs, root.mnt);
+	s->walk.start = off;
+	s->walk.len = 0;
+	s->walk.steps = 0;
+	s->walk.flags = PATH_TRUNCATED;
 	for (i = 0; i < PATH_DEPTH_MAX; i++) {
-		struct dentry *mnt_root, *parent;
-		u32 n;
-
-		if (dentry == root && mnt == root_mnt) {
-			flags &= ~PATH_TRUNCATED;
+		if (!walk_step())
 			break;
-		}
-		mnt_root = BPF_CORE_READ(mnt, mnt_root);
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (dentry == mnt_root) {
-			struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-			struct mount *up = BPF_CORE_READ(m, mnt_parent);
-
-			if (up == m) { /* outside the task's root: the path ends here */
-				flags &= ~PATH_TRUNCATED;
-				break;
-			}
-			dentry = BPF_CORE_READ(m, mnt_mountpoint);
-			mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
-			continue;
-		}
-		if (i == 0 && parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
-			flags |= PATH_DELETED;
-		if (len > RS_PATH_MAX - RS_NAME_MAX)
-			break;
-		n = store_name(s, off + len, BPF_CORE_READ(dentry, d_name.name));
-		len += n;
-		if (parent == dentry) { /* a file without a place in the tree, as a memfd */
-			flags &= ~PATH_TRUNCATED;
-			break;
-		}
-		dentry = parent;
 	}
-	return STORED(len, 0, flags);
+	len = s->walk.len;
+	return STORED(len, 0, s->walk.flags);
 }
 
 static __always_inline struct file *fd_file(s32 fd)

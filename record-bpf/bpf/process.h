@@ -26,32 +26,47 @@ static __always_inline bool is_memfd(struct file *exe)
 	return name[0] == 'm' && name[1] == 'e' && name[2] == 'm' && name[3] == 'f' && name[4] == 'd' && name[5] == ':';
 }
 
-/* The argument vector from the new program's own stack, where the kernel just put it. */
-static __always_inline u32 store_argv(struct scratch *s, u32 off, u64 start, u32 len)
+#define USER_PAGE 4096
+
+/* Where the i-th page boundary after `start` lies, counted from `start`. */
+#define PAGE_END(start, i) ((u64)(i) * USER_PAGE - ((start) & (USER_PAGE - 1)))
+
+/* Copies the part of argv on its i-th page; 0 at the end or where memory is missing. A function of its own, so that the
+ * verifier need not follow its bounds through the loop. */
+__noinline int store_argv_page(u64 start, u32 off, u32 len, u32 i)
 {
-	u32 done = 0;
-	int i;
+	u64 from = i ? PAGE_END(start, i) : 0, to = PAGE_END(start, i + 1), at = off + from, n;
+	struct scratch *s = scratch();
+
+	if (!s || from >= len)
+		return 0;
+	n = (to < len ? to : len) - from;
+	barrier_var(n); /* the verifier must see the bounds on the registers that are used */
+	barrier_var(at);
+	if (n > USER_PAGE || at > SCRATCH_SIZE - USER_PAGE)
+		return 0;
+	return !bpf_probe_read_user(&s->data[at], n, (void *)(start + from));
+}
+
+/* The argument vector from the new program's own stack, where the kernel just put it. */
+static __always_inline u32 store_argv(struct scratch *s, u32 off, u64 start, u64 len)
+{
+	u64 end;
+	u32 i;
 
 	off &= PATHS_MAX - 1;
+	barrier_var(len);
 	if (len == 0 || len > RS_ARGV_MAX)
 		return 0;
 	if (!bpf_probe_read_user(&s->data[off], len, (void *)start))
 		return len;
 	/* A page is missing: keep what comes before it. */
-	for (i = 0; i < RS_ARGV_MAX / 4096 + 1; i++) {
-		u32 n = 4096 - ((start + done) & 4095);
-
-		if (done >= len)
+	for (i = 0; i < RS_ARGV_MAX / USER_PAGE + 1; i++) {
+		if (!store_argv_page(start, off, len, i))
 			break;
-		if (n > len - done)
-			n = len - done;
-		if (off + done > SCRATCH_SIZE - 4096 || n > 4096)
-			break;
-		if (bpf_probe_read_user(&s->data[off + done], n, (void *)(start + done)))
-			break;
-		done += n;
 	}
-	return done;
+	end = i ? PAGE_END(start, i) : 0;
+	return end < len ? end : len;
 }
 
 /*
@@ -63,11 +78,11 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 	struct task_struct *task = current_task();
 	struct cpu_state *cpu = cpu_state();
 	struct scratch *buf = scratch();
-	u32 off = sizeof(struct rs_exec), argv_len, total;
+	u32 off = sizeof(struct rs_exec), argv_len, argv_stored;
 	struct subject s = subject(task, bpf_get_current_pid_tgid() >> 32);
 	struct rs_exec *e;
 	struct file *exe;
-	u64 start, stored;
+	u64 start, stored, size;
 
 	if (!cpu || !buf)
 		return 0;
@@ -111,22 +126,23 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 		e->flags |= RS_EXEC_ARGV_TRUNCATED;
 		cpu->counters.argv_truncated++;
 	}
-	total = store_argv(buf, off, start, argv_len);
-	e->argv_len = total;
-	if (total < argv_len) {
+	argv_stored = store_argv(buf, off, start, argv_len);
+	e->argv_len = argv_stored;
+	if (argv_stored < argv_len) {
 		e->flags |= RS_EXEC_ARGV_FAULT;
 		cpu->counters.read_fault++;
 	}
-	total += off;
-	if (total > SCRATCH_SIZE)
+	size = (u64)argv_stored + off;
+	barrier_var(size); /* the verifier must see the bound on the register that is used */
+	if (size > SCRATCH_SIZE)
 		return 0;
 	if (kind == RS_PROCESS_EXEC) {
-		header(&e->h, cpu, RS_PROCESS_EXEC, &s, exec_id);
-		submit(cpu, buf->data, total, RS_PROCESS_EXEC);
+		header(&e->h, cpu, RS_CLASS_PROCESS, RS_PROCESS_EXEC, &s, exec_id);
+		submit(cpu, RS_CLASS_PROCESS, buf->data, size);
 		return 0;
 	}
 	control_header(&e->h, RS_CONTROL_PROCESS, &s, exec_id);
-	control_submit(cpu, buf->data, total);
+	control_submit(cpu, buf->data, size);
 	return 0;
 }
 
@@ -173,8 +189,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	event.child_exec_id = to.exec_id;
 	event.child_pid = child_tgid;
 	event.child_ns_pid = ns_pid(child);
-	header(&event.h, cpu, RS_PROCESS_FORK, &s, to.parent_exec_id);
-	submit(cpu, &event, sizeof(event), RS_PROCESS_FORK);
+	header(&event.h, cpu, RS_CLASS_PROCESS, RS_PROCESS_FORK, &s, to.parent_exec_id);
+	submit(cpu, RS_CLASS_PROCESS, &event, sizeof(event));
 	return 0;
 }
 
@@ -229,8 +245,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 			event.status = (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT) ?
 					       BPF_CORE_READ(signal, group_exit_code) :
 					       BPF_CORE_READ(task, exit_code);
-			header(&event.h, cpu, RS_PROCESS_EXIT, &s, exec_id_of(cpu, tgid));
-			submit(cpu, &event, sizeof(event), RS_PROCESS_EXIT);
+			header(&event.h, cpu, RS_CLASS_PROCESS, RS_PROCESS_EXIT, &s, exec_id_of(cpu, tgid));
+			submit(cpu, RS_CLASS_PROCESS, &event, sizeof(event));
 		}
 	}
 	bpf_map_delete_elem(&procs, &tgid);

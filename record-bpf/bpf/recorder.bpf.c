@@ -21,6 +21,21 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Keeps every wire struct in the object's BTF, for the layout test. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct {
+		struct rs_fork fork;
+		struct rs_exec exec;
+		struct rs_exit exit;
+		struct rs_file file;
+		struct rs_network network;
+		struct rs_cgroup cgroup;
+	});
+} wire_types SEC(".maps");
+
 /* Closes one tracked descriptor: emits its totals and forgets it. */
 __noinline int close_fd(u32 tgid, u32 fd, u32 implicit)
 {
@@ -42,24 +57,39 @@ __noinline int close_fd(u32 tgid, u32 fd, u32 implicit)
 	return 0;
 }
 
+enum scan { SCAN_EXEC, SCAN_EXIT, SCAN_RANGE };
+
+/* One descriptor of a scan; a function of its own, so that the verifier checks it once and not 1,024 times. */
+__noinline int scan_fd(u32 tgid, u32 fd, u32 scan)
+{
+	struct fd_state *state = fd_lookup(tgid, fd);
+
+	if (!state || (scan == SCAN_EXEC && (u64)fd_file(fd) == state->file))
+		return 0;
+	close_fd(tgid, fd, scan != SCAN_RANGE);
+	return 0;
+}
+
+static __always_inline void scan_fds(u32 tgid, u32 first, u32 last, u32 scan)
+{
+	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+	u32 i;
+
+	if (!proc)
+		return;
+	if (last > proc->max_fd)
+		last = proc->max_fd;
+	for (i = 0; i < FD_SCAN_MAX; i++) {
+		if (first + i > last)
+			break;
+		scan_fd(tgid, first + i, scan);
+	}
+}
+
 /* After an exec: the descriptors that close-on-exec took. At exit: all of them. */
 __noinline int close_stale_fds(u32 tgid, u32 exiting)
 {
-	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
-	u32 fd, max;
-
-	if (!proc)
-		return 0;
-	max = proc->max_fd;
-	for (fd = 0; fd < FD_SCAN_MAX; fd++) {
-		struct fd_state *state;
-
-		if (fd > max)
-			break;
-		state = fd_lookup(tgid, fd);
-		if (state && (exiting || (u64)fd_file(fd) != state->file))
-			close_fd(tgid, fd, 1);
-	}
+	scan_fds(tgid, 0, ~0u, exiting ? SCAN_EXIT : SCAN_EXEC);
 	return 0;
 }
 
@@ -225,8 +255,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
-	u32 tgid, fd, last;
 	struct subject s;
+	u32 tgid;
 
 	if (nr != NR_close && nr != NR_dup2 && nr != NR_dup3 && nr != NR_close_range)
 		return 0;
@@ -237,22 +267,8 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	if (nr == NR_close) {
 		close_fd(tgid, ARG1, 0);
 	} else if (nr == NR_close_range) {
-		if (ARG3 & CLOSE_RANGE_CLOEXEC)
-			return 0;
-		struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
-		u32 first = ARG1;
-
-		last = ARG2;
-		if (!proc)
-			return 0;
-		if (last > proc->max_fd)
-			last = proc->max_fd;
-		for (fd = 0; fd < FD_SCAN_MAX; fd++) {
-			if (fd > last)
-				break;
-			if (fd >= first && fd_lookup(tgid, fd))
-				close_fd(tgid, fd, 0);
-		}
+		if (!(ARG3 & CLOSE_RANGE_CLOEXEC))
+			scan_fds(tgid, ARG1, ARG2, SCAN_RANGE);
 	} else if ((u32)ARG1 != (u32)ARG2) {
 		close_fd(tgid, ARG2, 1);
 	}

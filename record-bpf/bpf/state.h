@@ -15,7 +15,18 @@
 
 #define FD_SCAN_MAX 1024 /* descriptors looked at when a process execs or exits */
 
+/* A path walk under way; see path.h. */
+struct walk {
+	u64 dentry, mnt;
+	u64 root, root_mnt;
+	u32 start; /* offset in data */
+	u32 len;
+	u32 flags; /* PATH_* */
+	u32 steps;
+};
+
 struct scratch {
+	struct walk walk;
 	char data[SCRATCH_SIZE];
 };
 

@@ -63,7 +63,11 @@ const fn opt(name: &'static str, ty: Type, doc: &'static str) -> Column {
 pub const COMMON: &[Column] = &[
     req("ts", Type::Timestamp, "when the kernel emitted the event; Unix time, ns, UTC"),
     req("cpu", Type::U16, "CPU that emitted it"),
-    req("seq", Type::U64, "position in that CPU's stream of all classes, from 0; a missing number is a lost or filtered event"),
+    req(
+        "seq",
+        Type::U64,
+        "position in that CPU's stream of all classes, from 0; a missing number is a lost or filtered event",
+    ),
     req("op", Type::Utf8, "what happened: the event kind within the class"),
     opt("container", Type::Utf8, "container id, 64 hex digits; null: a process outside containers"),
     req("pid", Type::U32, "process (thread group) id in the initial pid namespace"),
@@ -131,7 +135,11 @@ pub const NETWORK: &[Column] = &[
 
 /// `processes.parquet`: one row per incarnation of a process, so that names are stored once.
 pub const PROCESSES: &[Column] = &[
-    req("exec_id", Type::U64, "unique in the recording; an incarnation begins at fork or exec and ends at the next exec or at exit"),
+    req(
+        "exec_id",
+        Type::U64,
+        "unique in the recording; an incarnation begins at fork or exec and ends at the next exec or at exit",
+    ),
     opt("parent_exec_id", Type::U64, "the incarnation that forked it; null: outside the recording"),
     opt("prev_exec_id", Type::U64, "the incarnation this one replaced by exec"),
     req("origin", Type::Utf8, "fork, exec, or snapshot (it ran before the recording began)"),

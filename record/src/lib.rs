@@ -1,1 +1,22 @@
-//! placeholder
+//! Records kernel event streams of containers to Parquet.
+//!
+//! The pipeline is [`session`]: ring → [`decode`] → [`enrich`] → batches → segments. [`run`] drives it for containers,
+//! for a command, and for a scenario.
+
+pub mod bpf;
+pub mod cgroup;
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod decode;
+pub mod enrich;
+pub mod error;
+pub mod filter;
+pub mod identity;
+pub mod live;
+pub mod processes;
+pub mod run;
+pub mod scenario;
+pub mod session;
+pub mod summary;

@@ -1,1 +1,48 @@
-fn main() {}
+//! `record`: options → recording → summary.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use record::cli::{Action, Cli, Format};
+use record::error::Result;
+use record::identity::Podman;
+use record::{check, run, summary};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.action {
+        Some(Action::Check { format }) => Ok(print_check(format)),
+        None => record(&cli.record),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        if let Some(hint) = error.hint() {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(error.exit_code())
+    })
+}
+
+fn record(args: &record::cli::RecordArgs) -> Result<ExitCode> {
+    let (dir, finished) = run::record(args)?;
+    print(&match args.format {
+        Format::Table => summary::table(&finished, &dir),
+        Format::Json => format!("{:#}\n", summary::json(&finished, &dir)),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_check(format: Format) -> ExitCode {
+    let report = check::report(&Podman::default());
+    print(&match format {
+        Format::Table => check::table(&report),
+        Format::Json => format!("{:#}\n", serde_json::json!(report)),
+    });
+    if report.ready { ExitCode::SUCCESS } else { ExitCode::from(3) }
+}
+
+/// A reader that closed the pipe has what it wanted.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}

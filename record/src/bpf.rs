@@ -1,0 +1,132 @@
+//! Loads the BPF programs with this recording's settings and hands out their maps.
+
+use std::mem::MaybeUninit;
+
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, OpenObject};
+use record_bpf::Class;
+use record_bpf::abi::{Counters, Wire};
+
+use crate::cgroup::Hierarchy;
+use crate::error::{Error, Result};
+
+#[allow(clippy::all, clippy::undocumented_unsafe_blocks, rust_2018_idioms)]
+mod skeleton {
+    include!(concat!(env!("OUT_DIR"), "/recorder.skel.rs"));
+}
+
+// As in state.h.
+const FILTER_TREE: u32 = 0x1;
+const FILTER_CGROUP: u32 = 0x2;
+const VERDICT_IGNORE: u32 = 0;
+const VERDICT_FOLLOW: u32 = 1;
+
+/// Set it to see what libbpf and the kernel's verifier say.
+pub const DEBUG_VARIABLE: &str = "RETROSCOPE_BPF_DEBUG";
+
+/// What the programs are told before they load.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub follow_tree: bool,
+    pub follow_cgroups: bool,
+    pub classes: Vec<Class>,
+    /// Bytes; a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Events per CPU before the consumer is woken.
+    pub wakeup_batch: u32,
+}
+
+/// The loaded programs. Dropping it detaches them.
+pub struct Programs {
+    skeleton: skeleton::RecorderSkel<'static>,
+}
+
+impl Programs {
+    /// Opens, configures and loads; nothing runs until [`Programs::attach`].
+    pub fn load(settings: &Settings, hierarchy: &Hierarchy) -> Result<Programs> {
+        // libbpf writes the verifier's log to stderr, thousands of lines; it is kept for who asks for it.
+        if std::env::var_os(DEBUG_VARIABLE).is_none() {
+            libbpf_rs::set_print(None);
+        }
+        let error = |what| move |source| Error::Bpf { what, source };
+        // The skeleton borrows its storage for as long as it lives: one recorder, one leak of a few words.
+        let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
+        let mut open =
+            skeleton::RecorderSkelBuilder::default().open(storage).map_err(error("cannot open the BPF programs"))?;
+        let rodata = open.maps.rodata_data.as_deref_mut().expect("the programs have settings");
+        rodata.self_tgid = std::process::id();
+        rodata.filter_mode =
+            u32::from(settings.follow_tree) * FILTER_TREE | u32::from(settings.follow_cgroups) * FILTER_CGROUP;
+        rodata.wakeup_batch = settings.wakeup_batch;
+        rodata.hierarchy_id = hierarchy.id;
+        rodata.controller = hierarchy.controller;
+        rodata.classes = settings.classes.iter().fold(0, |bits, class| bits | 1 << (*class as u32));
+        let cpus = libbpf_rs::num_possible_cpus().map_err(error("cannot count the CPUs"))?;
+        let cpus = u32::try_from(cpus).expect("a CPU count fits 32 bits");
+        open.maps.scratches.set_max_entries(cpus).map_err(error("cannot size the scratch map"))?;
+        open.maps.events.set_max_entries(settings.ring_bytes).map_err(error("cannot size the ring buffer"))?;
+        let skeleton = open.load().map_err(error("the kernel refused the BPF programs"))?;
+        Ok(Programs { skeleton })
+    }
+
+    pub fn attach(&mut self) -> Result<()> {
+        self.skeleton.attach().map_err(|source| Error::Bpf { what: "cannot attach the BPF programs", source })
+    }
+
+    /// Stops emission: after this call no program starts any more.
+    pub fn detach(&mut self) {
+        self.skeleton.links = skeleton::RecorderLinks::default();
+    }
+
+    pub fn ring(&self) -> Result<MapHandle> {
+        handle(&self.skeleton.maps.events)
+    }
+
+    pub fn verdicts(&self) -> Result<Verdicts> {
+        Ok(Verdicts { map: handle(&self.skeleton.maps.verdicts)? })
+    }
+
+    /// Follows a process and its descendants.
+    pub fn follow_tree(&self, pid: u32) -> Result<()> {
+        self.skeleton
+            .maps
+            .tree
+            .update(&pid.to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY)
+            .map_err(|source| Error::Bpf { what: "cannot follow the command", source })
+    }
+
+    /// The counters of every possible CPU.
+    pub fn counters(&self) -> Result<Vec<Counters>> {
+        let what = "cannot read the kernel's counters";
+        let values = self
+            .skeleton
+            .maps
+            .cpu_states
+            .lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)
+            .map_err(|source| Error::Bpf { what, source })?
+            .unwrap_or_default();
+        // The counters open the per-CPU state (struct cpu_state).
+        Ok(values.iter().filter_map(|bytes| Counters::read(bytes)).map(|(counters, _)| counters).collect())
+    }
+}
+
+/// The kernel's table of judged cgroups.
+pub struct Verdicts {
+    map: MapHandle,
+}
+
+impl Verdicts {
+    pub fn set(&self, cgroup_id: u64, follow: bool) -> Result<()> {
+        let verdict = if follow { VERDICT_FOLLOW } else { VERDICT_IGNORE };
+        self.map
+            .update(&cgroup_id.to_ne_bytes(), &verdict.to_ne_bytes(), MapFlags::ANY)
+            .map_err(|source| Error::Bpf { what: "cannot tell the kernel which cgroups to follow", source })
+    }
+}
+
+fn handle(map: &impl MapCore) -> Result<MapHandle> {
+    // A handle of its own: it goes to another thread than the skeleton.
+    map.info()
+        .and_then(|info| MapHandle::from_map_id(info.info.id))
+        .map_err(|source| Error::Bpf { what: "cannot open a BPF map", source })
+}

@@ -1,0 +1,155 @@
+//! `record check`: the facts of this kernel, and what each event class will use of them.
+
+use std::path::Path;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use record_bpf::{Class, Kind};
+use serde::Serialize;
+
+use crate::bpf::{Programs, Settings};
+use crate::cgroup::Hierarchy;
+use crate::error::{Error, Result};
+use crate::identity::Podman;
+
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Everything needed to record is there.
+    pub ready: bool,
+    pub facts: Vec<Fact>,
+    pub classes: Vec<ClassPlan>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Fact {
+    pub name: &'static str,
+    pub ok: bool,
+    /// Recording is impossible without it.
+    pub required: bool,
+    pub found: String,
+    pub hint: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ClassPlan {
+    pub class: &'static str,
+    pub events: Vec<&'static str>,
+    pub hooks: &'static str,
+    /// What these hooks cannot give.
+    pub limits: &'static str,
+}
+
+/// What must hold before a recording starts. The first thing missing, with the way out.
+pub fn require() -> Result<()> {
+    [root(), btf(), machine()].into_iter().find(|fact| !fact.ok).map_or(Ok(()), |fact| {
+        Err(Error::prerequisite(format!("{}: {}", fact.name, fact.found), fact.hint.unwrap_or_default()))
+    })
+}
+
+pub fn report(podman: &Podman) -> Report {
+    let mut facts = vec![machine(), root(), btf(), cgroups()];
+    facts.push(programs());
+    facts.push(containers(podman));
+    let classes = Class::ALL.map(|class| ClassPlan {
+        class: class.name(),
+        events: Kind::ALL.iter().filter(|kind| kind.class() == class).map(|kind| kind.op()).collect(),
+        hooks: hooks(class),
+        limits: limits(class),
+    });
+    Report { ready: facts.iter().all(|fact| fact.ok || !fact.required), facts, classes: classes.into() }
+}
+
+fn hooks(class: Class) -> &'static str {
+    match class {
+        Class::Process => "tp_btf sched_process_fork, sched_process_exec, sched_process_exit",
+        Class::File | Class::Network => "tp_btf sys_enter, sys_exit; closes at exec and exit from sched_process_*",
+    }
+}
+
+fn limits(class: Class) -> &'static str {
+    match class {
+        Class::Process => "argv beyond 128 KiB is cut and marked",
+        Class::File => {
+            "rename, unlink, chmod by name and failed opens: path as the caller passed it; bytes moved by mmap and \
+             io_uring are not counted; descriptors from 1024 up have no implicit close"
+        }
+        Class::Network => "bytes of sendmmsg and recvmmsg are not counted; UDP peers only after connect",
+    }
+}
+
+fn fact(name: &'static str, ok: bool, required: bool, found: impl Into<String>, hint: &str) -> Fact {
+    Fact { name, ok, required, found: found.into(), hint: (!ok).then(|| hint.to_owned()) }
+}
+
+fn machine() -> Fact {
+    let machine = std::env::consts::ARCH;
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let hint = "system call numbers are known for x86-64 only";
+    fact("kernel", machine == "x86_64", true, format!("{} on {machine}", release.trim()), hint)
+}
+
+fn root() -> Fact {
+    // SAFETY: geteuid has no preconditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    let found = if root { "running as root" } else { "not running as root" };
+    fact("privileges", root, true, found, "run it with sudo: loading BPF programs needs CAP_BPF and CAP_PERFMON")
+}
+
+fn btf() -> Fact {
+    let there = Path::new(BTF).exists();
+    let found = if there { BTF.to_owned() } else { format!("{BTF} is not there") };
+    fact("kernel BTF", there, true, found, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (5.10 or later)")
+}
+
+fn cgroups() -> Fact {
+    match Hierarchy::detect() {
+        Ok(h) => fact("cgroups", true, true, format!("{} at {}", h.name, h.mount.display()), ""),
+        Err(error) => fact("cgroups", false, true, error.to_string(), &error.hint().unwrap_or_default()),
+    }
+}
+
+/// Loads the programs for real; nothing is attached.
+fn programs() -> Fact {
+    let settings = Settings {
+        follow_tree: true,
+        follow_cgroups: true,
+        classes: Class::ALL.into(),
+        ring_bytes: 1 << 20,
+        wakeup_batch: 128,
+    };
+    match Hierarchy::detect().and_then(|hierarchy| Programs::load(&settings, &hierarchy)) {
+        Ok(_) => fact("BPF programs", true, true, "loaded and verified", ""),
+        Err(error) => {
+            let hint =
+                "the kernel must allow BTF raw tracepoints: root, CONFIG_BPF_EVENTS, no lockdown=confidentiality";
+            fact("BPF programs", false, true, format!("{error}"), hint)
+        }
+    }
+}
+
+fn containers(podman: &Podman) -> Fact {
+    let version = podman.version();
+    let found = version.as_ref().map_or("podman is not installed".to_owned(), |version| format!("podman {version}"));
+    let hint = "container ids are recorded all the same; names, images and scenarios need podman: run ./dev setup";
+    fact("containers", version.is_some(), false, found, hint)
+}
+
+pub fn table(report: &Report) -> String {
+    let mut facts = Table::new();
+    facts.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    facts.set_header(["this machine", "", "found"]);
+    for fact in &report.facts {
+        let mark = if fact.ok { "ok" } else { "missing" };
+        let hint = fact.hint.as_ref().map(|hint| format!("\n→ {hint}")).unwrap_or_default();
+        facts.add_row([fact.name, mark, &format!("{}{hint}", fact.found)]);
+    }
+    let mut classes = Table::new();
+    classes.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    classes.set_header(["class", "events", "hooks", "limits"]);
+    for plan in &report.classes {
+        classes.add_row([plan.class, &plan.events.join(", "), plan.hooks, plan.limits]);
+    }
+    let verdict = if report.ready { "ready to record" } else { "cannot record here: see what is missing above" };
+    format!("{facts}\n\n{classes}\n{verdict}\n")
+}

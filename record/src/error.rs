@@ -1,0 +1,55 @@
+//! What can go wrong, with the way out and the exit code of each kind.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{what}")]
+    Prerequisite { what: String, hint: String },
+    #[error("{what}: {source}")]
+    Bpf { what: &'static str, source: libbpf_rs::Error },
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot run {command}: {source}")]
+    Command { command: String, source: std::io::Error },
+    #[error(transparent)]
+    Recording(#[from] datasets::Error),
+    #[error(transparent)]
+    Scenario(#[from] scenarios::Error),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn prerequisite(what: impl Into<String>, hint: impl Into<String>) -> Error {
+        Error::Prerequisite { what: what.into(), hint: hint.into() }
+    }
+
+    /// Documented in the README.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage(_) => 2,
+            Error::Prerequisite { .. } | Error::Bpf { .. } | Error::Read { .. } => 3,
+            Error::Command { .. } => 2,
+            Error::Recording(error) if error.is_output() => 5,
+            Error::Recording(_) => 4,
+            Error::Scenario(error) if error.is_missing_prerequisite() => 3,
+            Error::Scenario(_) => 4,
+        }
+    }
+
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Prerequisite { hint, .. } => Some(hint.clone()),
+            Error::Bpf { .. } => Some(format!(
+                "'record check' shows what this kernel offers; {}=1 shows why it refused",
+                crate::bpf::DEBUG_VARIABLE
+            )),
+            Error::Recording(error) => error.hint().map(str::to_owned),
+            Error::Scenario(error) => error.hint().map(str::to_owned),
+            Error::Usage(_) | Error::Read { .. } | Error::Command { .. } => None,
+        }
+    }
+}

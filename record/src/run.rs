@@ -1,0 +1,102 @@
+//! The three ways to record: containers, a command, a scenario.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::check;
+use crate::cli::RecordArgs;
+use crate::command::{Held, Status};
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::identity::Podman;
+use crate::live::Live;
+use crate::session::{Finished, Options, Session};
+
+/// Records as asked; returns the recording's directory and what it came to.
+pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
+    check::require()?;
+    let output = args.output.clone().unwrap_or_else(|| default_output(args.scenario.as_deref()));
+    // The command is forked first, while this process has one thread; handling signals starts another.
+    let held = if args.command.is_empty() { None } else { Some(Held::spawn(&args.command)?) };
+    let stop = stop_on_signal()?;
+    let finished = match (&args.scenario, held) {
+        (Some(name), _) => crate::scenario::record(args, name, &output, &stop),
+        (None, Some(held)) => command(args, held, &output, &stop),
+        (None, None) => containers(args, &output, &stop),
+    }?;
+    Ok((output, finished))
+}
+
+fn containers(args: &RecordArgs, output: &Path, stop: &AtomicBool) -> Result<Finished> {
+    let filter = Filter::new(&args.container, &args.image, &args.cgroup)?;
+    let mut session = Session::begin(options(args, output, filter, Podman::default()))?;
+    let mut live = Live::new(args.quiet, args.duration);
+    let end = args.duration.map(|duration| Instant::now() + duration);
+    let result =
+        session.run(&mut live, |_| stop.load(Ordering::Relaxed) || end.is_some_and(|end| end <= Instant::now()));
+    close(session, &live, result)
+}
+
+fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &AtomicBool) -> Result<Finished> {
+    let filter = Filter::command(format!("command = {}", args.command[0]));
+    let mut session = Session::begin(options(args, output, filter, Podman::default()))?;
+    session.follow(held.pid())?;
+    held.release()?;
+    let mut live = Live::new(args.quiet, args.duration);
+    let end = args.duration.map(|duration| Instant::now() + duration);
+    let mut asked = false;
+    let result = session.run(&mut live, |_| {
+        let over = stop.load(Ordering::Relaxed) || end.is_some_and(|end| end <= Instant::now());
+        if over && !std::mem::replace(&mut asked, true) {
+            held.interrupt();
+        }
+        over || held.ended().is_some()
+    });
+    let finished = close(session, &live, result)?;
+    match held.ended() {
+        Some(Status::Exited(0)) => {}
+        Some(Status::Exited(code)) => eprintln!("the command exited with code {code}"),
+        Some(Status::Signalled(signal)) => eprintln!("the command was ended by signal {signal}"),
+        None => eprintln!("the command (pid {}) is still running", held.pid()),
+    }
+    Ok(finished)
+}
+
+/// Completes the recording even when writing to it failed: what came before is worth having.
+pub fn close(session: Session, live: &Live, result: Result<()>) -> Result<Finished> {
+    live.finish();
+    let finished = session.finish();
+    result.and(finished)
+}
+
+pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman) -> Options {
+    Options {
+        output: output.to_owned(),
+        filter,
+        classes: args.events.clone(),
+        ring_bytes: args.ring,
+        wakeup_batch: args.batch,
+        wakeup_deadline: Duration::from_millis(args.deadline),
+        podman,
+    }
+}
+
+fn default_output(scenario: Option<&str>) -> PathBuf {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    PathBuf::from(format!("{}-{now}", scenario.unwrap_or("recording")))
+}
+
+/// Sets `stop` on Ctrl-C and SIGTERM; a second one ends the program at once.
+fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|error| Error::Usage(format!("cannot handle signals: {error}")))?;
+    Ok(stop)
+}

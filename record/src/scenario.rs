@@ -1,0 +1,95 @@
+//! `record --scenario NAME`: runs it in real containers, records them, and labels the attack.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use datasets::Recording;
+use scenarios::{RunOptions, Runner, Timeline};
+
+use crate::cli::RecordArgs;
+use crate::error::Result;
+use crate::filter::Filter;
+use crate::identity::Podman;
+use crate::live::Live;
+use crate::run;
+use crate::session::{Finished, Session};
+
+pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &AtomicBool) -> Result<Finished> {
+    let scenario = scenarios::load(name)?;
+    let options = RunOptions { seed: args.seed, benign: args.benign.map(Duration::from_secs) };
+    let say = |line: &str| {
+        if !args.quiet {
+            eprintln!("{line}");
+        }
+    };
+    let mut runner = Runner::prepare(scenario, options, &say)?;
+    let env = runner.podman_env();
+    let podman = Podman { program: env.program.clone(), env: env.vars.clone(), args: env.args.clone() };
+    let filter = Filter::new(&[runner.container_glob()], &[], &[])?;
+    let mut session = Session::begin(run::options(args, output, filter, podman))?;
+    let mut live = Live::new(args.quiet, Some(runner.expected_duration()));
+
+    let (timeline, recorded) = play(&mut runner, &mut session, &mut live, stop);
+    // The recording ends before its containers do: their removal is not part of the scenario.
+    let finished = run::close(session, &live, recorded);
+    let cleaned = runner.cleanup();
+    let (timeline, mut finished) = (timeline?, finished?);
+    cleaned?;
+
+    let labels = scenarios::label(&Recording::open(output)?, &timeline)?;
+    finished.manifest = datasets::add_labels(output, &labels, described(runner.scenario(), &timeline))?;
+    finished.labels = Some(labels.len());
+    Ok(finished)
+}
+
+/// Runs the scenario on a thread of its own while this one records. Either one's failure ends the other.
+fn play(
+    runner: &mut Runner,
+    session: &mut Session,
+    live: &mut Live,
+    stop: &AtomicBool,
+) -> (Result<Timeline, scenarios::Error>, Result<()>) {
+    let (notes, incoming) = mpsc::channel::<String>();
+    thread::scope(|scope| {
+        let running = scope.spawn(move || {
+            runner.run(stop, &|line| {
+                let _ = notes.send(line.to_owned()); // the recorder may have failed
+            })
+        });
+        let recorded = session.run(live, |live| {
+            if let Some(note) = incoming.try_iter().last() {
+                live.note(note);
+            }
+            running.is_finished()
+        });
+        if recorded.is_err() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        (running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), recorded)
+    })
+}
+
+/// The manifest's account of the run.
+fn described(scenario: &scenarios::Scenario, timeline: &Timeline) -> datasets::Scenario {
+    datasets::Scenario {
+        name: scenario.name.clone(),
+        description: scenario.description.clone(),
+        seed: timeline.seed,
+        steps: timeline
+            .steps
+            .iter()
+            .map(|step| datasets::Step {
+                act: step.act.clone(),
+                step: step.step.clone(),
+                technique: step.technique.clone(),
+                start_ns: step.start_ns,
+                end_ns: step.end_ns,
+                container: Some(step.container.clone()),
+                description: step.description.clone(),
+            })
+            .collect(),
+    }
+}

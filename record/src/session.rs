@@ -1,0 +1,320 @@
+//! A recording from start to end: ring → decode → enrich → batches → segments → manifest.
+//!
+//! Two threads. One drains the ring and copies what it finds into chunks; the other decodes, enriches and writes. The
+//! queue between them is bounded: when writing falls behind, the ring fills, and the kernel counts what it drops.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use datasets::{Accounting, ClassAccount, CpuAccount, Kernel, Manifest, Recorder, RecordingWriter};
+use record_bpf::abi::Counters;
+use record_bpf::{Class, Kind};
+
+use crate::bpf::{Programs, Settings};
+use crate::cgroup::Hierarchy;
+use crate::clock;
+use crate::enrich::{Enricher, Outcome};
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::identity::{Inspector, Podman, Storage};
+use crate::live::{Live, Progress};
+
+/// What to record, where to, and how.
+pub struct Options {
+    pub output: PathBuf,
+    pub filter: Filter,
+    pub classes: Vec<Class>,
+    pub ring_bytes: u32,
+    /// Events per CPU before the drain thread is woken.
+    pub wakeup_batch: u32,
+    /// The drain thread looks at the ring at least this often.
+    pub wakeup_deadline: Duration,
+    pub podman: Podman,
+}
+
+/// A recording that has begun: the programs run, and events are being written.
+pub struct Session {
+    programs: Programs,
+    drain: Option<thread::JoinHandle<()>>,
+    draining: Arc<AtomicBool>,
+    chunks: Receiver<Chunk>,
+    enricher: Enricher,
+    writer: RecordingWriter,
+    classes: Vec<Class>,
+    progress: Progress,
+    filtered: BTreeMap<(u16, Class), u64>,
+    undecodable: BTreeMap<(u16, Class), u64>,
+    decode_errors: u64,
+    started: Instant,
+}
+
+/// What a recording came to.
+pub struct Finished {
+    pub manifest: Manifest,
+    pub processes: usize,
+    pub containers: usize,
+    pub elapsed: Duration,
+    /// Events of the attack, for a scenario.
+    pub labels: Option<usize>,
+}
+
+/// Records back to back in one allocation: `ends[i]` is where the i-th ends.
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// A chunk is handed over at this size, or when the ring is empty; 256 of them are 64 MiB.
+const CHUNK_BYTES: usize = 256 << 10;
+const QUEUED_CHUNKS: usize = 256;
+const TICK: Duration = Duration::from_millis(200);
+
+impl Session {
+    /// Loads and attaches the programs. From the return of this call on, everything that matches is recorded.
+    pub fn begin(options: Options) -> Result<Session> {
+        let hierarchy = Hierarchy::detect()?;
+        let settings = Settings {
+            follow_tree: options.filter.tree,
+            follow_cgroups: options.filter.by_cgroup(),
+            classes: options.classes.clone(),
+            ring_bytes: options.ring_bytes,
+            wakeup_batch: options.wakeup_batch,
+        };
+        // The output comes first: without it there is nothing to do.
+        let started_ns = clock::unix_ns();
+        let recorder = Recorder { name: "record".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        let manifest = Manifest::new(recorder, kernel()?, started_ns, options.filter.text(), &options.classes);
+        let writer = RecordingWriter::create(options.output, manifest)?;
+
+        let mut programs = Programs::load(&settings, &hierarchy)?;
+        let has_podman = options.podman.version().is_some();
+        let mut enricher = Enricher::new(
+            clock::boot_offset_ns(),
+            hierarchy,
+            options.filter,
+            programs.verdicts()?,
+            has_podman.then(|| Storage::find(&options.podman)),
+            has_podman.then(|| Inspector::start(options.podman)),
+        );
+        enricher.judge_existing(started_ns)?;
+
+        let (sender, chunks) = mpsc::sync_channel(QUEUED_CHUNKS);
+        let draining = Arc::new(AtomicBool::new(true));
+        let drain = spawn_drain(&programs, sender, draining.clone(), options.wakeup_deadline)?;
+        programs.attach()?;
+        enricher.judge_existing(clock::unix_ns())?;
+        Ok(Session {
+            programs,
+            drain: Some(drain),
+            draining,
+            chunks,
+            enricher,
+            writer,
+            classes: options.classes,
+            progress: Progress::default(),
+            filtered: BTreeMap::new(),
+            undecodable: BTreeMap::new(),
+            decode_errors: 0,
+            started: Instant::now(),
+        })
+    }
+
+    /// Follows a process and its descendants; for [`Filter::command`].
+    pub fn follow(&self, pid: u32) -> Result<()> {
+        self.programs.follow_tree(pid)
+    }
+
+    /// Records until `until` says so. An error in writing ends it too; what was written before stays.
+    pub fn run(&mut self, live: &mut Live, mut until: impl FnMut(&mut Live) -> bool) -> Result<()> {
+        let mut next_tick = Instant::now();
+        while !until(live) {
+            match self.chunks.recv_timeout(TICK) {
+                Ok(chunk) => self.take(&chunk)?,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            if next_tick <= Instant::now() {
+                next_tick = Instant::now() + TICK;
+                self.tick(live)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, live: &mut Live) -> Result<()> {
+        self.writer.tick()?;
+        self.enricher.take_answers();
+        self.progress.lost = lost(&self.programs.counters()?);
+        self.progress.containers = self.enricher.followed_containers();
+        live.update(&self.progress, self.started.elapsed());
+        Ok(())
+    }
+
+    fn take(&mut self, chunk: &Chunk) -> Result<()> {
+        let mut start = 0;
+        for &end in &chunk.ends {
+            let outcome = self.enricher.record(&chunk.bytes[start..end])?;
+            start = end;
+            let (counts, header) = match outcome {
+                Outcome::Store(event) => {
+                    self.progress.stored += 1;
+                    self.writer.push(&event)?;
+                    continue;
+                }
+                Outcome::Control => continue,
+                Outcome::Filtered(header) => (&mut self.filtered, Some(header)),
+                Outcome::Undecodable(header) => {
+                    self.decode_errors += 1;
+                    (&mut self.undecodable, header)
+                }
+            };
+            if let Some((cpu, kind)) = header.and_then(|h| Some((h.cpu, Kind::from_wire(h.kind)?))) {
+                *counts.entry((cpu, kind.class())).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops emission, takes what is still in the ring, and completes the recording.
+    pub fn finish(mut self) -> Result<Finished> {
+        self.programs.detach();
+        // A program that had started before the detach may still be submitting; it needs microseconds.
+        thread::sleep(Duration::from_millis(20));
+        let ended_ns = clock::unix_ns();
+        self.draining.store(false, Ordering::Release);
+        let mut result = Ok(());
+        while let Ok(chunk) = self.chunks.recv() {
+            // After a failed write the rest is taken from the queue, so that the drain thread can end.
+            if result.is_ok() {
+                result = self.take(&chunk);
+            }
+        }
+        if self.drain.take().is_some_and(|thread| thread.join().is_err()) {
+            eprintln!("warning: the drain thread panicked; the accounting shows what is missing");
+        }
+        let counters = self.programs.counters()?;
+        let accounting = self.accounting(&counters);
+        let elapsed = self.started.elapsed();
+        let (processes, containers) = self.enricher.finish();
+        self.writer.write_processes(&processes)?;
+        self.writer.write_containers(&containers)?;
+        let manifest = self.writer.finish(accounting, ended_ns)?;
+        result.map(|()| Finished {
+            manifest,
+            processes: processes.len(),
+            containers: containers.len(),
+            elapsed,
+            labels: None,
+        })
+    }
+
+    fn accounting(&self, counters: &[Counters]) -> Accounting {
+        let mut accounting = Accounting::default();
+        for (cpu, counter) in (0u16..).zip(counters) {
+            let classes = self.classes.iter().map(|class| {
+                let index = *class as usize;
+                let key = (cpu, *class);
+                let mut account = ClassAccount { emitted: counter.emitted[index], ..ClassAccount::default() };
+                account.dropped.ring_full = counter.dropped_ring[index];
+                account.dropped.undecodable = self.undecodable.get(&key).copied().unwrap_or_default();
+                account.filtered = self.filtered.get(&key).copied().unwrap_or_default();
+                (class.name().to_owned(), account)
+            });
+            let classes = classes.collect();
+            accounting.cpus.push(CpuAccount { cpu, next_seq: counter.next_seq, classes });
+            let Counters {
+                next_seq: _,
+                emitted: _,
+                dropped_ring: _,
+                control_dropped,
+                fd_table_full,
+                proc_table_full,
+                path_truncated,
+                argv_truncated,
+                read_fault,
+                compat_syscalls,
+            } = *counter;
+            for (name, count) in [
+                ("control_dropped", control_dropped),
+                ("fd_table_full", fd_table_full),
+                ("proc_table_full", proc_table_full),
+                ("path_truncated", path_truncated),
+                ("argv_truncated", argv_truncated),
+                ("read_fault", read_fault),
+                ("compat_syscalls", compat_syscalls),
+            ] {
+                *accounting.failures.entry(name.to_owned()).or_default() += count;
+            }
+        }
+        accounting.failures.insert("decode_errors".to_owned(), self.decode_errors);
+        accounting
+    }
+}
+
+fn lost(counters: &[Counters]) -> u64 {
+    counters.iter().flat_map(|counter| counter.dropped_ring).sum()
+}
+
+fn spawn_drain(
+    programs: &Programs,
+    sender: SyncSender<Chunk>,
+    draining: Arc<AtomicBool>,
+    deadline: Duration,
+) -> Result<thread::JoinHandle<()>> {
+    let map = programs.ring()?;
+    let error = |source| Error::Bpf { what: "cannot open the ring buffer", source };
+    // Opened here once, so that a failure is the caller's and not the thread's.
+    libbpf_rs::RingBufferBuilder::new().add(&map, |_| 0).and_then(|builder| builder_check(builder)).map_err(error)?;
+    Ok(thread::spawn(move || {
+        let chunk = std::cell::RefCell::new(Chunk::default());
+        let hand_over = |force: bool| {
+            let mut chunk = chunk.borrow_mut();
+            if !chunk.ends.is_empty() && (force || chunk.bytes.len() >= CHUNK_BYTES) {
+                let _ = sender.send(std::mem::take(&mut chunk)); // the session ended early
+            }
+        };
+        let mut builder = libbpf_rs::RingBufferBuilder::new();
+        let added = builder.add(&map, |bytes| {
+            {
+                let mut chunk = chunk.borrow_mut();
+                chunk.bytes.extend_from_slice(bytes);
+                let end = chunk.bytes.len();
+                chunk.ends.push(end);
+            }
+            hand_over(false);
+            0
+        });
+        if added.is_err() {
+            return;
+        }
+        let Ok(ring) = builder.build() else { return };
+        loop {
+            let last = !draining.load(Ordering::Acquire);
+            // An interrupted wait is only an early look.
+            let _ = ring.poll(deadline);
+            let _ = ring.consume();
+            hand_over(true);
+            if last {
+                break;
+            }
+        }
+    }))
+}
+
+fn builder_check(builder: &mut libbpf_rs::RingBufferBuilder<'_, '_>) -> libbpf_rs::Result<()> {
+    std::mem::take(builder).build().map(drop)
+}
+
+fn kernel() -> Result<Kernel> {
+    let read = |name: &str| {
+        let path = PathBuf::from("/proc/sys/kernel").join(name);
+        std::fs::read_to_string(&path).map(|text| text.trim().to_owned()).map_err(|source| Error::Read { path, source })
+    };
+    Ok(Kernel { release: read("osrelease")?, machine: std::env::consts::ARCH.to_owned() })
+}

@@ -1,0 +1,94 @@
+//! What a recording came to, for people and for programs.
+
+use std::path::Path;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use datasets::Manifest;
+use indicatif::{HumanBytes, HumanCount};
+use serde_json::{Value, json};
+
+use crate::live::clock;
+use crate::session::Finished;
+
+/// Sums over CPUs of one class.
+#[derive(Default)]
+struct Totals {
+    emitted: u64,
+    stored: u64,
+    dropped: u64,
+    filtered: u64,
+    bytes: u64,
+}
+
+fn totals(manifest: &Manifest, class: &str) -> Totals {
+    let mut totals = Totals::default();
+    for account in manifest.accounting.iter().flat_map(|a| &a.cpus).filter_map(|cpu| cpu.classes.get(class)) {
+        totals.emitted += account.emitted;
+        totals.stored += account.stored;
+        totals.dropped += account.dropped.total();
+        totals.filtered += account.filtered;
+    }
+    totals.bytes = manifest.segments.iter().filter(|segment| segment.class == class).map(|segment| segment.bytes).sum();
+    totals
+}
+
+fn per_event(totals: &Totals) -> Option<f64> {
+    (totals.stored > 0).then(|| totals.bytes as f64 / totals.stored as f64)
+}
+
+pub fn table(finished: &Finished, dir: &Path) -> String {
+    let Finished { manifest, processes, containers, elapsed, labels } = finished;
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["class", "emitted", "stored", "lost", "filtered", "bytes", "bytes/event"]);
+    for class in &manifest.classes {
+        let totals = totals(manifest, class);
+        let per_event = per_event(&totals).map_or("-".to_owned(), |bytes| format!("{bytes:.1}"));
+        let count = |n: u64| HumanCount(n).to_string();
+        table.add_row([
+            class.clone(),
+            count(totals.emitted),
+            count(totals.stored),
+            count(totals.dropped),
+            count(totals.filtered),
+            HumanBytes(totals.bytes).to_string(),
+            per_event,
+        ]);
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    let failures = manifest.accounting.iter().flat_map(|a| &a.failures).filter(|(_, count)| **count > 0);
+    let failures: Vec<String> = failures.map(|(name, count)| format!("{name} {count}")).collect();
+    let incomplete =
+        if failures.is_empty() { String::new() } else { format!("incomplete fields: {}\n", failures.join(", ")) };
+    let labels = labels.map(|n| format!("{} events labelled as attack\n", HumanCount(n as u64))).unwrap_or_default();
+    format!(
+        "{table}\n{} recorded, {processes} processes in {containers} containers\n{labels}{incomplete}recording: {}\n",
+        clock(*elapsed),
+        dir.display(),
+    )
+}
+
+pub fn json(finished: &Finished, dir: &Path) -> Value {
+    let Finished { manifest, processes, containers, elapsed, labels } = finished;
+    let classes: serde_json::Map<String, Value> = manifest
+        .classes
+        .iter()
+        .map(|class| {
+            let t = totals(manifest, class);
+            let value = json!({
+                "emitted": t.emitted, "stored": t.stored, "lost": t.dropped, "filtered": t.filtered,
+                "bytes": t.bytes, "bytes_per_event": per_event(&t),
+            });
+            (class.clone(), value)
+        })
+        .collect();
+    json!({
+        "recording": dir.display().to_string(),
+        "elapsed_s": elapsed.as_secs_f64(),
+        "classes": classes,
+        "processes": processes,
+        "containers": containers,
+        "labels": labels,
+        "failures": manifest.accounting.as_ref().map(|a| &a.failures),
+    })
+}
