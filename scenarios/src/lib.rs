@@ -1,1 +1,40 @@
-//! placeholder
+//! Scenarios: scripted life and scripted attacks in real containers, and the ground truth of what was the attack.
+//!
+//! A scenario is a folder with a `scenario.toml` and image recipes; `scenarios/README.md` tells how one is written.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), scenarios::Error> {
+//! use std::sync::atomic::AtomicBool;
+//! scenarios::preflight()?;
+//! let options = scenarios::RunOptions { seed: 7, benign: None };
+//! let say = |line: &str| eprintln!("{line}");
+//! let mut runner = scenarios::Runner::prepare(scenarios::load("xmrig")?, options, &say)?;
+//! // ... begin to record runner.container_glob() ...
+//! let timeline = runner.run(&AtomicBool::new(false), &say)?;
+//! // ... end the recording ...
+//! runner.cleanup()?;
+//! let labels = scenarios::label(&datasets::Recording::open("DIR")?, &timeline)?;
+//! # Ok(()) }
+//! ```
+
+mod activity;
+mod apt;
+mod catalog;
+pub mod definition;
+mod error;
+mod images;
+mod label;
+mod podman;
+mod preflight;
+mod runner;
+mod stage;
+mod timeline;
+
+pub use catalog::{list, load, load_from};
+pub use definition::Scenario;
+pub use error::Error;
+pub use label::label;
+pub use podman::PodmanEnv;
+pub use preflight::preflight;
+pub use runner::{RunOptions, Runner};
+pub use timeline::{RunContainer, Runs, StepRun, Timeline};

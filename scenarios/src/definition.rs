@@ -1,0 +1,405 @@
+//! `scenario.toml` as typed values: parsing, inheritance, and the checks that a run relies on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// A scenario, ready to run: what its own file and the ones it extends say.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The folder's name.
+    pub name: String,
+    pub title: String,
+    pub description: String,
+    /// Ordinary life before the first act; the whole run where there is none.
+    pub benign: Duration,
+    /// Ordinary life after the last act.
+    pub tail: Duration,
+    /// By name, as services refer to them.
+    pub images: BTreeMap<String, Image>,
+    /// In start order.
+    pub services: Vec<Service>,
+    pub load: Load,
+    pub activities: Vec<Activity>,
+    /// Empty: nothing bad happens.
+    pub acts: Vec<Act>,
+    pub variables: BTreeMap<String, String>,
+}
+
+/// An image recipe: a folder with a `Containerfile` (its argument `BASE` is the Debian base).
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The scenario that declares it; scenarios that extend it share the image.
+    pub owner: String,
+    /// Absolute path of the recipe's folder.
+    pub recipe: PathBuf,
+    /// Absolute paths of further files for the build context.
+    pub with: Vec<PathBuf>,
+}
+
+/// A container that runs all the time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    pub name: String,
+    pub image: String,
+    /// Stands for the world beyond the watched host: its container has another name, and the recorder leaves it out.
+    #[serde(default)]
+    pub outside: bool,
+    /// The name server of all containers. It gets the names in its environment.
+    #[serde(default)]
+    pub dns: bool,
+    /// DNS names on the scenario's network.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Instead of the image's own command.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Run inside until it succeeds, before the next service starts.
+    #[serde(default)]
+    pub ready: Vec<String>,
+}
+
+/// The load generator, an `outside` container.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    pub image: String,
+    /// They repeat until the scenario ends.
+    pub phases: Vec<Phase>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    pub name: String,
+    /// s
+    pub seconds: f64,
+    /// Requests per second of each customer.
+    pub rate: f64,
+    /// Chance that a request is followed by a burst, 0 to 1.
+    pub burst: f64,
+}
+
+/// A command that the platform or an operator runs in a container again and again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Activity {
+    pub name: String,
+    pub service: String,
+    /// Mean interval, s.
+    pub every_s: f64,
+    /// Each interval is `every_s` times 1 ± this share.
+    #[serde(default = "default_jitter")]
+    pub jitter: f64,
+    pub command: Vec<String>,
+}
+
+fn default_jitter() -> f64 {
+    0.2
+}
+
+/// A part of the attack that stands by itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Act {
+    pub name: String,
+    pub title: String,
+    /// Ordinary life since the act before, s; the first act starts after the benign part.
+    #[serde(default)]
+    pub after_s: u64,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub name: String,
+    /// MITRE ATT&CK id.
+    pub technique: String,
+    pub description: String,
+    /// The service in whose container the command runs.
+    pub service: String,
+    pub command: Vec<String>,
+    /// How long the step's window stays open after the command, s.
+    #[serde(default)]
+    pub settle_s: u64,
+    /// The processes this step brings about.
+    #[serde(default)]
+    pub roots: Vec<RootMatcher>,
+    /// File events it brings about in processes that live on as before.
+    #[serde(default)]
+    pub files: Vec<FileMatcher>,
+}
+
+/// Finds the root of a process tree that belongs to the attack. `*` in a path stands for any run of characters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RootMatcher {
+    pub service: String,
+    pub exe: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_exe: Option<String>,
+    /// Each must be part of the command line (the arguments joined by one space).
+    #[serde(default)]
+    pub argv_contains: Vec<String>,
+    /// Instead of the step's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub technique: Option<String>,
+}
+
+/// Finds file events of the attack by path and operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileMatcher {
+    pub service: String,
+    pub path: String,
+    /// Values of the `op` column.
+    pub ops: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Only descriptors opened for writing.
+    #[serde(default)]
+    pub write: bool,
+}
+
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    title: String,
+    description: String,
+    extends: Option<String>,
+    #[serde(default)]
+    benign: RawBenign,
+    #[serde(default)]
+    images: BTreeMap<String, RawImage>,
+    #[serde(default)]
+    services: Vec<Service>,
+    load: Option<Load>,
+    #[serde(default)]
+    activities: Vec<Activity>,
+    #[serde(default)]
+    acts: Vec<Act>,
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBenign {
+    duration_s: Option<u64>,
+    tail_s: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawImage {
+    recipe: PathBuf,
+    #[serde(default)]
+    with: Vec<PathBuf>,
+}
+
+/// Inheritance deeper than this is a circle.
+const MAX_DEPTH: usize = 8;
+
+/// Reads `<root>/<name>/scenario.toml` and what it extends.
+pub(crate) fn read(root: &Path, name: &str) -> Result<Scenario, Error> {
+    let scenario = read_level(root, name, 0)?;
+    check(&scenario).map_err(|(place, message)| Error::Definition { path: file(root, name), place, message })?;
+    Ok(scenario)
+}
+
+fn file(root: &Path, name: &str) -> PathBuf {
+    root.join(name).join("scenario.toml")
+}
+
+fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> {
+    let path = file(root, name);
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let raw: Raw = toml::from_str(&text).map_err(|error| Error::Definition {
+        path: path.clone(),
+        place: error.span().map_or_else(|| "1:1".to_owned(), |span| line_and_column(&text, span.start)),
+        message: error.message().replace('\n', " "),
+    })?;
+    let complain =
+        |place: &str, message: String| Error::Definition { path: path.clone(), place: place.into(), message };
+
+    let folder = root.join(name);
+    let images = raw.images.into_iter().map(|(key, image)| {
+        let with = image.with.iter().map(|file| folder.join(file)).collect();
+        (key, Image { owner: name.to_owned(), recipe: folder.join(image.recipe), with })
+    });
+    let mut scenario = match raw.extends {
+        Some(_) if depth == MAX_DEPTH => return Err(complain("extends", "the scenarios extend each other".into())),
+        Some(parent) => {
+            if !file(root, &parent).is_file() {
+                return Err(complain("extends", format!("there is no scenario '{parent}'")));
+            }
+            let mut scenario = read_level(root, &parent, depth + 1)?;
+            if let Some(load) = raw.load {
+                scenario.load = load;
+            }
+            scenario
+        }
+        None => Scenario {
+            name: String::new(),
+            title: String::new(),
+            description: String::new(),
+            benign: Duration::ZERO,
+            tail: Duration::ZERO,
+            images: BTreeMap::new(),
+            services: Vec::new(),
+            load: raw.load.ok_or_else(|| complain("load", "a scenario that extends no other needs a load".into()))?,
+            activities: Vec::new(),
+            acts: Vec::new(),
+            variables: BTreeMap::new(),
+        },
+    };
+    scenario.name = name.to_owned();
+    scenario.title = raw.title;
+    scenario.description = raw.description.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(seconds) = raw.benign.duration_s {
+        scenario.benign = Duration::from_secs(seconds);
+    }
+    if let Some(seconds) = raw.benign.tail_s {
+        scenario.tail = Duration::from_secs(seconds);
+    }
+    scenario.images.extend(images);
+    scenario.services.extend(raw.services);
+    scenario.activities.extend(raw.activities);
+    scenario.acts.extend(raw.acts);
+    scenario.variables.extend(raw.variables);
+    Ok(scenario)
+}
+
+/// 1-based, as editors count.
+fn line_and_column(text: &str, offset: usize) -> String {
+    let before = &text[..text.floor_char_boundary(offset)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("{line}:{column}")
+}
+
+/// The references between the parts, and the values a run would otherwise trip over. An error is (entry, message).
+fn check(scenario: &Scenario) -> Result<(), (String, String)> {
+    let err = |place: String, message: String| Err((place, message));
+    let known_service = |name: &str| scenario.services.iter().any(|service| service.name == name);
+    if scenario.services.is_empty() {
+        return err("services".into(), "a scenario needs at least one service".into());
+    }
+    if !scenario.services[0].dns || scenario.services.iter().filter(|service| service.dns).count() != 1 {
+        return err("services".into(), "the first service, and no other, has 'dns = true'".into());
+    }
+    for (name, image) in &scenario.images {
+        let place = format!("images.{name}");
+        if !is_plain_name(name) {
+            return err(place, "a name is made of lower-case letters, digits and '-'".into());
+        }
+        if !image.recipe.join("Containerfile").is_file() {
+            return err(place, format!("no Containerfile in {}", image.recipe.display()));
+        }
+        if let Some(missing) = image.with.iter().find(|file| !file.is_file()) {
+            return err(place, format!("no file {}", missing.display()));
+        }
+    }
+    for (i, service) in scenario.services.iter().enumerate() {
+        let place = format!("services.{}", service.name);
+        if !is_plain_name(&service.name) {
+            return err(place, "a name is made of lower-case letters, digits and '-'".into());
+        }
+        if scenario.services[..i].iter().any(|other| other.name == service.name) || service.name == LOAD_SERVICE {
+            return err(place, "the name is taken".into());
+        }
+        if !scenario.images.contains_key(&service.image) {
+            return err(place, format!("there is no image '{}'", service.image));
+        }
+    }
+    if !scenario.images.contains_key(&scenario.load.image) {
+        return err("load".into(), format!("there is no image '{}'", scenario.load.image));
+    }
+    for phase in &scenario.load.phases {
+        if !(phase.seconds > 0.0 && phase.rate > 0.0 && (0.0..=1.0).contains(&phase.burst)) {
+            let message = "seconds and rate are above 0, burst is between 0 and 1".into();
+            return err(format!("load.phases.{}", phase.name), message);
+        }
+    }
+    if scenario.load.phases.is_empty() {
+        return err("load".into(), "it needs at least one phase".into());
+    }
+    for activity in &scenario.activities {
+        let place = format!("activities.{}", activity.name);
+        if !known_service(&activity.service) {
+            return err(place, format!("there is no service '{}'", activity.service));
+        }
+        if activity.every_s < 0.1 || !(0.0..1.0).contains(&activity.jitter) || activity.command.is_empty() {
+            return err(place, "every_s is 0.1 or more, jitter is 0 or more and below 1, command is not empty".into());
+        }
+    }
+    for act in &scenario.acts {
+        for step in &act.steps {
+            let place = format!("acts.{}.{}", act.name, step.name);
+            let services =
+                step.roots.iter().map(|root| &root.service).chain(step.files.iter().map(|file| &file.service));
+            for service in services.chain([&step.service]) {
+                if !known_service(service) {
+                    return err(place, format!("there is no service '{service}'"));
+                }
+            }
+            if step.command.is_empty() {
+                return err(place, "command is empty".into());
+            }
+            if step.roots.is_empty() && step.files.is_empty() {
+                return err(place, "without roots or files its events cannot be labelled".into());
+            }
+            let techniques = step.roots.iter().filter_map(|root| root.technique.as_ref());
+            if let Some(bad) = techniques.chain([&step.technique]).find(|id| !is_technique(id)) {
+                return err(place, format!("'{bad}' is not an ATT&CK technique id"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The load generator's name among the services.
+pub(crate) const LOAD_SERVICE: &str = "client";
+
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// T1234 or T1234.001.
+fn is_technique(id: &str) -> bool {
+    let digits = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+    let Some(rest) = id.strip_prefix('T') else { return false };
+    match rest.split_once('.') {
+        Some((main, sub)) => digits(main, 4) && digits(sub, 3),
+        None => digits(rest, 4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_lines_and_columns_from_one() {
+        assert_eq!(line_and_column("a\nbé c", 6), "2:4");
+        assert_eq!(line_and_column("", 0), "1:1");
+        // In the middle of é, past the end: the nearest place, never a panic.
+        assert_eq!(line_and_column("é", 1), "1:1");
+        assert_eq!(line_and_column("ab", 99), "1:3");
+    }
+
+    #[test]
+    fn technique_ids_are_checked() {
+        assert!(is_technique("T1496") && is_technique("T1036.005"));
+        for bad in ["1496", "T149", "T1036.05", "T1036.", "t1496", "T14967"] {
+            assert!(!is_technique(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A scenario's run: prepare, act, clean up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::activity;
+use crate::definition::{Act, LOAD_SERVICE, Scenario, Step};
+use crate::error::Error;
+use crate::images;
+use crate::podman::{PodmanEnv, configure, output};
+use crate::preflight::preflight;
+use crate::stage::Stage;
+use crate::timeline::{RunContainer, StepRun, Timeline, now_ns};
+
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The same seed gives the same load and the same intervals.
+    pub seed: u64,
+    /// Instead of the scenario's own length of ordinary life before the first act.
+    pub benign: Option<Duration>,
+}
+
+/// A scenario with its images built and its containers created. Dropping it removes the containers.
+pub struct Runner {
+    scenario: Scenario,
+    seed: u64,
+    stage: Stage,
+    cleaned: bool,
+}
+
+impl Runner {
+    /// Builds missing images (kept for the next run), and creates the network and the containers; nothing runs yet.
+    ///
+    /// `progress` gets a line for people now and then.
+    ///
+    /// # Errors
+    /// Those of [`preflight`]; [`Error::Busy`] when the scenario already runs; [`Error::Build`]; [`Error::Podman`].
+    pub fn prepare(mut scenario: Scenario, options: RunOptions, progress: &dyn Fn(&str)) -> Result<Runner, Error> {
+        preflight()?;
+        let RunOptions { seed, benign } = options;
+        if let Some(benign) = benign {
+            scenario.benign = benign;
+        }
+        let podman = configure()?;
+        let stage = Stage::claim(podman.clone(), &scenario.name)?;
+        let images = images::ensure(&podman, &scenario, progress)?;
+        let mut runner = Runner { scenario, seed, stage, cleaned: false };
+        progress("creating the containers");
+        runner.stage.build(&runner.scenario, &images, seed)?;
+        Ok(runner)
+    }
+
+    /// Matches the names of the watched containers of this run, and no others: what a recorder filters on. Containers
+    /// that stand for the outside world (customers, the attacker, the pool) do not match.
+    pub fn container_glob(&self) -> String {
+        format!("retroscope-{}-*", self.scenario.name)
+    }
+
+    /// How to call podman to see the containers of this run.
+    pub fn podman_env(&self) -> &PodmanEnv {
+        &self.stage.podman
+    }
+
+    /// All containers of this run, those of the outside world included.
+    pub fn containers(&self) -> &[RunContainer] {
+        &self.stage.containers
+    }
+
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// How long [`run`](Self::run) takes at least, the containers' start not included.
+    pub fn expected_duration(&self) -> Duration {
+        let acts = self.scenario.acts.iter().enumerate().map(|(i, act)| {
+            let settle: u64 = act.steps.iter().map(|step| step.settle_s).sum();
+            Duration::from_secs(settle + if i == 0 { 0 } else { act.after_s })
+        });
+        self.scenario.benign + acts.sum::<Duration>() + self.scenario.tail
+    }
+
+    /// Starts the containers and runs ordinary life and the attack. The services keep running until
+    /// [`cleanup`](Self::cleanup), so that a recording does not end with their shutdown.
+    ///
+    /// Stops early, with [`Timeline::interrupted`] set, when `stop` becomes true.
+    ///
+    /// # Errors
+    /// [`Error::NotReady`]; [`Error::Step`] when a step of the attack failed; [`Error::Podman`].
+    pub fn run(&mut self, stop: &AtomicBool, progress: &dyn Fn(&str)) -> Result<Timeline, Error> {
+        let stage = &self.stage;
+        for service in &self.scenario.services {
+            progress(&format!("starting {}", service.name));
+            stage.start(&service.name, &service.ready)?;
+        }
+        stage.start(LOAD_SERVICE, &[])?;
+        let start_ns = now_ns();
+
+        let done = AtomicBool::new(false);
+        let (played, activities) = thread::scope(|scope| {
+            let activities = scope.spawn(|| activity::run(stage, &self.scenario.activities, self.seed, &done));
+            let played = self.play(stop, progress);
+            done.store(true, Ordering::Relaxed);
+            // The thread does not panic: it only counts.
+            (played, activities.join().unwrap_or_default())
+        });
+        let steps = played?;
+        let end_ns = now_ns();
+        let summary = stage.finish(LOAD_SERVICE)?;
+        if let Some(dead) = stage.dead_service() {
+            return Err(Error::Podman {
+                command: format!("service '{}'", dead.service),
+                message: format!("ended during the run: {}", stage.log_end(&dead.name)),
+            });
+        }
+        let responses = serde_json::from_str(&summary).map_err(|_| Error::Podman {
+            command: "the load generator".into(),
+            message: format!("its last line is no summary: '{summary}'"),
+        })?;
+        Ok(Timeline {
+            scenario: self.scenario.name.clone(),
+            seed: self.seed,
+            start_ns,
+            end_ns,
+            interrupted: stop.load(Ordering::Relaxed),
+            responses,
+            activities,
+            steps,
+            containers: stage.containers.clone(),
+        })
+    }
+
+    /// Ordinary life, the acts, and ordinary life again.
+    fn play(&self, stop: &AtomicBool, progress: &dyn Fn(&str)) -> Result<Vec<StepRun>, Error> {
+        let mut steps = Vec::new();
+        progress(&format!("ordinary life for {} s", self.scenario.benign.as_secs()));
+        let mut going = wait(self.scenario.benign, stop);
+        for (i, act) in self.scenario.acts.iter().enumerate() {
+            if i > 0 && going {
+                progress(&format!("ordinary life for {} s", act.after_s));
+                going = wait(Duration::from_secs(act.after_s), stop);
+            }
+            for step in &act.steps {
+                if !going {
+                    return Ok(steps);
+                }
+                progress(&format!("{} / {} ({}): {}", act.name, step.name, step.technique, step.description));
+                steps.push(self.step(act, step, stop)?);
+                going = !stop.load(Ordering::Relaxed);
+            }
+        }
+        if going && !self.scenario.tail.is_zero() {
+            progress(&format!("ordinary life for {} s", self.scenario.tail.as_secs()));
+            wait(self.scenario.tail, stop);
+        }
+        Ok(steps)
+    }
+
+    fn step(&self, act: &Act, step: &Step, stop: &AtomicBool) -> Result<StepRun, Error> {
+        let start_ns = now_ns();
+        let command: Vec<String> = step.command.iter().map(|part| fill(part, &self.scenario.variables)).collect();
+        let failed = |error: Error| Error::Step { step: step.name.clone(), message: error.to_string() };
+        self.stage.exec(&step.service, &command).and_then(output).map_err(failed)?;
+        wait(Duration::from_secs(step.settle_s), stop);
+
+        let victims = step.roots.iter().map(|root| &root.service).chain(step.files.iter().map(|file| &file.service));
+        let victim = victims.into_iter().next().unwrap_or(&step.service);
+        Ok(StepRun {
+            act: act.name.clone(),
+            step: step.name.clone(),
+            technique: step.technique.clone(),
+            description: step.description.clone(),
+            start_ns,
+            end_ns: now_ns(),
+            container: self.stage.container(victim)?.name.clone(),
+            attacker: self.stage.container(&step.service)?.name.clone(),
+            roots: step.roots.clone(),
+            files: step.files.clone(),
+        })
+    }
+
+    /// Stops and removes the containers and the network of this run. Dropping the runner does the same.
+    ///
+    /// # Errors
+    /// [`Error::Podman`]: something is left; the next run of this scenario will remove it.
+    pub fn cleanup(&mut self) -> Result<(), Error> {
+        self.stage.clear()?;
+        self.cleaned = true;
+        Ok(())
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if !self.cleaned {
+            // Nobody is left to tell; the next run tries again.
+            let _ = self.stage.clear();
+        }
+    }
+}
+
+/// Replaces `{name}` by the variable's value.
+fn fill(text: &str, variables: &BTreeMap<String, String>) -> String {
+    variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+/// Whether the whole time has passed without `stop`.
+fn wait(duration: Duration, stop: &AtomicBool) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < duration {
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(50).min(duration.saturating_sub(begin.elapsed())));
+    }
+    !stop.load(Ordering::Relaxed)
+}

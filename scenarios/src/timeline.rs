@@ -1,0 +1,78 @@
+//! What happened when: the hand-over from a run to its labels.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{FileMatcher, RootMatcher};
+
+/// The attack as it was carried out. Serializable, so that a recording can be labelled later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timeline {
+    pub scenario: String,
+    pub seed: u64,
+    /// When the services were up and ordinary life began; Unix time, ns.
+    pub start_ns: i64,
+    /// When the load ended; Unix time, ns.
+    pub end_ns: i64,
+    /// Stopped before its end: steps may be missing.
+    pub interrupted: bool,
+    /// What customers got: HTTP status (or "reconnect") to number of requests.
+    pub responses: BTreeMap<String, u64>,
+    /// Activities by name: runs and failed runs.
+    pub activities: BTreeMap<String, Runs>,
+    /// In order of time. Empty: everything is benign.
+    pub steps: Vec<StepRun>,
+    pub containers: Vec<RunContainer>,
+}
+
+/// A container of the run. Its id and addresses are those of this run alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunContainer {
+    /// As in the scenario; "client" is the load generator.
+    pub service: String,
+    pub name: String,
+    /// 64 hex digits.
+    pub id: String,
+    /// Image reference.
+    pub image: String,
+    /// Not part of the watched host: customers, attackers, their servers.
+    pub outside: bool,
+    /// DNS names on the scenario's network.
+    pub aliases: Vec<String>,
+    /// IPv4 address on the scenario's network.
+    pub address: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    pub done: u64,
+    pub failed: u64,
+}
+
+/// One step of the attack, with the window in which its processes begin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRun {
+    pub act: String,
+    pub step: String,
+    /// MITRE ATT&CK id.
+    pub technique: String,
+    pub description: String,
+    /// Unix time, ns.
+    pub start_ns: i64,
+    /// Unix time, ns.
+    pub end_ns: i64,
+    /// Name of the container that was attacked.
+    pub container: String,
+    /// Name of the container from which the attacker acted.
+    pub attacker: String,
+    pub roots: Vec<RootMatcher>,
+    pub files: Vec<FileMatcher>,
+}
+
+/// Unix time, ns.
+pub(crate) fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
