@@ -1,0 +1,87 @@
+//! The runner in real containers. Needs root and the programs of `preflight`; says loudly when it does not run.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use scenarios::{Error, RunOptions, Runner};
+
+fn podman(env: &scenarios::PodmanEnv, arguments: &[&str]) -> String {
+    let done = env.command().args(arguments).output().unwrap();
+    assert!(done.status.success(), "podman {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+fn left_over(env: &scenarios::PodmanEnv) -> (String, String) {
+    let filter = ["--quiet", "--filter", "label=io.retroscope.run=webapp"];
+    let containers = podman(env, &[&["ps", "--all"], &filter[..]].concat());
+    let networks = podman(env, &[&["network", "ls"], &filter[..]].concat());
+    (containers, networks)
+}
+
+#[test]
+fn webapp_lives_and_leaves_nothing_behind() {
+    if let Err(error) = scenarios::preflight() {
+        eprintln!("SKIPPED: the scenario runner was NOT tested: {error}. Way out: {}", error.hint().unwrap_or("none"));
+        return;
+    }
+    let say = |line: &str| eprintln!("{line}");
+    let options = || RunOptions { seed: 3, benign: Some(Duration::from_secs(20)) };
+    let webapp = || scenarios::load("webapp").unwrap();
+
+    let mut runner = match Runner::prepare(webapp(), options(), &say) {
+        Err(Error::Busy { .. }) => {
+            eprintln!("SKIPPED: the scenario runner was NOT tested: webapp already runs on this host");
+            return;
+        }
+        other => other.unwrap(),
+    };
+    let env = runner.podman_env().clone();
+    // A second run would take the names of the first: it is refused, and the first is left alone.
+    assert!(matches!(Runner::prepare(webapp(), options(), &say), Err(Error::Busy { .. })));
+    assert_eq!(runner.container_glob(), "retroscope-webapp-*");
+    for container in runner.containers() {
+        assert_eq!(container.name.starts_with("retroscope-webapp-"), !container.outside, "{}", container.name);
+        let state = podman(&env, &["inspect", "--format", "{{.State.Status}}", &container.id]);
+        assert_eq!(state.trim(), "created", "nothing runs before run()");
+    }
+
+    let stop = AtomicBool::new(false);
+    let timeline = run(&mut runner, &stop);
+    assert!(!timeline.interrupted && timeline.steps.is_empty());
+    assert!(timeline.end_ns - timeline.start_ns >= 20_000_000_000);
+    let ok = timeline.responses.get("200").copied().unwrap_or(0);
+    let broken: u64 = timeline.responses.iter().filter(|(status, _)| status.starts_with('5')).map(|(_, n)| n).sum();
+    assert!(ok >= 15 && broken == 0, "answers: {:?}", timeline.responses);
+    assert!(timeline.responses.contains_key("201"), "uploads were answered: {:?}", timeline.responses);
+    let health = timeline.activities["health check: web"];
+    assert!(health.done >= 1 && health.failed == 0, "{health:?}");
+
+    // The services are still there, as real programs, and reach nobody but each other.
+    let processes =
+        podman(&env, &["exec", "retroscope-webapp-cache", "sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '"]);
+    assert!(processes.starts_with("redis-server"), "{processes}");
+    let shell =
+        |script: &str| env.command().args(["exec", "retroscope-webapp-app", "sh", "-c", script]).output().unwrap();
+    assert!(shell("ls /srv/app/data/thumbs | grep -q photo").status.success(), "the helper made thumbnails");
+    assert!(shell("curl -sS -m 2 http://web/healthz").status.success());
+    // The second column is the destination: all zeros is a default route.
+    assert!(!shell("cut -f2 /proc/net/route | grep -qx 00000000").status.success(), "no way out by address");
+    assert_eq!(shell("getent ahostsv4 www.debian.org").status.code(), Some(2), "no way out by name");
+    assert!(shell("getent ahostsv4 shop.example").status.success(), "but names of its own");
+
+    runner.cleanup().unwrap();
+    assert_eq!(left_over(&env), (String::new(), String::new()));
+    drop(runner);
+
+    // Stopped at once, the timeline says so; dropped without cleanup, nothing stays either.
+    let mut runner = Runner::prepare(webapp(), options(), &say).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let timeline = run(&mut runner, &stop);
+    assert!(timeline.interrupted && timeline.end_ns - timeline.start_ns < 5_000_000_000);
+    drop(runner);
+    assert_eq!(left_over(&env), (String::new(), String::new()));
+}
+
+fn run(runner: &mut Runner, stop: &AtomicBool) -> scenarios::Timeline {
+    runner.run(stop, &|line: &str| eprintln!("{line}")).unwrap()
+}
