@@ -1,0 +1,220 @@
+//! Three engines judge each deviation: rules, statistics, semantics. [`Weights`] turns their verdicts into one number.
+//!
+//! - [`rules`]: Sigma rules on single events. They also run while a profile is learned, and what a high-confidence rule
+//!   hits is never learned.
+//! - [`statistics`]: how rare a deviation is among the replicas of its image, and how much happens around it.
+//! - [`semantics`]: what a deviation resembles, told by a judge.
+
+pub mod exemplars;
+pub mod rules;
+pub mod semantics;
+pub mod sigma_fields;
+pub mod statistics;
+
+use serde::Serialize;
+
+/// Who gave a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    Rules,
+    Statistics,
+    Semantics,
+}
+
+impl Engine {
+    pub const ALL: [Engine; 3] = [Engine::Rules, Engine::Statistics, Engine::Semantics];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Engine::Rules => "rules",
+            Engine::Statistics => "statistics",
+            Engine::Semantics => "semantics",
+        }
+    }
+}
+
+/// Sigma's levels. From [`Level::High`] on, a rule is trusted enough that its hits are never learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    Informational,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Level {
+    pub const fn is_high_confidence(self) -> bool {
+        matches!(self, Level::High | Level::Critical)
+    }
+
+    /// The rules engine's score for a hit, 0 to 1. With the default weight of 40, a critical rule gives 40 points: alone
+    /// it raises an alert at "medium", and any support from the other engines lifts it further.
+    pub const fn score(self) -> f32 {
+        match self {
+            Level::Informational => 0.05,
+            Level::Low => 0.2,
+            Level::Medium => 0.5,
+            Level::High => 0.85,
+            Level::Critical => 1.0,
+        }
+    }
+}
+
+/// One engine's opinion of a deviation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    pub engine: Engine,
+    /// 0: nothing speaks against it, 1: as bad as this engine can say.
+    pub score: f32,
+    /// Why, in one line.
+    pub reason: String,
+    /// MITRE ATT&CK id, as T1496 or T1059.004.
+    pub technique: Option<String>,
+    /// Who spoke: a rule's id, a formula's or a judge's name.
+    pub judge: String,
+    /// Only from rules.
+    pub level: Option<Level>,
+}
+
+/// How many of 100 points each engine has.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Weights {
+    pub rules: f32,
+    pub statistics: f32,
+    pub semantics: f32,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Weights { rules: 40.0, statistics: 20.0, semantics: 40.0 }
+    }
+}
+
+impl Weights {
+    pub const fn of(&self, engine: Engine) -> f32 {
+        match engine {
+            Engine::Rules => self.rules,
+            Engine::Statistics => self.statistics,
+            Engine::Semantics => self.semantics,
+        }
+    }
+
+    /// The sum over engines of weight times the engine's highest score; 0 to 100 with the default weights.
+    ///
+    /// An engine that gave no verdict adds nothing: its weight is not given to the others, as its silence is no evidence.
+    pub fn total(&self, verdicts: &[Verdict]) -> f32 {
+        Engine::ALL.iter().map(|engine| self.of(*engine) * strongest(verdicts, *engine).map_or(0.0, |v| v.score)).sum()
+    }
+}
+
+/// The verdict of an engine that counts: its highest score, the first of equal ones.
+pub fn strongest(verdicts: &[Verdict], engine: Engine) -> Option<&Verdict> {
+    let of_engine = verdicts.iter().filter(|verdict| verdict.engine == engine);
+    of_engine.reduce(|best, verdict| if verdict.score > best.score { verdict } else { best })
+}
+
+/// What an alert's total means. Below medium it is kept but not raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    pub const ALL: [Severity; 4] = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Severity> {
+        Severity::ALL.into_iter().find(|severity| severity.name() == name)
+    }
+
+    /// Whether it is raised, rather than only kept.
+    pub const fn is_raised(self) -> bool {
+        !matches!(self, Severity::Low)
+    }
+}
+
+impl std::fmt::Display for Severity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The lowest total of each severity, in points.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Thresholds {
+    pub critical: f32,
+    pub high: f32,
+    pub medium: f32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds { critical: 80.0, high: 60.0, medium: 40.0 }
+    }
+}
+
+impl Thresholds {
+    pub fn severity(&self, total: f32) -> Severity {
+        if total >= self.critical {
+            Severity::Critical
+        } else if total >= self.high {
+            Severity::High
+        } else if total >= self.medium {
+            Severity::Medium
+        } else {
+            Severity::Low
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(engine: Engine, score: f32) -> Verdict {
+        Verdict { engine, score, reason: String::new(), technique: None, judge: String::new(), level: None }
+    }
+
+    #[test]
+    fn the_total_takes_each_engines_strongest_verdict() {
+        let verdicts = [
+            verdict(Engine::Rules, 0.5),
+            verdict(Engine::Rules, 1.0),
+            verdict(Engine::Semantics, 0.25),
+            verdict(Engine::Statistics, 0.5),
+        ];
+        assert_eq!(Weights::default().total(&verdicts), 40.0 + 10.0 + 10.0);
+        assert_eq!(Weights::default().total(&[]), 0.0);
+        let all: Vec<_> = Engine::ALL.iter().map(|engine| verdict(*engine, 1.0)).collect();
+        assert_eq!(Weights::default().total(&all), 100.0);
+        assert!(strongest(&verdicts[..2], Engine::Semantics).is_none());
+    }
+
+    #[test]
+    fn severities_begin_at_their_thresholds() {
+        let severity = |total| Thresholds::default().severity(total);
+        assert_eq!(severity(80.0), Severity::Critical);
+        assert_eq!(severity(79.9), Severity::High);
+        assert_eq!(severity(60.0), Severity::High);
+        assert_eq!(severity(40.0), Severity::Medium);
+        assert_eq!(severity(39.9), Severity::Low);
+        assert!(Severity::Critical > Severity::Low && !Severity::Low.is_raised());
+        assert_eq!(Severity::from_name("high"), Some(Severity::High));
+        assert_eq!(Severity::from_name("High!"), None);
+    }
+}
