@@ -65,9 +65,10 @@ setup_packages() {
 		done_already "system packages for '$group'"
 		return
 	fi
-	command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 		die 3 "set-up knows only apt, and this system has none" \
 			"install the counterparts of setup/apt/$group.txt by hand, then run this again"
+	fi
 	missing=$(missing_packages "$group" | tr '\n' ' ')
 	[ -n "$missing" ] || die 3 "the packages of setup/apt/$group.txt are installed, but their tools are not on PATH" \
 		"for the base group: cc, and a Python of 3.11 or later with venv"
