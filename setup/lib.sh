@@ -77,7 +77,9 @@ setup_packages() {
 }
 
 install_packages() {
-	# A package list may be too old to know the package, so a failed install is tried once more after an update.
+	# A fresh machine or container has no package lists yet.
+	apt-cache show "$@" >/dev/null 2>&1 || as_root apt-get update -qq >&2
+	# Lists may also be too old: they name versions that the archive no longer has.
 	local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@")
 	as_root "${install[@]}" >&2 || { as_root apt-get update -qq >&2 && as_root "${install[@]}" >&2; } ||
 		die 3 "apt-get could not install: $*" "see its message above"
@@ -105,7 +107,7 @@ setup_python() {
 		done_already "Python environment in .venv"
 		return
 	fi
-	timed "Python environment in .venv (about 60 MB to download)" make_venv
+	timed "Python environment in .venv (downloads about 50 MB)" make_venv
 	echo "$stamp" >.venv/.stamp
 }
 
@@ -126,7 +128,7 @@ setup_model() {
 		done_already "embedding model in $model_dir"
 		return
 	fi
-	timed "embedding model in $model_dir (84 MB to download)" make_model
+	timed "embedding model in $model_dir (downloads 80 MB)" make_model
 }
 
 python3_in_venv() { PYTHONDONTWRITEBYTECODE=1 .venv/bin/python "$@"; }
