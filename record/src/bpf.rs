@@ -56,11 +56,11 @@ impl Programs {
         let rodata = open.maps.rodata_data.as_deref_mut().expect("the programs have settings");
         rodata.self_tgid = std::process::id();
         rodata.filter_mode =
-            u32::from(settings.follow_tree) * FILTER_TREE | u32::from(settings.follow_cgroups) * FILTER_CGROUP;
+            (u32::from(settings.follow_tree) * FILTER_TREE) | (u32::from(settings.follow_cgroups) * FILTER_CGROUP);
         rodata.wakeup_batch = settings.wakeup_batch;
         rodata.hierarchy_id = hierarchy.id;
         rodata.controller = hierarchy.controller;
-        rodata.classes = settings.classes.iter().fold(0, |bits, class| bits | 1 << (*class as u32));
+        rodata.classes = settings.classes.iter().fold(0, |bits, class| bits | (1 << (*class as u32)));
         let cpus = libbpf_rs::num_possible_cpus().map_err(error("cannot count the CPUs"))?;
         let cpus = u32::try_from(cpus).expect("a CPU count fits 32 bits");
         open.maps.scratches.set_max_entries(cpus).map_err(error("cannot size the scratch map"))?;

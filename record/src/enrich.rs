@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use datasets::{Common, Container, Event, FileEvent, NetworkEvent, Origin, Process, ProcessEvent};
+use record_bpf::Kind;
 use record_bpf::abi::{self, Header};
-use record_bpf::{Class, Kind};
 
 use crate::bpf::Verdicts;
 use crate::cgroup::{self, Hierarchy};
@@ -17,6 +17,7 @@ use crate::identity::{Inspected, Inspector, Storage};
 use crate::processes::{self, ProcessTable};
 
 /// What became of one record.
+#[expect(clippy::large_enum_variant, reason = "nearly every record is one to store; a box each would cost more")]
 pub enum Outcome {
     Store(Event),
     /// An event whose container turned out not to match.
@@ -110,10 +111,6 @@ impl Enricher {
     /// Containers being followed.
     pub fn followed_containers(&self) -> usize {
         self.containers.len()
-    }
-
-    pub fn processes(&self) -> usize {
-        self.processes.len()
     }
 
     pub fn record(&mut self, bytes: &[u8]) -> Result<Outcome> {
@@ -424,9 +421,4 @@ fn protocol(is_inet: bool, protocol: i32, sock_type: i32) -> String {
         (false, _, other) => return other.to_string(),
     };
     name.to_owned()
-}
-
-/// The classes in the order their counters are indexed.
-pub fn class_of(header: &Header) -> Option<Class> {
-    Kind::from_wire(header.kind).map(Kind::class)
 }

@@ -120,10 +120,6 @@ impl ProcessTable {
     pub fn into_rows(self) -> Vec<Process> {
         self.rows.into_values().collect()
     }
-
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
 }
 
 pub fn argv_truncated(wire: &abi::Exec) -> bool {

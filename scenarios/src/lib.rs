@@ -34,7 +34,7 @@ pub use catalog::{list, load, load_from};
 pub use definition::Scenario;
 pub use error::Error;
 pub use label::label;
-pub use podman::PodmanEnv;
+pub use podman::{PodmanEnv, podman_env};
 pub use preflight::preflight;
 pub use runner::{RunOptions, Runner};
 pub use timeline::{RunContainer, Runs, StepRun, Timeline};

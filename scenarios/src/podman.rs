@@ -33,8 +33,11 @@ impl PodmanEnv {
     }
 }
 
-/// Probes the host, writes the configuration, and says how to use it.
-pub(crate) fn configure() -> Result<PodmanEnv, Error> {
+/// How to call podman so that containers run on this host: probes it and writes a configuration of our own.
+///
+/// # Errors
+/// [`Error::Io`] when the configuration cannot be written under `/run`.
+pub fn podman_env() -> Result<PodmanEnv, Error> {
     let state = Path::new(STATE);
     std::fs::create_dir_all(state).map_err(Error::io(state))?;
     let path = state.join("containers.conf");

@@ -9,7 +9,7 @@ use crate::activity;
 use crate::definition::{Act, LOAD_SERVICE, Scenario, Step};
 use crate::error::Error;
 use crate::images;
-use crate::podman::{PodmanEnv, configure, output};
+use crate::podman::{PodmanEnv, podman_env, output};
 use crate::preflight::preflight;
 use crate::stage::Stage;
 use crate::timeline::{RunContainer, StepRun, Timeline, now_ns};
@@ -43,7 +43,7 @@ impl Runner {
         if let Some(benign) = benign {
             scenario.benign = benign;
         }
-        let podman = configure()?;
+        let podman = podman_env()?;
         let stage = Stage::claim(podman.clone(), &scenario.name)?;
         let images = images::ensure(&podman, &scenario, progress)?;
         let mut runner = Runner { scenario, seed, stage, cleaned: false };
