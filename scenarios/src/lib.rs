@@ -20,6 +20,7 @@
 mod activity;
 mod apt;
 mod catalog;
+mod check;
 pub mod definition;
 mod error;
 mod images;

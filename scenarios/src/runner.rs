@@ -9,7 +9,7 @@ use crate::activity;
 use crate::definition::{Act, LOAD_SERVICE, Scenario, Step};
 use crate::error::Error;
 use crate::images;
-use crate::podman::{PodmanEnv, podman_env, output};
+use crate::podman::{PodmanEnv, output, podman_env};
 use crate::preflight::preflight;
 use crate::stage::Stage;
 use crate::timeline::{RunContainer, StepRun, Timeline, now_ns};

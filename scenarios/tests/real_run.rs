@@ -67,6 +67,8 @@ fn webapp_lives_and_leaves_nothing_behind() {
     // The second column is the destination: all zeros is a default route.
     assert!(!shell("cut -f2 /proc/net/route | grep -qx 00000000").status.success(), "no way out by address");
     assert_eq!(shell("getent ahostsv4 www.debian.org").status.code(), Some(2), "no way out by name");
+    let hosts = String::from_utf8(shell("cat /etc/hosts").stdout).unwrap();
+    assert!(!hosts.contains("host.containers.internal"), "nothing of the host's own: {hosts}");
     assert!(shell("getent ahostsv4 shop.example").status.success(), "but names of its own");
 
     runner.cleanup().unwrap();
