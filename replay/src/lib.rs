@@ -1,12 +1,21 @@
 //! Replays a recording through profile learning and three-engine alert scoring.
 //!
 //! One way through: events → [`observe`] → [`profile`] (learned until [`convergence`], then compared, arguments by
-//! [`args`]) → [`deviation`] → engines → score → alert → files.
+//! [`args`]) → [`deviation`] → [`engines`] → score → [`alert`] → [`output`].
+pub mod alert;
 pub mod args;
+pub mod cli;
 pub mod config;
 pub mod convergence;
 pub mod deviation;
 pub mod embed;
+pub mod engines;
 pub mod error;
+pub mod input;
+pub mod judge;
 pub mod observe;
+pub mod output;
+pub mod pipeline;
 pub mod profile;
+pub mod run;
+pub mod summary;

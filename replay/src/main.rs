@@ -1,1 +1,60 @@
-fn main() {}
+//! `replay`: options → work → export.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use replay::cli::{Cli, Command, Format, ProfileCommand, Replay};
+use replay::engines::Severity;
+use replay::error::{Result, exit};
+use replay::output::{OutputDir, table};
+use replay::profile::{Profile, show};
+use replay::{config, run};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Some(Command::Profile { command: ProfileCommand::Show { profile, image } }) => {
+            show_profile(&profile, image.as_deref())
+        }
+        None => replay(&cli.replay),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}\nhint: {}", error.hint());
+        ExitCode::from(error.exit_code())
+    })
+}
+
+fn replay(options: &Replay) -> Result<ExitCode> {
+    let config = config::load(options.config.as_deref(), &options.sets)?;
+    let sources = run::Sources::open(options)?;
+    let output = OutputDir::create(&options.output.clone().unwrap_or_else(|| sources.default_output()))?;
+    let outcome = run::run(&sources, &config, options.threads.into())?;
+    let report = outcome.write(&output)?;
+
+    match options.format {
+        Format::Json => print(&outcome.alerts_json()),
+        Format::Table => {
+            let stdout = std::io::stdout();
+            let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let width = table::terminal_width();
+            print(&table::render(&outcome.alerts, width, colour));
+            print(&table::summary(&outcome.run, &report, width));
+        }
+    }
+    let reached =
+        options.fail_on.map(Severity::from).is_some_and(|least| outcome.alerts.iter().any(|a| a.severity >= least));
+    Ok(if reached { ExitCode::from(exit::CHECK_FAILED) } else { ExitCode::SUCCESS })
+}
+
+fn show_profile(path: &std::path::Path, image: Option<&str>) -> Result<ExitCode> {
+    let file = if path.is_dir() { path.join("profile.json") } else { path.to_owned() };
+    print(&show::render(&Profile::load(&file)?, image));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to stdout. A reader that has seen enough and closed the pipe is no error.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

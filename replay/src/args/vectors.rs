@@ -54,30 +54,11 @@ const HINT: &str = "run ./dev setup base";
 
 impl Vectors for LazyModel {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>> {
-        self.get()?.embed(texts).map_err(|error: EmbedError| {
-            let hint = error.hint().unwrap_or(HINT).to_owned();
-            Error::prerequisite(error.to_string(), hint)
-        })
+        self.get()?.embed(texts).map_err(|error| embedding_failed(&error))
     }
 }
 
-/// So that the engines share the model, and its cache, with the arguments.
-impl Embedder for LazyModel {
-    fn name(&self) -> &str {
-        match self.opened.get() {
-            Some(Ok(embedder)) => embedder.name(),
-            _ => "not opened",
-        }
-    }
-
-    fn dims(&self) -> usize {
-        self.get().map_or(0, Embedder::dims)
-    }
-
-    fn embed(&self, texts: &[&str]) -> std::result::Result<Vec<Embedding>, EmbedError> {
-        match self.get() {
-            Ok(embedder) => embedder.embed(texts),
-            Err(error) => Err(EmbedError::NoModel { looked_for: error.to_string() }),
-        }
-    }
+/// A model that is missing or fails, with the way out.
+pub fn embedding_failed(error: &EmbedError) -> Error {
+    Error::prerequisite(error.to_string(), error.hint().unwrap_or(HINT))
 }

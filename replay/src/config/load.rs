@@ -58,7 +58,7 @@ fn merge(base: &mut Table, over: Table, prefix: &str) -> Result<()> {
     for (key, value) in over {
         let full = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         let Some(slot) = base.get_mut(&key) else {
-            return Err(unknown_key(&full));
+            return Err(unknown_key(&first_leaf(full, &value)));
         };
         match (slot, value) {
             (Value::Table(base), Value::Table(over)) => merge(base, over, &full)?,
@@ -73,6 +73,14 @@ fn merge(base: &mut Table, over: Table, prefix: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The whole key that the user wrote: down to the first value below an unknown section.
+fn first_leaf(key: String, value: &Value) -> String {
+    match value.as_table().and_then(|table| table.iter().next()) {
+        Some((below, value)) => first_leaf(format!("{key}.{below}"), value),
+        None => key,
+    }
 }
 
 fn unknown_key(key: &str) -> Error {
@@ -185,7 +193,7 @@ mod tests {
     #[test]
     fn mistakes_name_the_way_out() {
         for (set_value, message, hint) in [
-            ("engines.weight.rules=1", "unknown config key engines.weight", "engines.weights"),
+            ("engines.weight.rules=1", "unknown config key engines.weight.rules", "is engines.weights.rules"),
             ("convergence.windov=1", "unknown config key convergence.windov", "convergence.window"),
             ("windw=1", "unknown config key windw", "convergence.window"),
             ("convergence.window=soon", "is a float, not a string", "60.0"),

@@ -89,6 +89,8 @@ pub struct Convergence {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Engines {
+    pub rules: String,
+    pub exemplars: String,
     pub weights: WeightPoints,
 }
 

@@ -10,7 +10,7 @@ use crate::profile::Learned;
 const BUCKET: i64 = 250_000_000;
 
 /// The learning history of one tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tracker {
     begin: i64,
     learned: u64,

@@ -2,8 +2,8 @@
 
 mod file;
 mod network;
-mod peers;
-mod process;
+pub mod peers;
+pub mod process;
 mod table;
 
 use std::collections::HashMap;
@@ -58,8 +58,11 @@ impl Observation {
 
 /// Turns the events of one image into observations. Holds memory of paths already taken apart.
 pub struct Observer {
-    memo: HashMap<(Arc<str>, &'static str, Arc<str>), Arc<[Arc<str>]>>,
+    memo: HashMap<MemoKey, Arc<[Arc<str>]>>,
 }
+
+/// Program, operation, raw path.
+type MemoKey = (Arc<str>, &'static str, Arc<str>);
 
 /// Paths remembered before the memory is emptied; bounds it at some tens of megabytes.
 const MEMO: usize = 100_000;

@@ -22,6 +22,7 @@ pub struct Peers {
 
 #[derive(Debug)]
 struct Holder {
+    id: Arc<str>,
     first_seen: i64,
     image: Arc<str>,
     name: Arc<str>,
@@ -39,8 +40,12 @@ impl Peers {
                 alias.or(container.name.as_ref()).map_or_else(|| Arc::clone(&image), |name| name.as_str().into());
             for address in container.addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok()) {
                 peers.networks.insert(peers.network(address));
-                let holder =
-                    Holder { first_seen: container.first_seen, image: Arc::clone(&image), name: Arc::clone(&name) };
+                let holder = Holder {
+                    id: Arc::clone(&container.id),
+                    first_seen: container.first_seen,
+                    image: Arc::clone(&image),
+                    name: Arc::clone(&name),
+                };
                 peers.by_address.entry(address).or_default().push(holder);
             }
         }
@@ -54,11 +59,8 @@ impl Peers {
             return (address.to_owned(), address.to_owned());
         };
         let parsed = parsed.to_canonical();
-        if let Some(holders) = self.by_address.get(&parsed) {
-            let holder = holders.iter().rev().find(|holder| holder.first_seen <= ts).or(holders.first());
-            if let Some(holder) = holder {
-                return (format!("image {}", holder.image), holder.name.to_string());
-            }
+        if let Some(holder) = self.holder(parsed, ts) {
+            return (format!("image {}", holder.image), holder.name.to_string());
         }
         let class = AddressClass::of(parsed);
         let step = match class {
@@ -70,6 +72,17 @@ impl Peers {
             }
         };
         (step, parsed.to_string())
+    }
+
+    /// The id of the container that has the address at `ts`.
+    pub fn container(&self, address: &str, ts: i64) -> Option<&Arc<str>> {
+        let parsed: IpAddr = address.parse().ok()?;
+        self.holder(parsed.to_canonical(), ts).map(|holder| &holder.id)
+    }
+
+    fn holder(&self, address: IpAddr, ts: i64) -> Option<&Holder> {
+        let holders = self.by_address.get(&address)?;
+        holders.iter().rev().find(|holder| holder.first_seen <= ts).or(holders.first())
     }
 
     fn network(&self, address: IpAddr) -> (IpAddr, u8) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ArgLeaf, Node};
 use crate::args::Tiers;
-use crate::config;
+use crate::config::{self, Config};
 use crate::deviation::{DeviationKind, Nearest, Tier, Tree};
 use crate::error::Result;
 use crate::observe::Observation;
@@ -52,15 +52,17 @@ impl Departure {
 }
 
 impl ImageProfile {
-    pub fn learn(&mut self, observation: &Observation, bounds: &config::Profile) -> Learned {
+    pub fn learn(&mut self, observation: &Observation, config: &Config) -> Learned {
         match observation.tree {
-            Tree::Process => self.learn_process(observation, bounds),
-            Tree::File => learn_path(&mut self.file, observation, bounds),
-            Tree::Network => learn_path(&mut self.network, observation, bounds),
+            Tree::Process => self.learn_process(observation, config),
+            Tree::File => learn_path(&mut self.file, observation, config.profile.collapse),
+            Tree::Network => learn_path(&mut self.network, observation, config.profile.collapse),
         }
     }
 
-    fn learn_process(&mut self, observation: &Observation, bounds: &config::Profile) -> Learned {
+    /// A command line of known words alone is no new pattern where detection would accept it for that: what counts as
+    /// unseen is what would deviate.
+    fn learn_process(&mut self, observation: &Observation, config: &Config) -> Learned {
         let (parent, program) = (&observation.steps[0], &observation.steps[1]);
         let leaf = self.process.entry(Arc::clone(parent)).or_default().entry(Arc::clone(program)).or_default();
         let mut hasher = DefaultHasher::new();
@@ -68,7 +70,9 @@ impl ImageProfile {
         let mut new = false;
         if let Some(args) = &observation.args {
             args.key().hash(&mut hasher);
-            new = leaf.insert(args, bounds.max_patterns);
+            let novelty = &config.args.novelty;
+            let accepted = novelty.enabled && !leaf.is_empty() && leaf.novelty(args) <= novelty.accept;
+            new = leaf.insert(args, config.profile.max_patterns) && !accepted;
         }
         Learned { new, species: hasher.finish() }
     }
@@ -126,8 +130,8 @@ impl ImageProfile {
     }
 }
 
-fn learn_path(tree: &mut Node, observation: &Observation, bounds: &config::Profile) -> Learned {
-    let inserted = tree.insert(&observation.steps, bounds.collapse);
+fn learn_path(tree: &mut Node, observation: &Observation, bound: usize) -> Learned {
+    let inserted = tree.insert(&observation.steps, bound);
     Learned { new: inserted.new, species: inserted.species }
 }
 

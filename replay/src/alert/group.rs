@@ -1,0 +1,212 @@
+//! Deviations with their verdicts to alerts: one per process incarnation, scored in one place.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datasets::Label;
+use record_bpf::Class;
+
+use super::{Alert, Ancestor, EngineScore, Finding, Technique, Truth, action, incident, round};
+use crate::convergence::seconds;
+use crate::deviation::{Deviation, RowRef};
+use crate::engines::{Engine, Thresholds, Verdict, Weights, strongest};
+use crate::observe::process::command_line;
+use crate::output::text;
+use crate::pipeline::World;
+
+/// A deviation with what every engine says about it.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    pub deviation: Deviation,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Ground truth, by event, and when each act began.
+#[derive(Debug, Default)]
+pub struct GroundTruth {
+    pub labels: BTreeMap<RowRef, Label>,
+    /// Time of the first labelled event; Unix time, ns.
+    pub begin: BTreeMap<Arc<str>, i64>,
+}
+
+impl GroundTruth {
+    pub fn new(labels: Vec<Label>) -> Self {
+        let by_row = |label: Label| (RowRef { class: label.class, cpu: label.cpu, seq: label.seq }, label);
+        Self { labels: labels.into_iter().map(by_row).collect(), begin: BTreeMap::new() }
+    }
+
+    /// Notes the time of an event, if it is labelled.
+    pub fn see(&mut self, class: Class, cpu: u16, seq: u64, ts: i64) {
+        if let Some(label) = self.labels.get(&RowRef { class, cpu, seq }) {
+            let begin = self.begin.entry(Arc::clone(&label.act)).or_insert(ts);
+            *begin = ts.min(*begin);
+        }
+    }
+
+    /// The act that most of the rows belong to.
+    fn of<'a>(&self, rows: impl Iterator<Item = &'a RowRef>, raised_at: i64) -> Option<Truth> {
+        let mut acts: BTreeMap<&Arc<str>, (usize, &Label)> = BTreeMap::new();
+        for label in rows.filter_map(|row| self.labels.get(row)) {
+            acts.entry(&label.act).or_insert((0, label)).0 += 1;
+        }
+        let (act, (_, label)) = acts.into_iter().reduce(|best, next| if next.1.0 > best.1.0 { next } else { best })?;
+        let begin = self.begin.get(act).copied().unwrap_or(raised_at);
+        let time_to_detect_ms = (seconds(raised_at - begin) * 1e6).round() / 1e3;
+        Some(Truth { act: Arc::clone(act), technique: Arc::clone(&label.technique), time_to_detect_ms })
+    }
+}
+
+/// Image, container, incarnation, and the process id where there is no incarnation.
+type Doer = (Arc<str>, Arc<str>, Option<u64>, u32);
+
+/// All alerts, in order of time, with ids and incidents.
+pub fn alerts(
+    mut judged: Vec<Judged>,
+    world: &World,
+    weights: Weights,
+    bounds: Thresholds,
+    truth: &GroundTruth,
+) -> Vec<Alert> {
+    judged.sort_by(|a, b| order(&a.deviation).cmp(&order(&b.deviation)));
+    let mut groups: BTreeMap<Doer, Vec<Judged>> = BTreeMap::new();
+    for judged in judged {
+        let Deviation { image, container, exec_id, pid, .. } = &judged.deviation;
+        // Without an incarnation the process id has to do.
+        let pid = if exec_id.is_some() { 0 } else { *pid };
+        groups.entry((Arc::clone(image), Arc::clone(container), *exec_id, pid)).or_default().push(judged);
+    }
+    let mut groups: Vec<Vec<Judged>> = groups.into_values().collect();
+    groups.sort_by(|a, b| order(&a[0].deviation).cmp(&order(&b[0].deviation)));
+    let mut alerts: Vec<Alert> = groups
+        .iter()
+        .enumerate()
+        .map(|(i, group)| alert(format!("A{:04}", i + 1), group, world, weights, bounds, truth))
+        .collect();
+    incident::assign(&mut alerts, &world.processes);
+    alerts
+}
+
+/// Time, then the row: no two deviations of a recording begin at the same row in the same tree.
+fn order(deviation: &Deviation) -> (i64, Option<&RowRef>, crate::deviation::Tree, &[Arc<str>]) {
+    (deviation.ts, deviation.rows.first(), deviation.tree, &deviation.path)
+}
+
+fn alert(
+    id: String,
+    group: &[Judged],
+    world: &World,
+    weights: Weights,
+    bounds: Thresholds,
+    truth: &GroundTruth,
+) -> Alert {
+    let first = &group[0].deviation;
+    let verdicts: Vec<Verdict> = group.iter().flat_map(|judged| judged.verdicts.iter().cloned()).collect();
+    let score = round(weights.total(&verdicts), 2);
+    let severity = bounds.severity(score);
+    let raised_at = raised_at(group, weights, bounds);
+    let engines = Engine::ALL.map(|engine| engine_score(engine, &verdicts, weights)).into();
+    let technique = technique(&verdicts, weights);
+    let container = world.containers.get(&first.container);
+    let container_name = container.and_then(|container| container.name.clone());
+    let findings: Vec<Finding> = group.iter().map(|judged| Finding::from(&judged.deviation)).collect();
+    let ancestry = ancestry(world, first.exec_id);
+    let process = ancestry.last().map_or_else(|| Arc::clone(&first.text), |process| Arc::clone(&process.command));
+    let name = container_name.clone().unwrap_or_else(|| text::short_id(&first.container).to_owned());
+    Alert {
+        id,
+        incident: String::new(),
+        severity,
+        score,
+        ts: first.ts,
+        time: text::time(first.ts),
+        raised_at,
+        image: Arc::clone(&first.image),
+        container: Arc::clone(&first.container),
+        pod: container.and_then(|container| pod(container.labels.as_deref()?)),
+        pid: first.pid,
+        exec_id: first.exec_id,
+        process,
+        ancestry,
+        engines,
+        action: action::suggest(severity, technique.as_ref(), &findings, &name, first.pid),
+        technique,
+        truth: truth.of(findings.iter().flat_map(|found| &found.rows), raised_at),
+        container_name,
+        deviations: findings,
+    }
+}
+
+/// When the first deviations, in order of time, add up to the severity of all.
+fn raised_at(group: &[Judged], weights: Weights, bounds: Thresholds) -> i64 {
+    let mut so_far: Vec<Verdict> = Vec::new();
+    let severity = |verdicts: &[Verdict]| bounds.severity(round(weights.total(verdicts), 2));
+    let all: Vec<Verdict> = group.iter().flat_map(|judged| judged.verdicts.iter().cloned()).collect();
+    let wanted = severity(&all);
+    for judged in group {
+        so_far.extend(judged.verdicts.iter().cloned());
+        if severity(&so_far) >= wanted {
+            return judged.deviation.ts;
+        }
+    }
+    group.last().map_or(0, |judged| judged.deviation.ts)
+}
+
+fn engine_score(engine: Engine, verdicts: &[Verdict], weights: Weights) -> EngineScore {
+    let weight = weights.of(engine);
+    match strongest(verdicts, engine) {
+        Some(verdict) => EngineScore {
+            engine: engine.name(),
+            points: round(weight * verdict.score, 2),
+            weight,
+            reason: verdict.reason.clone(),
+            judge: verdict.judge.clone(),
+        },
+        None => EngineScore {
+            engine: engine.name(),
+            points: 0.0,
+            weight,
+            reason: "nothing to say".to_owned(),
+            judge: String::new(),
+        },
+    }
+}
+
+/// The technique that most points speak for; each judge counts once per technique, with its highest score.
+fn technique(verdicts: &[Verdict], weights: Weights) -> Option<Technique> {
+    let mut judges: BTreeMap<(&str, &str), f32> = BTreeMap::new();
+    for verdict in verdicts {
+        if let Some(id) = &verdict.technique {
+            let points = weights.of(verdict.engine) * verdict.score;
+            let best = judges.entry((id, &verdict.judge)).or_default();
+            *best = best.max(points);
+        }
+    }
+    let mut sums: BTreeMap<&str, f32> = BTreeMap::new();
+    for ((id, _), points) in judges {
+        *sums.entry(id).or_default() += points;
+    }
+    let best = sums.into_iter().filter(|(_, points)| *points > 0.0).reduce(|a, b| if b.1 > a.1 { b } else { a });
+    best.map(|(id, _)| Technique::new(id))
+}
+
+fn ancestry(world: &World, exec_id: Option<u64>) -> Vec<Ancestor> {
+    let chain = exec_id.map(|id| world.processes.ancestry(id)).unwrap_or_default();
+    let ancestor = |process: &datasets::Process| {
+        let exe = process.exe.clone().unwrap_or_else(|| "(unknown)".into());
+        let argv = process.argv.as_deref().unwrap_or_default();
+        let command = command_line(&exe, argv).into();
+        Ancestor { exec_id: process.exec_id, pid: process.pid, exe, command }
+    };
+    chain.into_iter().map(ancestor).collect()
+}
+
+/// `namespace/name` from the labels that Kubernetes sets.
+fn pod(labels: &str) -> Option<String> {
+    let labels: serde_json::Value = serde_json::from_str(labels).ok()?;
+    let label = |key: &str| labels.get(key).and_then(serde_json::Value::as_str);
+    let name = label("io.kubernetes.pod.name")?;
+    Some(match label("io.kubernetes.pod.namespace") {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    })
+}

@@ -1,0 +1,115 @@
+//! Names of the ATT&CK techniques that rules, exemplars and scenarios mention.
+
+use serde::Serialize;
+
+/// A MITRE ATT&CK technique, Enterprise matrix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Technique {
+    /// As T1496 or T1059.004.
+    pub id: String,
+    /// Empty where this build does not know the id.
+    pub name: String,
+}
+
+/// From <https://attack.mitre.org/techniques/enterprise/>.
+const NAMES: &[(&str, &str)] = &[
+    ("T1003", "OS Credential Dumping"),
+    ("T1005", "Data from Local System"),
+    ("T1014", "Rootkit"),
+    ("T1018", "Remote System Discovery"),
+    ("T1021", "Remote Services"),
+    ("T1027", "Obfuscated Files or Information"),
+    ("T1033", "System Owner/User Discovery"),
+    ("T1036", "Masquerading"),
+    ("T1036.005", "Masquerading: Match Legitimate Resource Name or Location"),
+    ("T1041", "Exfiltration Over C2 Channel"),
+    ("T1046", "Network Service Discovery"),
+    ("T1048", "Exfiltration Over Alternative Protocol"),
+    ("T1049", "System Network Connections Discovery"),
+    ("T1053", "Scheduled Task/Job"),
+    ("T1053.003", "Scheduled Task/Job: Cron"),
+    ("T1055", "Process Injection"),
+    ("T1057", "Process Discovery"),
+    ("T1059", "Command and Scripting Interpreter"),
+    ("T1059.004", "Command and Scripting Interpreter: Unix Shell"),
+    ("T1059.006", "Command and Scripting Interpreter: Python"),
+    ("T1068", "Exploitation for Privilege Escalation"),
+    ("T1070", "Indicator Removal"),
+    ("T1070.003", "Indicator Removal: Clear Command History"),
+    ("T1070.004", "Indicator Removal: File Deletion"),
+    ("T1071", "Application Layer Protocol"),
+    ("T1071.001", "Application Layer Protocol: Web Protocols"),
+    ("T1078", "Valid Accounts"),
+    ("T1082", "System Information Discovery"),
+    ("T1083", "File and Directory Discovery"),
+    ("T1087", "Account Discovery"),
+    ("T1090", "Proxy"),
+    ("T1095", "Non-Application Layer Protocol"),
+    ("T1098", "Account Manipulation"),
+    ("T1098.004", "Account Manipulation: SSH Authorized Keys"),
+    ("T1105", "Ingress Tool Transfer"),
+    ("T1110", "Brute Force"),
+    ("T1140", "Deobfuscate/Decode Files or Information"),
+    ("T1190", "Exploit Public-Facing Application"),
+    ("T1203", "Exploitation for Client Execution"),
+    ("T1222", "File and Directory Permissions Modification"),
+    (
+        "T1222.002",
+        "File and Directory Permissions Modification: Linux and Mac File and Directory Permissions Modification",
+    ),
+    ("T1485", "Data Destruction"),
+    ("T1486", "Data Encrypted for Impact"),
+    ("T1489", "Service Stop"),
+    ("T1496", "Resource Hijacking"),
+    ("T1496.001", "Resource Hijacking: Compute Hijacking"),
+    ("T1505.003", "Server Software Component: Web Shell"),
+    ("T1525", "Implant Internal Image"),
+    ("T1543", "Create or Modify System Process"),
+    ("T1546", "Event Triggered Execution"),
+    ("T1547", "Boot or Logon Autostart Execution"),
+    ("T1548", "Abuse Elevation Control Mechanism"),
+    ("T1548.001", "Abuse Elevation Control Mechanism: Setuid and Setgid"),
+    ("T1552", "Unsecured Credentials"),
+    ("T1552.001", "Unsecured Credentials: Credentials In Files"),
+    ("T1562", "Impair Defenses"),
+    ("T1564", "Hide Artifacts"),
+    ("T1564.001", "Hide Artifacts: Hidden Files and Directories"),
+    ("T1565", "Data Manipulation"),
+    ("T1571", "Non-Standard Port"),
+    ("T1572", "Protocol Tunneling"),
+    ("T1574", "Hijack Execution Flow"),
+    ("T1609", "Container Administration Command"),
+    ("T1610", "Deploy Container"),
+    ("T1611", "Escape to Host"),
+    ("T1613", "Container and Resource Discovery"),
+    ("T1620", "Reflective Code Loading"),
+];
+
+impl Technique {
+    /// The technique of an id, with its name where it is known here (or else that of its parent technique).
+    pub fn new(id: &str) -> Self {
+        let id = id.trim().to_ascii_uppercase();
+        let find = |id: &str| NAMES.iter().find(|(known, _)| *known == id).map(|(_, name)| (*name).to_owned());
+        let name = find(&id).or_else(|| find(id.split('.').next()?)).unwrap_or_default();
+        Self { id, name }
+    }
+}
+
+impl std::fmt::Display for Technique {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.name.is_empty() { f.write_str(&self.id) } else { write!(f, "{} {}", self.id, self.name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_get_their_name_or_their_parents() {
+        assert_eq!(Technique::new("t1496").to_string(), "T1496 Resource Hijacking");
+        assert_eq!(Technique::new("T1110.001").to_string(), "T1110.001 Brute Force");
+        assert_eq!(Technique::new("T9999").to_string(), "T9999");
+        assert!(NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted, none twice");
+    }
+}

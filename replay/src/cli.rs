@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::engines::Severity;
+
+/// Replays a recording: learns what each image does, reports what departs from it.
+#[derive(Debug, Parser)]
+#[command(name = "replay", version, args_conflicts_with_subcommands = true, after_help = AFTER)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub replay: Replay,
+}
+
+const AFTER: &str = "\
+Examples:
+  replay --scenario xmrig                 replay a recording that ships
+  replay rec/ --learn baseline/           compare with what another recording shows
+  replay rec/ --set convergence.window=30 --fail-on high
+
+Writes alerts.parquet, alerts.jsonl, run.json, profile.json and report.html.
+Exit codes: 0 ok, 1 --fail-on reached, 2 usage or config, 3 model or ONNX Runtime missing, 4 bad input, 5 cannot write.";
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Directory of a recording, or the name of one that ships
+    #[arg(conflicts_with = "scenario")]
+    pub recording: Option<String>,
+    /// Replay the recording that ships of this scenario
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Option<String>,
+    /// Compare with this baseline (a recording, or a saved profile.json) instead of learning from the recording itself
+    #[arg(long, value_name = "BASELINE")]
+    pub learn: Option<String>,
+    /// TOML file over the defaults
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one configuration value, as engines.weights.rules=50; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Worker threads; 0: one per core. The result is the same for any number
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub threads: u16,
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Exit with 1 if there is an alert of this severity or a higher one
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
+    /// Directory for the results [default: out/<name>]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A block per alert at medium or above, and a summary
+    Table,
+    /// All alerts as a JSON array
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<FailOn> for Severity {
+    fn from(fail_on: FailOn) -> Self {
+        match fail_on {
+            FailOn::Low => Severity::Low,
+            FailOn::Medium => Severity::Medium,
+            FailOn::High => Severity::High,
+            FailOn::Critical => Severity::Critical,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Work with saved profiles
+    Profile {
+        #[command(subcommand)]
+        command: ProfileCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// Print a profile as trees
+    Show {
+        /// A profile.json, or a directory that holds one
+        profile: PathBuf,
+        /// Only images whose name contains this
+        #[arg(long)]
+        image: Option<String>,
+    },
+}

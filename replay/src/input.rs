@@ -1,0 +1,123 @@
+//! What goes into a replay: recordings, by path or name, with their hashes checked; saved profiles.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use datasets::Recording;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::profile::Profile;
+
+/// A file of the input, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InputFile {
+    /// Relative to the recording.
+    pub file: String,
+    pub sha256: String,
+    pub bytes: u64,
+}
+
+/// What `--learn` was given.
+pub enum Baseline {
+    Recording(Box<Recording>),
+    Profile(Profile, InputFile),
+}
+
+impl From<datasets::Error> for Error {
+    fn from(error: datasets::Error) -> Self {
+        let hint = error.hint().unwrap_or("`datasets verify DIR` names everything that is damaged");
+        Error::input(error.to_string(), hint)
+    }
+}
+
+/// Opens a recording by path, or by the name of one that ships.
+///
+/// # Errors
+/// Nothing there, foreign, or incomplete.
+pub fn recording(name_or_path: &str) -> Result<Recording> {
+    Ok(Recording::find(name_or_path)?)
+}
+
+/// Opens the recording of a scenario that ships.
+///
+/// # Errors
+/// An unknown scenario; the message names the known ones.
+pub fn scenario(name: &str) -> Result<Recording> {
+    Recording::shipped(name).map_err(|error| match error {
+        datasets::Error::UnknownName { known, .. } => {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Error::input(
+                format!("no recording of a scenario called {name:?}; known: {known}"),
+                format!("`record --scenario {name}` makes one where the scenario exists"),
+            )
+        }
+        other => other.into(),
+    })
+}
+
+/// Opens a baseline: a saved profile (a file, or a directory with `profile.json`), else a recording.
+///
+/// # Errors
+/// As [`recording`] and [`Profile::load`].
+pub fn baseline(name_or_path: &str) -> Result<Baseline> {
+    let path = Path::new(name_or_path);
+    let inside = path.join("profile.json");
+    let file = if path.is_file() { path } else { &inside };
+    if file.is_file() {
+        let profile = Profile::load(file)?;
+        let unreadable =
+            |error| Error::input(format!("{}: cannot read: {error}", file.display()), "check the permissions");
+        let (sha256, bytes) = hash(file).map_err(unreadable)?;
+        let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        return Ok(Baseline::Profile(profile, InputFile { file: name, sha256, bytes }));
+    }
+    recording(name_or_path).map(|recording| Baseline::Recording(Box::new(recording)))
+}
+
+/// Hashes every file of the recording and compares it with the manifest.
+///
+/// # Errors
+/// A file that cannot be read, or differs from what the manifest says.
+pub fn verify(recording: &Recording) -> Result<Vec<InputFile>> {
+    let manifest = recording.manifest();
+    let segments = manifest.segments.iter().map(|segment| (&segment.file, &segment.sha256));
+    let tables = manifest.tables.iter().map(|table| (&table.file, &table.sha256));
+    let mut files = Vec::new();
+    for (file, expected) in segments.chain(tables) {
+        let path = recording.dir().join(file);
+        let (sha256, bytes) = hash(&path).map_err(|error| {
+            Error::input(format!("{}: cannot read: {error}", path.display()), "check the permissions")
+        })?;
+        if sha256 != *expected {
+            return Err(Error::input(
+                format!("{}: its content is not what the manifest says (SHA-256 differs)", path.display()),
+                "`datasets verify DIR` tells tampering from truncation",
+            ));
+        }
+        files.push(InputFile { file: file.clone(), sha256, bytes });
+    }
+    Ok(files)
+}
+
+/// SHA-256 in hex, and the length in bytes.
+pub fn hash(path: &Path) -> std::io::Result<(String, u64)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok((hex(&hasher.finalize()), bytes));
+        }
+        hasher.update(&buffer[..n]);
+        bytes += n as u64;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,101 @@
+//! The three engines as the run uses them: rules on every event, statistics and semantics on what deviated.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datasets::Event;
+
+use crate::alert::group::Judged;
+use crate::args::vectors::{LazyModel, embedding_failed};
+use crate::config::Config;
+use crate::deviation::Deviation;
+use crate::engines::exemplars::Exemplar;
+use crate::engines::rules::{RuleEngine, RuleHit};
+use crate::engines::semantics::{Judge, JudgeError, Knn};
+use crate::engines::sigma_fields::EventView;
+use crate::engines::statistics::{self, Population};
+use crate::engines::{Verdict, exemplars};
+use crate::error::{Error, Result};
+use crate::pipeline::fold::Folded;
+use crate::pipeline::{Streamed, World};
+
+/// The engines, loaded.
+pub struct Judges {
+    rules: RuleEngine,
+    exemplars: Vec<Exemplar>,
+    /// Without weight the judge is not asked, and its model not needed.
+    weighs_semantics: bool,
+}
+
+impl Judges {
+    /// The built-in rules and exemplars, with those the configuration names.
+    ///
+    /// # Errors
+    /// A rule or exemplar file that cannot be read or is not valid.
+    pub fn open(config: &Config) -> Result<Self> {
+        let path = |text: &'_ str| (!text.is_empty()).then(|| PathBuf::from(text));
+        let rules = RuleEngine::load(path(&config.engines.rules).as_deref())
+            .map_err(|error| Error::config(error.to_string(), "mend the rule, or change engines.rules"))?;
+        let exemplars = exemplars::load(path(&config.engines.exemplars).as_deref())
+            .map_err(|error| Error::config(error.to_string(), "mend the file, or change engines.exemplars"))?;
+        Ok(Self { rules, exemplars, weighs_semantics: config.engines.weights.semantics > 0.0 })
+    }
+
+    /// Rule documents that can never speak here, with why.
+    pub fn skipped_rules(&self) -> Vec<String> {
+        let skipped = self.rules.skipped().iter();
+        skipped.map(|skipped| format!("{}: {}: {}", skipped.path.display(), skipped.title, skipped.reason)).collect()
+    }
+
+    /// The rules that hit an event.
+    pub fn rules(&self, event: &Event, world: &World) -> Vec<Verdict> {
+        let common = event.common();
+        let process = common.exec_id.and_then(|id| world.processes.get(id));
+        let parent = process.and_then(|process| process.parent_exec_id).and_then(|id| world.processes.get(id));
+        let container = common.container.as_ref().and_then(|id| world.containers.get(id));
+        let peer = match event {
+            Event::Network(event) => {
+                let address = event.peer_addr.as_deref();
+                let id = address.and_then(|address| world.peers.container(address, event.common.ts));
+                id.and_then(|id| world.containers.get(id))
+            }
+            Event::Process(_) | Event::File(_) => None,
+        };
+        let view = EventView { event, process, parent, container, peer };
+        self.rules.evaluate(&view).iter().map(RuleHit::verdict).collect()
+    }
+
+    /// Every deviation with what all engines say about it.
+    ///
+    /// # Errors
+    /// The judge needs a model that is missing.
+    pub fn judge(
+        &self,
+        folded: Vec<Folded>,
+        streamed: &Streamed,
+        world: &World,
+        model: &LazyModel,
+    ) -> Result<Vec<Judged>> {
+        let (deviations, mut verdicts): (Vec<Deviation>, Vec<Vec<Verdict>>) =
+            folded.into_iter().map(|folded| (folded.deviation, folded.hits)).unzip();
+        let replicas = world.containers.keys().map(|id| (world.image(Some(id)), Arc::clone(id)));
+        let population = Population::new(replicas, streamed.span);
+        let statistics = statistics::judge(&deviations, &population);
+        for (all, verdict) in verdicts.iter_mut().zip(statistics) {
+            all.push(verdict);
+        }
+        // The model is opened by the first deviation, so that an uneventful recording needs none.
+        if !deviations.is_empty() && self.weighs_semantics {
+            let judge = Knn::new(model.get()?, self.exemplars.clone());
+            let semantics = judge.judge(&deviations.iter().collect::<Vec<_>>());
+            let semantics = semantics.map_err(|error| match error {
+                JudgeError::Embed(error) => embedding_failed(&error),
+            })?;
+            for (all, verdict) in verdicts.iter_mut().zip(semantics) {
+                all.push(verdict);
+            }
+        }
+        let judged = deviations.into_iter().zip(verdicts);
+        Ok(judged.map(|(deviation, verdicts)| Judged { deviation, verdicts }).collect())
+    }
+}

@@ -1,0 +1,131 @@
+//! `run.json`: what was run on what, and what came of it. Everything but `timings` is the same for the same input,
+//! configuration and version.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::input::InputFile;
+
+/// The whole file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    pub kind: &'static str,
+    pub versions: Versions,
+    pub recording: Input,
+    pub baseline: Option<BaselineInput>,
+    pub config: Config,
+    /// The stopping rule, in words.
+    pub convergence_rule: String,
+    pub counts: Counts,
+    pub images: Vec<Image>,
+    /// The embedding model, where it was needed.
+    pub model: Option<String>,
+    /// Who spoke for the semantics engine.
+    pub judge: String,
+    /// Per act of the ground truth: what was found of it. Empty without labels.
+    pub acts: Vec<Act>,
+    pub timings: Timings,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Versions {
+    pub replay: &'static str,
+    /// Of the recording's schema, as this build knows it.
+    pub schema: &'static str,
+}
+
+/// The recording and its files, whose hashes were compared with the manifest.
+#[derive(Clone, Debug, Serialize)]
+pub struct Input {
+    /// The name of its directory.
+    pub name: String,
+    pub scenario: Option<String>,
+    pub kernel: String,
+    pub started: String,
+    pub ended: Option<String>,
+    pub files: Vec<InputFile>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct BaselineInput {
+    /// `recording` or `profile`.
+    pub kind: &'static str,
+    pub name: String,
+    pub files: Vec<InputFile>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Counts {
+    pub events: u64,
+    pub observations: u64,
+    pub learned: u64,
+    pub withheld: u64,
+    /// Observations that left the profile.
+    pub deviating: u64,
+    /// The same after equal ones were folded.
+    pub deviations: u64,
+    /// By severity, `low` is kept and not raised.
+    pub alerts: BTreeMap<&'static str, u64>,
+    pub incidents: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Image {
+    pub image: String,
+    pub containers: Vec<String>,
+    pub events: u64,
+    pub observations: u64,
+    pub learned: u64,
+    pub withheld: u64,
+    pub deviating: u64,
+    pub trees: Vec<TreeState>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TreeState {
+    pub tree: &'static str,
+    pub locked: bool,
+    /// Seconds of event time from the recording's first event to the lock; null for a baseline and for a tree still learning.
+    pub locked_after_s: Option<f64>,
+    /// The rule that decided.
+    pub decided_by: Option<String>,
+    /// Observations learned.
+    pub learned: u64,
+    pub patterns: u64,
+}
+
+/// How much of one act of the ground truth was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Act {
+    pub act: String,
+    pub techniques: Vec<String>,
+    /// Labelled events.
+    pub events: u64,
+    /// Severity of the highest alert whose evidence belongs to the act; null: none.
+    pub severity: Option<&'static str>,
+    pub alerts: Vec<String>,
+    /// Event time from the first labelled event to the first alert at medium or above, ms.
+    pub time_to_detect_ms: Option<f64>,
+}
+
+/// Wall time in ms. The only part that differs from run to run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Timings {
+    pub threads: usize,
+    pub verify_ms: f64,
+    pub baseline_ms: f64,
+    pub stream_ms: f64,
+    pub engines_ms: f64,
+    pub total_ms: f64,
+    pub events_per_second: f64,
+}
+
+impl Run {
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("string keys and plain values serialize");
+        text.push('\n');
+        text
+    }
+}

@@ -1,0 +1,174 @@
+//! The terminal's view of a run: a block per raised alert, then one summary.
+
+use std::fmt::Write;
+
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
+
+use super::run_json::Run;
+use super::text::{clean, count, short_id, shorten};
+use crate::alert::{Alert, Finding};
+use crate::engines::Severity;
+
+/// Narrowest and widest table; in between it follows the terminal.
+const WIDTH: std::ops::RangeInclusive<u16> = 80..=120;
+/// Width of the column with the names of what follows.
+const LABELS: u16 = 12;
+/// Characters of a command line or path before it is cut; the files hold all of it.
+const LONG: usize = 320;
+/// Deviations named in a block; the rest are counted.
+const NAMED: usize = 4;
+
+/// The alerts at medium and above as text. `colour`: with ANSI colours.
+pub fn render(alerts: &[Alert], width: Option<u16>, colour: bool) -> String {
+    let width = width.unwrap_or(100).clamp(*WIDTH.start(), *WIDTH.end());
+    let mut out = String::new();
+    for alert in alerts.iter().filter(|alert| alert.severity >= Severity::Medium) {
+        render_block(alert, width, colour, &mut out);
+        out.push('\n');
+    }
+    out
+}
+
+/// Columns of the terminal on stdout, if it is one.
+pub fn terminal_width() -> Option<u16> {
+    Table::new().width()
+}
+
+fn render_block(alert: &Alert, width: u16, colour: bool, out: &mut String) {
+    let severity = alert.severity.name().to_uppercase();
+    let head = format!("{severity} {:.1}", alert.score);
+    let rest = format!("  {}  incident {}  {}", alert.id, alert.incident, alert.time);
+    let painted = if colour { format!("\u{1b}[1;{}m{head}\u{1b}[0m", ansi(alert.severity)) } else { head };
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{painted}{rest}");
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    if colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    for (label, text) in lines(alert) {
+        let label = Cell::new(label);
+        let label = if colour { label.fg(Color::Cyan) } else { label };
+        table.add_row(vec![label, Cell::new(text)]);
+    }
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(LABELS)));
+    }
+    for line in table.lines() {
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+fn ansi(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "31",
+        Severity::High => "35",
+        Severity::Medium => "33",
+        _ => "37",
+    }
+}
+
+fn lines(alert: &Alert) -> Vec<(String, String)> {
+    let label = |text: &str| text.to_owned();
+    let name = alert.container_name.as_deref().unwrap_or("(no name)");
+    let mut lines = vec![
+        (label("container"), clean(&format!("{name} ({})", short_id(&alert.container)))),
+        (label("image"), clean(&alert.image)),
+    ];
+    if let Some(pod) = &alert.pod {
+        lines.push((label("pod"), clean(pod)));
+    }
+    lines.push((label("process"), format!("pid {}  {}", alert.pid, shorten(&clean(&alert.process), LONG))));
+    lines.push((label("ancestry"), ancestry(alert)));
+    for (i, found) in alert.deviations.iter().take(NAMED).enumerate() {
+        lines.push((label(if i == 0 { "deviation" } else { "" }), deviation(found)));
+    }
+    if alert.deviations.len() > NAMED {
+        lines.push((String::new(), format!("and {} more", alert.deviations.len() - NAMED)));
+    }
+    for engine in &alert.engines {
+        let judge = if engine.judge.is_empty() { String::new() } else { format!("  [{}]", engine.judge) };
+        let score = format!("{:>4.1}/{:.0}  {}{judge}", engine.points, engine.weight, engine.reason);
+        lines.push((label(engine.engine), shorten(&clean(&score), LONG)));
+    }
+    let technique = alert.technique.as_ref().map_or_else(|| "none named".to_owned(), ToString::to_string);
+    lines.push((label("technique"), technique));
+    lines.push((label("action"), clean(&alert.action)));
+    if let Some(truth) = &alert.truth {
+        let text = format!("{}, {:.1} ms after its first event", truth.act, truth.time_to_detect_ms);
+        lines.push((label("labels"), clean(&text)));
+    }
+    lines
+}
+
+fn ancestry(alert: &Alert) -> String {
+    let chain =
+        alert.ancestry.iter().map(|process| format!("{} ({})", shorten(&clean(&process.command), 60), process.pid));
+    let chain: Vec<_> = chain.collect();
+    if chain.is_empty() { "(not recorded)".to_owned() } else { chain.join(" › ") }
+}
+
+fn deviation(found: &Finding) -> String {
+    let mut text = format!("{} [{}", found.what(), found.tier_name());
+    if let Some(novelty) = found.token_novelty {
+        let _ = write!(text, ", {:.0} % new words", novelty * 100.0);
+    }
+    if let Some(nearest) = &found.nearest {
+        let _ = write!(text, ", cosine {:.3} to `{}`", nearest.cosine, shorten(&clean(&nearest.pattern), 60));
+    }
+    let times = if found.count > 1 { format!(" ×{}", found.count) } else { String::new() };
+    let _ = write!(text, "]{times}: {}", shorten(&clean(&found.marked_path()), LONG));
+    text
+}
+
+/// The lines after the blocks.
+pub fn summary(run: &Run, report: &std::path::Path, width: Option<u16>) -> String {
+    let width = usize::from(width.unwrap_or(100).clamp(*WIDTH.start(), *WIDTH.end()));
+    let counts = &run.counts;
+    let mut out = String::new();
+    let by = |severity: &str| counts.alerts.get(severity).copied().unwrap_or(0);
+    let _ = writeln!(
+        out,
+        "{} events → {} observations → {} deviations → {} critical, {} high, {} medium alerts ({} low kept)",
+        count(counts.events),
+        count(counts.observations),
+        count(counts.deviations),
+        by("critical"),
+        by("high"),
+        by("medium"),
+        by("low"),
+    );
+    for image in &run.images {
+        let trees = image.trees.iter().map(|tree| match tree.locked_after_s {
+            Some(after) => format!("{} locked at {after:.0} s", tree.tree),
+            None if tree.locked => format!("{} from baseline", tree.tree),
+            None => format!("{} still learning", tree.tree),
+        });
+        let _ = writeln!(out, "  {}: {}", clean(&image.image), trees.collect::<Vec<_>>().join(", "));
+    }
+    let _ = writeln!(out, "convergence rule: {}", run.convergence_rule);
+    let mut wrapped: String = out.lines().map(|line| wrap(line, width)).collect();
+    // A path is copied whole.
+    let _ = writeln!(wrapped, "report: {}", report.display());
+    wrapped
+}
+
+/// A line broken at spaces, further lines indented.
+fn wrap(line: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in line.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if column > 0 && column + length > width {
+            out.truncate(out.trim_end().len());
+            out.push_str("\n    ");
+            column = 4;
+        }
+        out.push_str(word);
+        column += word.chars().count();
+    }
+    out.push('\n');
+    out
+}

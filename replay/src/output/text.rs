@@ -1,0 +1,72 @@
+//! Text from recordings, made safe and short enough for people.
+
+use std::fmt::Write;
+
+/// Control characters escaped: a recorded command line must not move the reader's cursor.
+pub fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Bidirectional overrides and isolates would reorder what is read.
+        let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || reorders {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\x{:02x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The first `max` characters, with an ellipsis where something was cut.
+pub fn shorten(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some(_) => {
+            let end = text.char_indices().nth(max.saturating_sub(1)).map_or(text.len(), |(i, _)| i);
+            format!("{}…", &text[..end])
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// The first twelve digits of a container id.
+pub fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// Unix ns as RFC 3339 in UTC with milliseconds.
+pub fn time(ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(ns.into()).map_or_else(|_| format!("{ns} ns"), |ts| format!("{ts:.3}"))
+}
+
+/// A count with thousands separators.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_show_instead_of_acting() {
+        assert_eq!(clean("a\x1b[2Jb\n\u{202e}c"), "a\\x1b[2Jb\\x0a\\x202ec");
+        assert_eq!(clean("größe"), "größe");
+    }
+
+    #[test]
+    fn short_means_at_most_that_many() {
+        assert_eq!(shorten("größe", 5), "größe");
+        assert_eq!(shorten("größen", 5), "größ…");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(time(1_700_000_000_123_000_000), "2023-11-14T22:13:20.123Z");
+    }
+}

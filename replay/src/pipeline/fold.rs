@@ -1,0 +1,104 @@
+//! Equal deviations become one with a count: the same container, path and canonical arguments.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::deviation::{Deviation, DeviationKind, Tree};
+use crate::engines::Verdict;
+use crate::observe::Observation;
+use crate::profile::Departure;
+
+/// Path segments by which the files of a program the profile does not know are told apart: such a program reads its
+/// libraries, writes its output, and each directory says it once.
+const DIRECTORIES: usize = 2;
+
+/// A deviation with the rules that hit any of its events.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    pub deviation: Deviation,
+    pub hits: Vec<Verdict>,
+}
+
+/// The distinct deviations of one image, in order of their first event.
+#[derive(Debug)]
+pub struct Folds {
+    image: Arc<str>,
+    evidence_rows: usize,
+    index: HashMap<Key, usize>,
+    folded: Vec<Folded>,
+}
+
+type Key = (Arc<str>, Tree, DeviationKind, Vec<Arc<str>>);
+
+impl Folds {
+    pub fn new(image: Arc<str>, evidence_rows: usize) -> Self {
+        Self { image, evidence_rows, index: HashMap::new(), folded: Vec::new() }
+    }
+
+    /// Adds an event that left the profile, with the rules that hit it.
+    pub fn add(&mut self, observation: &Observation, departure: Departure, hits: &[Verdict]) {
+        let key = key(observation, &departure);
+        if let Some(&i) = self.index.get(&key) {
+            let Folded { deviation, hits: known } = &mut self.folded[i];
+            for hit in hits {
+                if !known.iter().any(|other| other.judge == hit.judge) {
+                    known.push(hit.clone());
+                }
+            }
+            deviation.count += 1;
+            if deviation.rows.len() < self.evidence_rows && deviation.rows.last() != Some(&observation.row) {
+                deviation.rows.push(observation.row);
+            }
+            return;
+        }
+        let Departure { kind, at, tier, token_novelty, nearest } = departure;
+        let mut path = vec![Arc::clone(&self.image)];
+        path.extend(observation.steps.iter().cloned());
+        path.extend(observation.args.as_ref().map(|args| Arc::from(args.text())));
+        self.index.insert(key, self.folded.len());
+        let deviation = Deviation {
+            ts: observation.ts,
+            tree: observation.tree,
+            kind,
+            image: Arc::clone(&self.image),
+            container: Arc::clone(&observation.container),
+            exec_id: observation.exec_id,
+            pid: observation.pid,
+            at: at.min(path.len() - 1),
+            path,
+            text: observation.text().into(),
+            tier,
+            token_novelty,
+            nearest,
+            count: 1,
+            rows: vec![observation.row],
+        };
+        self.folded.push(Folded { deviation, hits: hits.to_vec() });
+    }
+
+    pub fn take(&mut self) -> Vec<Folded> {
+        self.index.clear();
+        std::mem::take(&mut self.folded)
+    }
+}
+
+fn key(observation: &Observation, departure: &Departure) -> Key {
+    let steps = &observation.steps;
+    let mut path: Vec<Arc<str>> = match observation.tree {
+        Tree::Process => {
+            let args = observation.args.as_ref().map(|args| Arc::clone(args.key()));
+            steps.iter().cloned().chain(args).collect()
+        }
+        Tree::Network => steps.to_vec(),
+        Tree::File => {
+            // Up to the first unknown element: what lies below a directory that was never entered is no news.
+            let known = if departure.at <= 1 { 1 + DIRECTORIES } else { departure.at };
+            let last = steps.len() - 1;
+            steps[..known.min(last)].iter().chain([&steps[last]]).cloned().collect()
+        }
+    };
+    if departure.kind == DeviationKind::UnknownImage {
+        path.clear();
+    }
+    (Arc::clone(&observation.container), observation.tree, departure.kind, path)
+}

@@ -1,0 +1,259 @@
+//! One image through its stream of events: learn until converged, then compare.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use datasets::Event;
+
+use super::fold::{Folded, Folds};
+use crate::args::Tiers;
+use crate::config::Config;
+use crate::convergence::{self, Tracker};
+use crate::deviation::{DeviationKind, Tier, Tree};
+use crate::engines::{Level, Verdict};
+use crate::error::Result;
+use crate::observe::{Context, Observation, Observer};
+use crate::profile::{Departure, ImageProfile, LockedTree, store};
+
+pub const TREES: [Tree; 3] = [Tree::Process, Tree::File, Tree::Network];
+
+/// Convergence is judged at most this often, in ns of event time, and always before the event that ends a silence.
+const CHECK: i64 = 250_000_000;
+
+/// The rules that hit an event, as verdicts of the rules engine.
+pub type Rules<'a> = dyn Fn(&Event) -> Vec<Verdict> + Sync + 'a;
+
+/// What one image needs from outside, for every event.
+pub struct Surroundings<'a> {
+    pub context: Context<'a>,
+    pub tiers: Tiers<'a>,
+    pub config: &'a Config,
+    pub rules: &'a Rules<'a>,
+}
+
+/// What happened to the events of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    pub events: u64,
+    /// Paths through the trees that the events made (a rename makes two, a close none).
+    pub observations: u64,
+    pub learned: u64,
+    /// Not learned: a rule had hit the process or an ancestor, or it ran as a deviation.
+    pub withheld: u64,
+    /// Observations that left the profile, before equal ones were folded.
+    pub deviating: u64,
+}
+
+/// How a tree stands at the end.
+#[derive(Clone, Debug)]
+pub enum Phase {
+    Learning(Tracker),
+    Locked(LockedTree),
+}
+
+/// The state of one image.
+pub struct ImageState {
+    pub image: Arc<str>,
+    pub profile: ImageProfile,
+    pub phases: BTreeMap<Tree, Phase>,
+    pub counts: Counts,
+    /// Time of the image's first and last event; Unix time, ns.
+    pub span: Option<(i64, i64)>,
+    /// Converged trees are locked; off while a baseline is learned.
+    converges: bool,
+    /// There is a baseline and this image is not in it.
+    unknown: bool,
+    observer: Observer,
+    folds: Folds,
+    /// Incarnations whose doings are not learned, with whether a rule hit them.
+    tainted: BTreeMap<u64, bool>,
+    clean: HashSet<u64>,
+    next_check: i64,
+    scratch: Vec<Observation>,
+}
+
+impl ImageState {
+    /// An image that learns from its own stream.
+    pub fn learning(image: Arc<str>, config: &Config, converges: bool) -> Self {
+        Self {
+            folds: Folds::new(Arc::clone(&image), config.alerts.evidence_rows),
+            image,
+            profile: ImageProfile::default(),
+            phases: BTreeMap::new(),
+            counts: Counts::default(),
+            span: None,
+            converges,
+            unknown: false,
+            observer: Observer::new(),
+            tainted: BTreeMap::new(),
+            clean: HashSet::new(),
+            next_check: i64::MIN,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// An image with a baseline: locked from the start. Without an entry it is unknown: said once, then learned.
+    pub fn with_baseline(image: Arc<str>, config: &Config, entry: Option<&store::Entry>) -> Self {
+        let mut state = Self::learning(image, config, true);
+        match entry {
+            Some(entry) => {
+                state.profile = entry.trees.clone();
+                state.phases = TREES
+                    .map(|tree| {
+                        let learned = entry.locked.get(&tree).map_or(0, |locked| locked.learned);
+                        let decided_by = match entry.locked.get(&tree) {
+                            Some(locked) => format!("baseline ({})", locked.decided_by),
+                            None => "baseline (had not converged)".to_owned(),
+                        };
+                        (tree, Phase::Locked(LockedTree { at: None, decided_by, learned }))
+                    })
+                    .into();
+            }
+            None => state.unknown = true,
+        }
+        state
+    }
+
+    /// Takes the next event of the image.
+    ///
+    /// # Errors
+    /// The embedding model is needed and missing, or the rules fail.
+    pub fn process(&mut self, event: &Event, around: &Surroundings<'_>) -> Result<()> {
+        let ts = event.common().ts;
+        self.counts.events += 1;
+        self.span = Some(self.span.map_or((ts, ts), |(first, _)| (first, ts)));
+        if self.phases.is_empty() {
+            self.phases = TREES.map(|tree| (tree, Phase::Learning(Tracker::new(ts)))).into();
+        }
+        if ts >= self.next_check {
+            self.check(ts, around.config);
+            self.next_check = ts.saturating_add(CHECK);
+        }
+        let mut observations = std::mem::take(&mut self.scratch);
+        self.observer.observe(event, &around.context, &mut observations);
+        if !observations.is_empty() {
+            let hits = (around.rules)(event);
+            for observation in observations.drain(..) {
+                self.take(&observation, &hits, around)?;
+            }
+        }
+        self.scratch = observations;
+        Ok(())
+    }
+
+    fn take(&mut self, observation: &Observation, hits: &[Verdict], around: &Surroundings<'_>) -> Result<()> {
+        let hit = hits.iter().any(|hit| hit.level.is_some_and(Level::is_high_confidence));
+        self.counts.observations += 1;
+        if self.unknown {
+            let departure = Departure {
+                kind: DeviationKind::UnknownImage,
+                at: 0,
+                tier: Tier::Structure,
+                token_novelty: None,
+                nearest: None,
+            };
+            self.folds.add(observation, departure, hits);
+            self.unknown = false;
+        }
+        let locked = matches!(self.phases.get(&observation.tree), Some(Phase::Locked(_)));
+        let taint = self.taint(observation.exec_id, around);
+        if !locked && !hit && taint.is_none() {
+            self.learn(observation, around.config);
+            return Ok(());
+        }
+        let mut departure = None;
+        if locked || hit || taint == Some(true) {
+            departure = self.profile.departure(observation, &around.tiers)?;
+        }
+        if !locked {
+            self.counts.withheld += 1;
+        }
+        if departure.is_none() && hit {
+            departure = Some(known_but_hit(observation));
+        }
+        let Some(departure) = departure else { return Ok(()) };
+        self.counts.deviating += 1;
+        if let Some(id) = observation.exec_id.filter(|_| hit || observation.tree == Tree::Process) {
+            self.clean.remove(&id);
+            *self.tainted.entry(id).or_default() |= hit;
+        }
+        self.folds.add(observation, departure, hits);
+        Ok(())
+    }
+
+    fn learn(&mut self, observation: &Observation, config: &Config) {
+        self.counts.learned += 1;
+        let learned = self.profile.learn(observation, config);
+        if let Some(Phase::Learning(tracker)) = self.phases.get_mut(&observation.tree) {
+            tracker.observe(observation.ts, learned);
+        }
+    }
+
+    /// Whether the process, or one it comes from, is not to be learned from; `true` inside: because a rule hit it.
+    fn taint(&mut self, exec_id: Option<u64>, around: &Surroundings<'_>) -> Option<bool> {
+        let id = exec_id?;
+        if self.tainted.is_empty() || self.clean.contains(&id) {
+            return None;
+        }
+        if let Some(&by_rule) = self.tainted.get(&id) {
+            return Some(by_rule);
+        }
+        let mut lineage = around.context.processes.lineage(id);
+        let inherited = lineage.find_map(|process| self.tainted.get(&process.exec_id).copied());
+        match inherited {
+            Some(by_rule) => {
+                self.tainted.insert(id, by_rule);
+            }
+            // It lived before any ancestor was hit: what an ancestor does later is not its doing.
+            None => {
+                self.clean.insert(id);
+            }
+        }
+        inherited
+    }
+
+    /// Locks the trees that have converged at `now`.
+    fn check(&mut self, now: i64, config: &Config) {
+        if !self.converges {
+            return;
+        }
+        for phase in self.phases.values_mut() {
+            let Phase::Learning(tracker) = phase else { continue };
+            tracker.trim(now, &config.convergence);
+            if let Some(decided_by) = convergence::decide(tracker, now, &config.convergence) {
+                *phase = Phase::Locked(LockedTree { at: Some(now), decided_by, learned: tracker.learned() });
+            }
+        }
+    }
+
+    /// Ends the stream at `end`, the recording's last moment: a tree that fell silent may have converged since, and of
+    /// a baseline it is now said which trees had converged.
+    pub fn finish(&mut self, end: i64, config: &Config) {
+        self.converges = true;
+        self.check(end, config);
+    }
+
+    /// The locked trees, and the profile to save.
+    pub fn entry(&self) -> store::Entry {
+        let locked = self.phases.iter().filter_map(|(tree, phase)| match phase {
+            Phase::Locked(locked) => Some((*tree, locked.clone())),
+            Phase::Learning(_) => None,
+        });
+        store::Entry { locked: locked.collect(), trees: self.profile.clone() }
+    }
+
+    /// The deviations found; none are left here.
+    pub fn take_folded(&mut self) -> Vec<Folded> {
+        self.folds.take()
+    }
+}
+
+/// A rule hit something that the profile knows: the last step is what it hit.
+fn known_but_hit(observation: &Observation) -> Departure {
+    let (kind, at) = match observation.tree {
+        Tree::Process => (DeviationKind::NewArguments, 3),
+        Tree::File => (DeviationKind::NewFileOperation, observation.steps.len()),
+        Tree::Network => (DeviationKind::NewPeer, 3),
+    };
+    Departure { kind, at, tier: Tier::Structure, token_novelty: None, nearest: None }
+}

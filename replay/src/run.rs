@@ -1,0 +1,245 @@
+//! One replay from its sources to its results.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use datasets::{Event, Recording};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::alert::Alert;
+use crate::alert::group::{self, GroundTruth, Judged};
+use crate::args::vectors::LazyModel;
+use crate::cli::Replay;
+use crate::config::Config;
+use crate::engines::{Thresholds, Weights};
+use crate::error::{Error, Result};
+use crate::input::{self, Baseline, InputFile};
+use crate::judge::Judges;
+use crate::output::report::Timeline;
+use crate::output::run_json::{BaselineInput, Run, Timings};
+use crate::output::{OutputDir, parquet, report};
+use crate::pipeline::image::ImageState;
+use crate::pipeline::{self, Start, Streamed, World};
+use crate::profile::Profile;
+use crate::summary;
+
+/// What a replay reads.
+pub struct Sources {
+    pub recording: Recording,
+    baseline: Option<(String, Baseline)>,
+}
+
+impl Sources {
+    /// # Errors
+    /// Neither a recording nor a scenario is named; nothing there; foreign or incomplete files.
+    pub fn open(options: &Replay) -> Result<Self> {
+        let recording = match (&options.recording, &options.scenario) {
+            (Some(recording), _) => input::recording(recording)?,
+            (None, Some(name)) => input::scenario(name)?,
+            (None, None) => {
+                return Err(Error::config(
+                    "no recording given",
+                    "give its directory, or --scenario NAME for one that ships; replay --help shows more",
+                ));
+            }
+        };
+        let baseline = match &options.learn {
+            Some(name) => Some((base_name(Path::new(name)), input::baseline(name)?)),
+            None => None,
+        };
+        Ok(Self { recording, baseline })
+    }
+
+    /// The recording's own name.
+    pub fn name(&self) -> String {
+        base_name(self.recording.dir())
+    }
+
+    /// Where results go unless told otherwise.
+    pub fn default_output(&self) -> PathBuf {
+        Path::new("out").join(self.name())
+    }
+}
+
+fn base_name(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.file_name().map_or_else(|| "recording".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// What came of it.
+pub struct Outcome {
+    pub alerts: Vec<Alert>,
+    pub run: Run,
+    pub profile: Profile,
+    timeline: Timeline,
+}
+
+impl Outcome {
+    /// The alerts, one JSON object per line.
+    pub fn alerts_jsonl(&self) -> String {
+        self.alerts.iter().map(|alert| format!("{}\n", to_json(alert))).collect()
+    }
+
+    /// The alerts as one JSON array.
+    pub fn alerts_json(&self) -> String {
+        let lines: Vec<_> = self.alerts.iter().map(|alert| format!("  {}", to_json(alert))).collect();
+        if lines.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", lines.join(",\n")) }
+    }
+
+    /// Writes all files; returns the report's path.
+    ///
+    /// # Errors
+    /// [`Error::Output`].
+    pub fn write(&self, output: &OutputDir) -> Result<PathBuf> {
+        output.write("alerts.parquet", &parquet::encode(&self.alerts)?)?;
+        output.write("alerts.jsonl", self.alerts_jsonl().as_bytes())?;
+        output.write("profile.json", self.profile.to_json().as_bytes())?;
+        let report =
+            output.write("report.html", report::render(&self.run, &self.alerts, &self.timeline)?.as_bytes())?;
+        output.write("run.json", self.run.to_json().as_bytes())?;
+        Ok(report)
+    }
+}
+
+fn to_json(alert: &Alert) -> String {
+    serde_json::to_string(alert).expect("string keys and plain values serialize")
+}
+
+/// Runs the replay. `threads`: 0 for one per core.
+///
+/// # Errors
+/// Damaged input; a needed model that is missing.
+pub fn run(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome> {
+    let threads = if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
+        Error::config(format!("cannot start {threads} threads: {error}"), "give fewer with --threads")
+    })?;
+    pool.install(|| replay(sources, config, threads))
+}
+
+fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome> {
+    let begin = Instant::now();
+    let mut timings = Timings { threads, ..Timings::default() };
+    let model = LazyModel::new(&config.model.path, threads);
+    let judges = Judges::open(config)?;
+    for skipped in judges.skipped_rules() {
+        eprintln!("warning: rule skipped: {skipped}");
+    }
+
+    let files = timed(&mut timings.verify_ms, || input::verify(&sources.recording))?;
+    let baseline = timed(&mut timings.baseline_ms, || match &sources.baseline {
+        Some((name, baseline)) => learn_baseline(name, baseline, config, &model, &judges).map(Some),
+        None => Ok(None),
+    })?;
+
+    let world = World::load(&sources.recording, config)?;
+    let mut truth = GroundTruth::new(sources.recording.labels()?);
+    let start = baseline.as_ref().map_or(Start::Learn, |(profile, _)| Start::Baseline(profile));
+    let watch = |event: &Event| {
+        let common = event.common();
+        truth.see(event.class(), common.cpu, common.seq, common.ts);
+    };
+    let mut streamed = timed(&mut timings.stream_ms, || {
+        stream(&sources.recording, &world, &start, config, &model, &judges, "replaying", watch)
+    })?;
+    let profile = streamed.profile();
+
+    let weights = &config.engines.weights;
+    let weights = Weights { rules: weights.rules, statistics: weights.statistics, semantics: weights.semantics };
+    let bounds = &config.severity;
+    let bounds = Thresholds { critical: bounds.critical, high: bounds.high, medium: bounds.medium };
+    let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded).collect();
+    let judged: Vec<Judged> = timed(&mut timings.engines_ms, || judges.judge(folded, &streamed, &world, &model))?;
+    let deviations = judged.len() as u64;
+    let alerts = group::alerts(judged, &world, weights, bounds, &truth);
+
+    timings.total_ms = milliseconds(begin.elapsed());
+    let inputs = summary::Inputs {
+        name: sources.name(),
+        manifest: sources.recording.manifest(),
+        files,
+        baseline: baseline.map(|(_, input)| input),
+        model: model.name(),
+        judge: "knn".to_owned(),
+    };
+    let run = summary::run(inputs, config, &streamed, &world, &alerts, deviations, &truth, timings);
+    let timeline = summary::timeline(&streamed, &alerts);
+    Ok(Outcome { alerts, run, profile, timeline })
+}
+
+/// The profile of a baseline, and what it was read from.
+fn learn_baseline(
+    name: &str,
+    baseline: &Baseline,
+    config: &Config,
+    model: &LazyModel,
+    judges: &Judges,
+) -> Result<(Profile, BaselineInput)> {
+    let (profile, kind, files): (Profile, &'static str, Vec<InputFile>) = match baseline {
+        Baseline::Profile(profile, file) => (profile.clone(), "profile", vec![file.clone()]),
+        Baseline::Recording(recording) => {
+            let files = input::verify(recording)?;
+            let world = World::load(recording, config)?;
+            let streamed = stream(recording, &world, &Start::LearnAll, config, model, judges, "learning", |_| {})?;
+            (streamed.profile(), "recording", files)
+        }
+    };
+    Ok((profile, BaselineInput { kind, name: name.to_owned(), files }))
+}
+
+/// [`pipeline::stream`] with a progress bar on a terminal.
+#[expect(clippy::too_many_arguments, reason = "each is one source of the stage")]
+fn stream(
+    recording: &Recording,
+    world: &World,
+    start: &Start<'_>,
+    config: &Config,
+    model: &LazyModel,
+    judges: &Judges,
+    what: &'static str,
+    mut watch: impl FnMut(&Event),
+) -> Result<Streamed> {
+    let bar = progress_bar(recording.manifest().rows(), what);
+    let mut taken = 0u64;
+    let watch = |event: &Event| {
+        taken += 1;
+        if taken.is_multiple_of(4096) {
+            bar.set_position(taken);
+        }
+        watch(event);
+    };
+    let rules = |event: &Event| judges.rules(event, world);
+    let streamed = pipeline::stream(recording, world, start, config, model, &rules, watch);
+    bar.finish_and_clear();
+    streamed
+}
+
+fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} events, {per_sec}");
+    ProgressBar::new(total).with_message(what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn timed<T>(slot: &mut f64, work: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let result = work();
+    *slot = milliseconds(begin.elapsed());
+    result
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Alerts by severity, in order of severity's name.
+pub fn by_severity(alerts: &[Alert]) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for alert in alerts {
+        *counts.entry(alert.severity.name()).or_default() += 1;
+    }
+    counts
+}
