@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
@@ -16,7 +17,20 @@ struct Options {
     timeline: PathBuf,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if let Some(hint) = error.downcast_ref::<scenarios::Error>().and_then(scenarios::Error::hint) {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let Options { recording, timeline } = Options::parse();
     let text = std::fs::read_to_string(&timeline).with_context(|| timeline.display().to_string())?;
     let timeline = serde_json::from_str(&text).context("not a timeline")?;
