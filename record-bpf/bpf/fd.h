@@ -18,8 +18,7 @@ static __always_inline u32 kind_of(struct file *file, u16 mode)
 	case S_IFREG:
 	case S_IFDIR:
 	case S_IFCHR:
-	case S_IFBLK:
-		return FD_FILE;
+	case S_IFBLK: return FD_FILE;
 	case S_IFSOCK:
 		family = BPF_CORE_READ(file_sock(file), __sk_common.skc_family);
 		return family == AF_INET || family == AF_INET6 || family == AF_UNIX ? FD_SOCKET : FD_OTHER;

@@ -37,7 +37,8 @@ static __always_inline struct rs_file *file_begin(struct scratch *buf, s32 fd, s
 	return e;
 }
 
-static __always_inline void file_submit(struct scratch *buf, struct cpu_state *cpu, struct subject *s, u32 kind, u32 tgid)
+static __always_inline void file_submit(struct scratch *buf, struct cpu_state *cpu, struct subject *s, u32 kind,
+					u32 tgid)
 {
 	struct rs_file *e = (struct rs_file *)buf->data;
 	u64 size = sizeof(*e) + e->path_len + e->base_len + e->path2_len + e->base2_len;
@@ -53,8 +54,8 @@ static __always_inline void file_submit(struct scratch *buf, struct cpu_state *c
 	submit(cpu, RS_CLASS_FILE, buf->data, size);
 }
 
-static __always_inline void emit_open(struct cpu_state *cpu, struct subject *s, u32 tgid, s32 dirfd, u64 name, u32 flags,
-				      s64 ret)
+static __always_inline void emit_open(struct cpu_state *cpu, struct subject *s, u32 tgid, s32 dirfd, u64 name,
+				      u32 flags, s64 ret)
 {
 	struct scratch *buf = scratch();
 	struct file *file = ret >= 0 ? fd_file(ret) : NULL;

@@ -17,8 +17,7 @@ static __always_inline void unix_name(struct rs_network *e, struct sock *sk)
 		len = RS_UNIX_PATH_MAX;
 	e->unix_len = len;
 	/* `name` is the flexible tail: sun_path follows its sun_family. */
-	bpf_probe_read_kernel(e->unix_path, RS_UNIX_PATH_MAX,
-			      (void *)__builtin_preserve_access_index(&addr->name) + 2);
+	bpf_probe_read_kernel(e->unix_path, RS_UNIX_PATH_MAX, (void *)__builtin_preserve_access_index(&addr->name) + 2);
 }
 
 static __always_inline void socket_addresses(struct rs_network *e, struct sock *sk, u32 kind)
@@ -91,7 +90,8 @@ static __always_inline struct rs_network *network_begin(struct scratch *buf, str
 	return e;
 }
 
-static __always_inline void network_submit(struct rs_network *e, struct cpu_state *cpu, struct subject *s, u32 kind, u32 tgid)
+static __always_inline void network_submit(struct rs_network *e, struct cpu_state *cpu, struct subject *s, u32 kind,
+					   u32 tgid)
 {
 	header(&e->h, cpu, RS_CLASS_NETWORK, kind, s, exec_id_of(cpu, tgid));
 	submit(cpu, RS_CLASS_NETWORK, e, sizeof(*e));

@@ -15,9 +15,19 @@
 
 /* Packed result: bytes stored, bytes of the base path that follow, and flags. */
 #define STORED(len, base, flags) ((u64)(len) | (u64)(base) << 16 | (u64)(flags) << 32)
-#define STORED_LEN(r) ((u32)(r) & 0x7fff)
+#define STORED_LEN(r) ((u32)(r)&0x7fff)
 #define STORED_BASE(r) ((u32)((r) >> 16) & 0x7fff)
 #define STORED_FLAGS(r) ((u32)((r) >> 32))
+
+/* Appends one name to the walk's path. */
+static __always_inline void walk_name(struct scratch *s, struct dentry *dentry)
+{
+	long n = bpf_probe_read_kernel_str(&s->data[(s->walk.start + s->walk.len) & (PATHS_MAX - 1)], RS_NAME_MAX,
+					   BPF_CORE_READ(dentry, d_name.name));
+
+	if (n > 0)
+		s->walk.len += n;
+}
 
 /*
  * One step of a walk: across a mount, or one name up. 0 when the walk is over. The walk's state lives in memory and each
@@ -28,7 +38,6 @@ __noinline int walk_step(void)
 	struct scratch *s = scratch();
 	struct dentry *dentry, *mnt_root, *parent;
 	struct vfsmount *mnt;
-	long n;
 
 	if (!s)
 		return 0;
@@ -45,6 +54,9 @@ __noinline int walk_step(void)
 		struct mount *up = BPF_CORE_READ(m, mnt_parent);
 
 		if (up == m) { /* outside the task's root: the path ends here */
+			/* A file that is a mount of its own, detached, as runc's copy of itself: at least its name. */
+			if (!s->walk.len && parent != dentry)
+				walk_name(s, dentry);
 			s->walk.flags &= ~PATH_TRUNCATED;
 			return 0;
 		}
@@ -56,10 +68,7 @@ __noinline int walk_step(void)
 		s->walk.flags |= PATH_DELETED;
 	if (s->walk.len > RS_PATH_MAX - RS_NAME_MAX)
 		return 0;
-	n = bpf_probe_read_kernel_str(&s->data[(s->walk.start + s->walk.len) & (PATHS_MAX - 1)], RS_NAME_MAX,
-				      BPF_CORE_READ(dentry, d_name.name));
-	if (n > 0)
-		s->walk.len += n;
+	walk_name(s, dentry);
 	if (parent == dentry) { /* a file without a place in the tree, as a memfd */
 		s->walk.flags &= ~PATH_TRUNCATED;
 		return 0;
@@ -127,8 +136,8 @@ __noinline u64 store_user_path(u64 address, s32 dirfd, u32 off)
 	if (s->data[off] == '/')
 		return STORED(n, 0, 0);
 	if (dirfd == AT_FDCWD) {
-		base = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry), (u64)BPF_CORE_READ(task, fs, pwd.mnt),
-					 off + n);
+		base = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry),
+					 (u64)BPF_CORE_READ(task, fs, pwd.mnt), off + n);
 	} else {
 		struct file *dir = fd_file(dirfd);
 

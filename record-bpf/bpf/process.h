@@ -29,7 +29,7 @@ static __always_inline bool is_memfd(struct file *exe)
 #define USER_PAGE 4096
 
 /* Where the i-th page boundary after `start` lies, counted from `start`. */
-#define PAGE_END(start, i) ((u64)(i) * USER_PAGE - ((start) & (USER_PAGE - 1)))
+#define PAGE_END(start, i) ((u64)(i)*USER_PAGE - ((start) & (USER_PAGE - 1)))
 
 /* Copies the part of argv on its i-th page; 0 at the end or where memory is missing. A function of its own, so that the
  * verifier need not follow its bounds through the loop. */
@@ -110,7 +110,8 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 		else if ((STORED_FLAGS(stored) & PATH_DELETED) || !BPF_CORE_READ(exe, f_inode, i_nlink))
 			e->flags |= RS_EXEC_DELETED;
 	}
-	stored = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry), (u64)BPF_CORE_READ(task, fs, pwd.mnt), off);
+	stored = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry), (u64)BPF_CORE_READ(task, fs, pwd.mnt),
+				   off);
 	e->cwd_len = STORED_LEN(stored);
 	off += STORED_LEN(stored);
 	if (STORED_FLAGS(stored) & PATH_TRUNCATED)
@@ -264,8 +265,7 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 	struct subject s = {};
 	struct rs_cgroup *e;
 
-	if (!(filter_mode & FILTER_CGROUP) || !cpu || !buf ||
-	    BPF_CORE_READ(cgroup, root, hierarchy_id) != hierarchy_id)
+	if (!(filter_mode & FILTER_CGROUP) || !cpu || !buf || BPF_CORE_READ(cgroup, root, hierarchy_id) != hierarchy_id)
 		return 0;
 	e = (struct rs_cgroup *)buf->data;
 	s.cgroup_id = BPF_CORE_READ(cgroup, kn, id);

@@ -26,14 +26,15 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct {
-		struct rs_fork fork;
-		struct rs_exec exec;
-		struct rs_exit exit;
-		struct rs_file file;
-		struct rs_network network;
-		struct rs_cgroup cgroup;
-	});
+	__type(
+		value, struct {
+			struct rs_fork fork;
+			struct rs_exec exec;
+			struct rs_exit exit;
+			struct rs_file file;
+			struct rs_network network;
+			struct rs_cgroup cgroup;
+		});
 } wire_types SEC(".maps");
 
 /* Closes one tracked descriptor: emits its totals and forgets it. */
@@ -105,6 +106,7 @@ enum action {
 	CLOSE,
 };
 
+/* clang-format off */
 static const u8 exit_action[NR_MAX] = {
 	[NR_read] = READ, [NR_pread64] = READ, [NR_readv] = READ, [NR_preadv] = READ, [NR_preadv2] = READ,
 	[NR_recvfrom] = READ, [NR_recvmsg] = READ,
@@ -117,6 +119,7 @@ static const u8 exit_action[NR_MAX] = {
 	[NR_chmod] = NAMED, [NR_fchmodat] = NAMED, [NR_fchmodat2] = NAMED, [NR_fchmod] = NAMED,
 	[NR_bind] = SOCKET, [NR_listen] = SOCKET, [NR_connect] = SOCKET, [NR_accept] = SOCKET, [NR_accept4] = SOCKET,
 };
+/* clang-format on */
 
 #define ARG1 BPF_CORE_READ(regs, di)
 #define ARG2 BPF_CORE_READ(regs, si)
@@ -132,7 +135,8 @@ static __always_inline u32 how_flags(u64 how)
 	return flags;
 }
 
-static __always_inline void on_open(struct pt_regs *regs, u64 nr, s64 ret, struct cpu_state *cpu, struct subject *s, u32 tgid)
+static __always_inline void on_open(struct pt_regs *regs, u64 nr, s64 ret, struct cpu_state *cpu, struct subject *s,
+				    u32 tgid)
 {
 	s32 dirfd = AT_FDCWD;
 	u64 name = ARG1;
@@ -151,50 +155,31 @@ static __always_inline void on_open(struct pt_regs *regs, u64 nr, s64 ret, struc
 #define CWD ((u32)AT_FDCWD)
 #define BOTH(a, b) ((u64)(u32)(b) << 32 | (u32)(a))
 
-static __always_inline void on_named(struct pt_regs *regs, u64 nr, s64 ret, struct cpu_state *cpu, struct subject *s, u32 tgid)
+static __always_inline void on_named(struct pt_regs *regs, u64 nr, s64 ret, struct cpu_state *cpu, struct subject *s,
+				     u32 tgid)
 {
 	u64 no_mode = BOTH(ret, 0);
 
 	switch (nr) {
-	case NR_rename:
-		emit_named(RS_FILE_RENAME, BOTH(CWD, CWD), ARG1, ARG2, no_mode);
-		break;
+	case NR_rename: emit_named(RS_FILE_RENAME, BOTH(CWD, CWD), ARG1, ARG2, no_mode); break;
 	case NR_renameat:
-	case NR_renameat2:
-		emit_named(RS_FILE_RENAME, BOTH(ARG1, ARG3), ARG2, ARG4, no_mode);
-		break;
+	case NR_renameat2: emit_named(RS_FILE_RENAME, BOTH(ARG1, ARG3), ARG2, ARG4, no_mode); break;
 	case NR_unlink:
-	case NR_rmdir:
-		emit_named(RS_FILE_UNLINK, CWD, ARG1, 0, no_mode);
-		break;
-	case NR_unlinkat:
-		emit_named(RS_FILE_UNLINK, (u32)ARG1, ARG2, 0, no_mode);
-		break;
-	case NR_chmod:
-		emit_named(RS_FILE_CHMOD, CWD, ARG1, 0, BOTH(ret, ARG2 & 07777));
-		break;
+	case NR_rmdir: emit_named(RS_FILE_UNLINK, CWD, ARG1, 0, no_mode); break;
+	case NR_unlinkat: emit_named(RS_FILE_UNLINK, (u32)ARG1, ARG2, 0, no_mode); break;
+	case NR_chmod: emit_named(RS_FILE_CHMOD, CWD, ARG1, 0, BOTH(ret, ARG2 & 07777)); break;
 	case NR_fchmodat:
-	case NR_fchmodat2:
-		emit_named(RS_FILE_CHMOD, (u32)ARG1, ARG2, 0, BOTH(ret, ARG3 & 07777));
-		break;
-	case NR_fchmod:
-		emit_fchmod(cpu, s, tgid, ARG1, ARG2, ret);
-		break;
+	case NR_fchmodat2: emit_named(RS_FILE_CHMOD, (u32)ARG1, ARG2, 0, BOTH(ret, ARG3 & 07777)); break;
+	case NR_fchmod: emit_fchmod(cpu, s, tgid, ARG1, ARG2, ret); break;
 	}
 }
 
 static __always_inline void on_socket(struct pt_regs *regs, u64 nr, s64 ret)
 {
 	switch (nr) {
-	case NR_bind:
-		emit_socket(RS_NETWORK_BIND, ARG1, ARG2, ret);
-		break;
-	case NR_listen:
-		emit_socket(RS_NETWORK_LISTEN, ARG1, ARG2, ret);
-		break;
-	case NR_connect:
-		emit_socket(RS_NETWORK_CONNECT, ARG1, ARG2, ret);
-		break;
+	case NR_bind: emit_socket(RS_NETWORK_BIND, ARG1, ARG2, ret); break;
+	case NR_listen: emit_socket(RS_NETWORK_LISTEN, ARG1, ARG2, ret); break;
+	case NR_connect: emit_socket(RS_NETWORK_CONNECT, ARG1, ARG2, ret); break;
 	default: /* accept, accept4: there is a connection only when a descriptor came back */
 		if (ret >= 0)
 			emit_socket(RS_NETWORK_ACCEPT, ret, 0, ret);
@@ -222,12 +207,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	}
 	introduce(cpu, tgid);
 	switch (action) {
-	case READ:
-		fd_account(cpu, tgid, ARG1, ret, false);
-		break;
-	case WRITE:
-		fd_account(cpu, tgid, ARG1, ret, true);
-		break;
+	case READ: fd_account(cpu, tgid, ARG1, ret, false); break;
+	case WRITE: fd_account(cpu, tgid, ARG1, ret, true); break;
 	case SENDFILE: /* out, in */
 		fd_account(cpu, tgid, ARG1, ret, true);
 		fd_account(cpu, tgid, ARG2, ret, false);
@@ -236,9 +217,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		fd_account(cpu, tgid, ARG1, ret, false);
 		fd_account(cpu, tgid, ARG3, ret, true);
 		break;
-	case OPEN:
-		on_open(regs, nr, ret, cpu, &s, tgid);
-		break;
+	case OPEN: on_open(regs, nr, ret, cpu, &s, tgid); break;
 	case NAMED:
 		if (class_on(RS_CLASS_FILE))
 			on_named(regs, nr, ret, cpu, &s, tgid);

@@ -65,8 +65,8 @@ struct fd_state {
 const volatile u32 self_tgid = 0;
 const volatile u32 filter_mode = 0;
 const volatile u32 wakeup_batch = 128;
-const volatile s32 hierarchy_id = 0;  /* as in /proc/PID/cgroup; 0: the v2 hierarchy */
-const volatile u32 classes = ~0u;     /* bit per enum rs_class */
+const volatile s32 hierarchy_id = 0; /* as in /proc/PID/cgroup; 0: the v2 hierarchy */
+const volatile u32 classes = ~0u;    /* bit per enum rs_class */
 /* Controller of the v1 hierarchy: 0 v2, 1 pids, 2 memory, 3 cpu, 4 cpuset, 5 devices, 6 freezer. */
 const volatile u32 controller = 0;
 
@@ -117,7 +117,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
-	__type(key, u64); /* cgroup id */
+	__type(key, u64);   /* cgroup id */
 	__type(value, u32); /* VERDICT_* */
 } verdicts SEC(".maps");
 

@@ -16,11 +16,11 @@
 #define RETROSCOPE_EVENTS_H
 
 #define RS_COMM_LEN 16
-#define RS_PATH_MAX 4096	/* bytes of one path, as PATH_MAX */
-#define RS_NAME_MAX 256		/* bytes of one name and its NUL, as NAME_MAX + 1 */
-#define RS_ARGV_MAX 131072	/* bytes of argv kept; MAX_ARG_STRLEN of the kernel */
+#define RS_PATH_MAX 4096   /* bytes of one path, as PATH_MAX */
+#define RS_NAME_MAX 256	   /* bytes of one name and its NUL, as NAME_MAX + 1 */
+#define RS_ARGV_MAX 131072 /* bytes of argv kept; MAX_ARG_STRLEN of the kernel */
 #define RS_CGROUP_PATH_MAX 1024
-#define RS_UNIX_PATH_MAX 108	/* sun_path */
+#define RS_UNIX_PATH_MAX 108 /* sun_path */
 
 /* The high byte is the class, the low byte the operation. */
 enum rs_kind {
@@ -63,15 +63,15 @@ enum rs_class {
 #define RS_EXEC_CWD_TRUNCATED 0x20
 
 /* rs_file.flags */
-#define RS_FILE_PATH_USER 0x1	   /* path copied from user memory after the call, not from a struct file */
+#define RS_FILE_PATH_USER 0x1 /* path copied from user memory after the call, not from a struct file */
 #define RS_FILE_PATH_TRUNCATED 0x2
-#define RS_FILE_PATH_DELETED 0x4   /* the name is gone from its directory */
-#define RS_FILE_PATH_FAULT 0x8	   /* user memory could not be read */
+#define RS_FILE_PATH_DELETED 0x4    /* the name is gone from its directory */
+#define RS_FILE_PATH_FAULT 0x8	    /* user memory could not be read */
 #define RS_FILE_IMPLICIT_CLOSE 0x10 /* closed by exit, exec or dup2, not by close() */
 
 /* rs_network.flags */
-#define RS_NET_ADDR_USER 0x1	   /* peer from the caller's sockaddr: the socket no longer had it */
-#define RS_NET_IMPLICIT_CLOSE 0x2  /* closed by exit, exec or dup2, not by close() */
+#define RS_NET_ADDR_USER 0x1	  /* peer from the caller's sockaddr: the socket no longer had it */
+#define RS_NET_IMPLICIT_CLOSE 0x2 /* closed by exit, exec or dup2, not by close() */
 
 struct rs_header {
 	__u64 ts;	 /* CLOCK_BOOTTIME, ns */
@@ -82,7 +82,7 @@ struct rs_header {
 	__u32 tid;	 /* thread id, initial pid namespace */
 	__u16 kind;	 /* enum rs_kind */
 	__u16 cpu;
-	__u32 flags;	 /* RS_F_* */
+	__u32 flags; /* RS_F_* */
 };
 
 struct rs_fork {
@@ -93,20 +93,20 @@ struct rs_fork {
 };
 
 struct rs_exec {
-	struct rs_header h;	 /* exec_id is the new incarnation's */
-	__u64 prev_exec_id;	 /* the incarnation it replaces; 0: not seen */
-	__u64 parent_exec_id;	 /* the incarnation that forked it; 0: not followed */
+	struct rs_header h;   /* exec_id is the new incarnation's */
+	__u64 prev_exec_id;   /* the incarnation it replaces; 0: not seen */
+	__u64 parent_exec_id; /* the incarnation that forked it; 0: not followed */
 	__u64 exe_inode;
-	__u32 exe_dev;		 /* kernel dev_t: major << 20 | minor */
-	__u32 ppid;		 /* initial pid namespace */
-	__u32 ns_pid;		 /* the task's own pid namespace */
-	__u32 uid;		 /* effective, initial user namespace */
-	__u32 gid;		 /* effective, initial user namespace */
-	__u32 flags;		 /* RS_EXEC_* */
-	__u32 argv_total;	 /* bytes of argv before truncation */
-	__u32 argv_len;		 /* bytes that follow, NUL-separated */
-	__u16 exe_len;		 /* kernel path */
-	__u16 cwd_len;		 /* kernel path */
+	__u32 exe_dev;	  /* kernel dev_t: major << 20 | minor */
+	__u32 ppid;	  /* initial pid namespace */
+	__u32 ns_pid;	  /* the task's own pid namespace */
+	__u32 uid;	  /* effective, initial user namespace */
+	__u32 gid;	  /* effective, initial user namespace */
+	__u32 flags;	  /* RS_EXEC_* */
+	__u32 argv_total; /* bytes of argv before truncation */
+	__u32 argv_len;	  /* bytes that follow, NUL-separated */
+	__u16 exe_len;	  /* kernel path */
+	__u16 cwd_len;	  /* kernel path */
 	__u32 _pad;
 	char comm[RS_COMM_LEN];
 	/* data: exe, cwd, argv */
@@ -124,19 +124,19 @@ struct rs_exit {
 struct rs_file {
 	struct rs_header h;
 	__u64 inode;
-	__u64 bytes_read;    /* close: summed over this descriptor in this process */
+	__u64 bytes_read; /* close: summed over this descriptor in this process */
 	__u64 bytes_written;
-	__u32 reads;	     /* close: calls that returned >= 0 */
+	__u32 reads; /* close: calls that returned >= 0 */
 	__u32 writes;
-	__u32 dev;	     /* kernel dev_t: major << 20 | minor */
-	__u32 open_flags;    /* open: O_*; close: the struct file's */
-	__u32 mode;	     /* open, close: i_mode of the file; chmod: the new mode bits */
-	__s32 ret;	     /* return value, -errno on failure */
-	__s32 fd;	     /* -1: none */
-	__u32 flags;	     /* RS_FILE_* */
-	__u16 path_len;	     /* kernel path, or a C string when RS_FILE_PATH_USER */
-	__u16 base_len;	     /* user path that is relative: kernel path it starts from */
-	__u16 path2_len;     /* rename: the new name, always from user memory */
+	__u32 dev;	  /* kernel dev_t: major << 20 | minor */
+	__u32 open_flags; /* open: O_*; close: the struct file's */
+	__u32 mode;	  /* open, close: i_mode of the file; chmod: the new mode bits */
+	__s32 ret;	  /* return value, -errno on failure */
+	__s32 fd;	  /* -1: none */
+	__u32 flags;	  /* RS_FILE_* */
+	__u16 path_len;	  /* kernel path, or a C string when RS_FILE_PATH_USER */
+	__u16 base_len;	  /* user path that is relative: kernel path it starts from */
+	__u16 path2_len;  /* rename: the new name, always from user memory */
 	__u16 base2_len;
 	/* data: path, base, path2, base2 */
 };
@@ -146,18 +146,18 @@ struct rs_network {
 	__u64 inode;	      /* socket inode */
 	__u64 bytes_received; /* close: summed return values on this descriptor in this process */
 	__u64 bytes_sent;
-	__u8 local_addr[16];  /* network byte order; IPv4 in the first 4 bytes */
+	__u8 local_addr[16]; /* network byte order; IPv4 in the first 4 bytes */
 	__u8 peer_addr[16];
 	__u16 local_port;
 	__u16 peer_port;
-	__u16 family;	      /* AF_INET, AF_INET6, AF_UNIX */
-	__u16 protocol;	      /* IPPROTO_*; 0 for AF_UNIX */
-	__u16 sock_type;      /* SOCK_STREAM, ... */
-	__u16 unix_len;	      /* bytes of unix_path; a leading NUL is the abstract namespace */
+	__u16 family;	 /* AF_INET, AF_INET6, AF_UNIX */
+	__u16 protocol;	 /* IPPROTO_*; 0 for AF_UNIX */
+	__u16 sock_type; /* SOCK_STREAM, ... */
+	__u16 unix_len;	 /* bytes of unix_path; a leading NUL is the abstract namespace */
 	__s32 ret;
 	__s32 fd;
 	__s32 backlog;
-	__u32 flags;	      /* RS_NET_* */
+	__u32 flags; /* RS_NET_* */
 	char unix_path[RS_UNIX_PATH_MAX];
 };
 
