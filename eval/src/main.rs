@@ -1,1 +1,42 @@
-fn main() {}
+//! `eval`: options → experiment → table or JSON.
+
+mod cli;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use eval::error::exit;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Detect(args) => cli::detect::run(&args),
+        Command::Capture(args) => cli::capture::run(&args),
+    };
+    match outcome {
+        Ok(outcome) => {
+            if let Err(error) = print(&outcome.text) {
+                eprintln!("error: cannot write the output: {error}\nhint: check the space where stdout goes");
+                return ExitCode::from(exit::OUTPUT);
+            }
+            for failed in &outcome.failed {
+                eprintln!("check failed: {failed}");
+            }
+            ExitCode::from(if outcome.failed.is_empty() { 0 } else { exit::CHECK_FAILED })
+        }
+        Err(error) => {
+            eprintln!("error: {error}\nhint: {}", error.hint());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// A reader that has seen enough, as `head`, is not an error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}

@@ -1,0 +1,61 @@
+//! The command line of `eval`.
+
+pub mod capture;
+pub mod detect;
+pub mod text;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Measure what a replay detects and what a recorder captures.
+///
+/// RECORDING is the directory of a recording, or the name of one that ships.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER: &str = "\
+Examples:
+  eval detect xmrig                              replay a shipped recording, compare with its labels
+  eval detect rec/ --alerts out/rec              the same with alerts that `replay rec/ -o out/rec` wrote
+  eval detect xmrig --set args.embedding.threshold=0.9 --format json
+  eval detect xmrig --fail-under 1 --fail-over 0 as a check: every act found at high, no false alert there
+  eval capture rec/                              stored, lost, bytes per event, completeness of fields
+
+Exit codes: 0 ok; 1 --fail-under or --fail-over not met; 2 usage or config; 3 model or ONNX Runtime missing;
+4 bad input; 5 the output cannot be written.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compare alerts with ground truth: precision, recall, acts detected, time to detect, false alerts
+    ///
+    /// Without --alerts the recording is replayed now, and nothing is written. A recording without labels counts as
+    /// benign from end to end: what is raised there is a false alert.
+    Detect(detect::Args),
+    /// Account for a recording: emitted, stored, dropped, bytes per event, completeness of fields
+    Capture(capture::Args),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs: one JSON document
+    Json,
+}
+
+/// What a command has to say.
+pub struct Outcome {
+    /// For stdout.
+    pub text: String,
+    /// Gates that were not met, in words.
+    pub failed: Vec<String>,
+}
+
+/// A document for programs.
+fn json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string_pretty(value).expect("string keys and plain values serialize");
+    text + "\n"
+}

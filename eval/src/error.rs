@@ -1,0 +1,56 @@
+//! What can go wrong in an experiment, the way out, and the exit code.
+
+use std::path::PathBuf;
+
+/// Exit codes of the binary; 0 is success.
+pub mod exit {
+    /// A gate failed: `--fail-under` or `--fail-over`.
+    pub const CHECK_FAILED: u8 = 1;
+    /// The recording or the alerts cannot be read, or do not belong together.
+    pub const INPUT: u8 = 4;
+    /// The output cannot be written.
+    pub const OUTPUT: u8 = 5;
+}
+
+/// An experiment that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Recording(#[from] datasets::Error),
+    #[error(transparent)]
+    Replay(#[from] replay::error::Error),
+    /// `alerts.parquet` or `run.json` is missing, foreign or damaged.
+    #[error("{}: {reason}", path.display())]
+    Alerts { path: PathBuf, reason: String },
+    /// The alerts are of another recording.
+    #[error("the alerts are not of {}: {reason}", recording.display())]
+    OtherRecording { recording: PathBuf, reason: String },
+    /// A gate asks for the detection of something, and there is nothing to detect.
+    #[error("{}: has no ground truth, so there is no share of detected acts", path.display())]
+    NoTruth { path: PathBuf },
+    #[error("the analysis failed: {0}")]
+    Analysis(#[from] polars::error::PolarsError),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Replay(error) => error.exit_code(),
+            _ => exit::INPUT,
+        }
+    }
+
+    /// One line on the way out.
+    pub fn hint(&self) -> &str {
+        match self {
+            Error::Recording(error) => error.hint().unwrap_or("`datasets verify DIR` names everything that is damaged"),
+            Error::Replay(error) => error.hint(),
+            Error::Alerts { .. } => "give the directory that `replay RECORDING -o DIR` wrote",
+            Error::OtherRecording { .. } => "give the recording that was replayed, or leave --alerts out to replay now",
+            Error::NoTruth { .. } => "leave --fail-under out, or give a recording with labels.parquet",
+            Error::Analysis(_) => "this is a bug; please report it with the recording's manifest",
+        }
+    }
+}
