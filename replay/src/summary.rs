@@ -81,7 +81,7 @@ pub fn run(
 fn rule(config: &Config) -> String {
     let convergence = &config.convergence;
     let unseen = format!(
-        "Good-Turing bound on unseen mass at most {} over {} s (a quiet window where fewer than {} events came)",
+        "upper bound of the unseen mass at most {} over {} s (a quiet window where fewer than {} events came)",
         convergence.epsilon,
         convergence.window,
         text::count(events_needed(convergence).max(convergence.min_events)),

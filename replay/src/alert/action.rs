@@ -12,7 +12,9 @@ pub fn suggest(
     name: &str,
     pid: u32,
 ) -> String {
-    let reached = findings.iter().filter(|finding| finding.tree == Tree::Network);
+    let reached = findings.iter().filter(|finding| {
+        finding.tree == Tree::Network && finding.path.get(2).is_none_or(|way| &**way != "connect unix")
+    });
     let peer = reached.filter_map(|finding| finding.text.split_once(" connects to ")).next();
     let peer = peer.map(|(_, peer)| format!(" and block its traffic to {peer}"));
     let peer = peer.unwrap_or_default();

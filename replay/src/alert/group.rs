@@ -190,7 +190,12 @@ fn technique(verdicts: &[Verdict], weights: Weights) -> Option<Technique> {
 }
 
 fn ancestry(world: &World, exec_id: Option<u64>) -> Vec<Ancestor> {
-    let chain = exec_id.map(|id| world.processes.ancestry(id)).unwrap_or_default();
+    let mut chain = exec_id.map(|id| world.processes.ancestry(id)).unwrap_or_default();
+    // The container runtime's own process, before it becomes the container's first program, has no file to name.
+    let runtime = chain.iter().take_while(|process| process.exe.is_none()).count();
+    if runtime < chain.len() {
+        chain.drain(..runtime);
+    }
     let ancestor = |process: &datasets::Process| {
         let exe = process.exe.clone().unwrap_or_else(|| "(unknown)".into());
         let argv = process.argv.as_deref().unwrap_or_default();

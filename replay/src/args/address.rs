@@ -9,16 +9,24 @@ pub enum AddressClass {
     Loopback,
     /// RFC 1918, RFC 4193, RFC 6598, link-local: not routed on the internet.
     Private,
+    /// The cloud's metadata service: link-local by its address, the way to credentials by what it answers.
+    Metadata,
     /// 0.0.0.0 and ::, multicast, broadcast.
     Special,
     Public,
 }
+
+/// Where AWS, Azure, Google Cloud, OpenStack and others serve instance metadata.
+const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// The same of AWS over IPv6, fd00:ec2::254.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 impl AddressClass {
     pub const fn name(self) -> &'static str {
         match self {
             AddressClass::Loopback => "loopback",
             AddressClass::Private => "private",
+            AddressClass::Metadata => "metadata",
             AddressClass::Special => "any",
             AddressClass::Public => "public",
         }
@@ -33,7 +41,9 @@ impl AddressClass {
 
     fn of_v4(address: Ipv4Addr) -> Self {
         let [a, b, ..] = address.octets();
-        if address.is_loopback() {
+        if address == METADATA_V4 {
+            AddressClass::Metadata
+        } else if address.is_loopback() {
             AddressClass::Loopback
         } else if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
             AddressClass::Special
@@ -45,7 +55,9 @@ impl AddressClass {
     }
 
     fn of_v6(address: Ipv6Addr) -> Self {
-        if address.is_loopback() {
+        if address == METADATA_V6 {
+            AddressClass::Metadata
+        } else if address.is_loopback() {
             AddressClass::Loopback
         } else if address.is_unspecified() || address.is_multicast() {
             AddressClass::Special
@@ -90,7 +102,9 @@ mod tests {
             ("[::1]", "<ip:loopback>"),
             ("10.89.0.3", "<ip:private>"),
             ("100.64.1.1", "<ip:private>"),
-            ("169.254.169.254", "<ip:private>"),
+            ("169.254.1.1", "<ip:private>"),
+            ("169.254.169.254", "<ip:metadata>"),
+            ("fd00:ec2::254", "<ip:metadata>"),
             ("fd00::5", "<ip:private>"),
             ("192.168.0.0/16", "<ip:private>/16"),
             ("::ffff:8.8.8.8", "<ip:public>"),

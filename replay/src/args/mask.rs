@@ -83,6 +83,23 @@ pub fn is_temp_name(word: &str) -> bool {
     stem.len() == 8 && stem.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// Names that temporary files get in a directory for them: as [`is_temp_name`] with any prefix, so that the random part is
+/// the last eight of [a-z0-9_] (Python's tempfile) or six and more letters and digits of mixed kind (mkstemp(3)), after
+/// nothing or after a delimiter. Random means a digit among letters or an underscore in it: a word has neither.
+pub fn mask_random(name: &str) -> Option<String> {
+    let start = name.rfind(['-', '.']).map_or(0, |i| i + 1);
+    let (prefix, random) = name.split_at(start);
+    let has = |kind: fn(&u8) -> bool| random.bytes().any(|b| kind(&b));
+    let (digit, lower, upper) = (has(u8::is_ascii_digit), has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase));
+    let tempfile = random.len() == 8
+        && random.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && (digit || random.contains('_'));
+    let kinds = u8::from(digit) + u8::from(lower) + u8::from(upper);
+    let mkstemp =
+        (6..=16).contains(&random.len()) && random.bytes().all(|b| b.is_ascii_alphanumeric()) && kinds >= 2 && upper;
+    (tempfile || mkstemp).then(|| format!("{prefix}<tmp>"))
+}
+
 /// Masks the values inside a word that is not one itself: runs of digits that stand between delimiters or are four and
 /// more long, UUIDs and hex runs between delimiters. `session-83921.json` → `session-<num>.json`, `python3` unchanged.
 pub fn mask_embedded(word: &str) -> String {
@@ -164,6 +181,24 @@ mod tests {
     fn words_are_not_values() {
         for word in ["", "xmrig", "deadbeef", "tmp", "tmpdir", "template", "3des", "1.2.3", "-", "+x", "u+s", "a1"] {
             assert_eq!(mask_value(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn random_names_of_temporary_files() {
+        for (name, masked) in [
+            ("wgunicorn-h9u9qf5r", Some("wgunicorn-<tmp>")),
+            ("udube5h6", Some("<tmp>")),
+            ("wgunicorn-dj6dp_cl", Some("wgunicorn-<tmp>")),
+            ("sess.aB3xYz", Some("sess.<tmp>")),
+            ("xmrig", None),
+            ("kdevtmpfsi", None),
+            ("payload-installer", None),
+            ("x86_64", None),
+            ("README", None),
+            ("", None),
+        ] {
+            assert_eq!(mask_random(name).as_deref(), masked, "{name}");
         }
     }
 

@@ -24,6 +24,9 @@ const SENSITIVE: &[&str] = &[
 const NEVER_COLLAPSED: &[&str] =
     &["/boot", "/dev", "/etc", "/home", "/root", "/run/secrets", "/var/run/secrets", "/var/spool/cron"];
 
+/// Directories whose files are named at random by the programs that make them.
+const TEMPORARY: &[&str] = &["/tmp", "/var/tmp", "/dev/shm"];
+
 fn under(path: &str, directories: &[&str]) -> bool {
     directories.iter().any(|dir| path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
@@ -44,7 +47,8 @@ pub fn mask_path(path: &str) -> String {
     if let Some(rest) = path.strip_prefix("/proc/") {
         return mask_proc(rest);
     }
-    let sensitive = is_sensitive(path);
+    let temporary = under(path, TEMPORARY);
+    let sensitive = is_sensitive(path) && !temporary;
     let mut out = String::with_capacity(path.len());
     for (i, segment) in path.split('/').enumerate() {
         if i > 0 {
@@ -56,7 +60,7 @@ pub fn mask_path(path: &str) -> String {
         if sensitive {
             out.push_str(segment);
         } else {
-            out.push_str(&mask_segment(segment));
+            out.push_str(&mask_segment(segment, temporary));
         }
     }
     if out.is_empty() && path.starts_with('/') {
@@ -79,8 +83,9 @@ fn mask_proc(rest: &str) -> String {
     format!("/proc/{}", masked.collect::<Vec<_>>().join("/"))
 }
 
-fn mask_segment(segment: &str) -> String {
-    mask::mask_value(segment).unwrap_or_else(|| mask::mask_embedded(segment))
+fn mask_segment(segment: &str, temporary: bool) -> String {
+    let random = || temporary.then(|| mask::mask_random(segment)).flatten();
+    mask::mask_value(segment).or_else(random).unwrap_or_else(|| mask::mask_embedded(segment))
 }
 
 #[cfg(test)]
@@ -93,6 +98,9 @@ mod tests {
             ("/var/log/nginx/access.log.1", "/var/log/nginx/access.log.<num>"),
             ("/tmp/tmpk3_x9a1b/out", "/tmp/<tmp>/out"),
             ("/tmp/xmrig", "/tmp/xmrig"),
+            ("/tmp/wgunicorn-h9u9qf5r", "/tmp/wgunicorn-<tmp>"),
+            ("/srv/wgunicorn-h9u9qf5r", "/srv/wgunicorn-h9u9qf5r"),
+            ("/dev/shm/sem.aB3xYz", "/dev/shm/sem.<tmp>"),
             ("/proc/4711/stat", "/proc/<pid>/stat"),
             ("/proc/self/fd/7", "/proc/self/fd/<num>"),
             ("/proc/1/root/etc/shadow", "/proc/1/root/etc/shadow"),
@@ -112,7 +120,7 @@ mod tests {
             "/etc/cron.d/job-12345",
             "/root/.ssh/id_20250131",
             "/usr/bin/python3.11",
-            "/dev/shm/12345",
+            "/dev/sda1234",
             "/srv/app/.ssh/key-1234",
             "/run/secrets/token-1",
             "/run/podman/podman.sock",

@@ -1,15 +1,23 @@
 //! When a tree has learned enough: stopping rules over a sliding window of event time.
 //!
-//! **Unseen mass.** Good and Turing estimate the probability that the next event is of a kind never seen by the share of
-//! singletons, N₁/n (I. J. Good, "The population frequencies of species and the estimation of population parameters",
-//! Biometrika 40, 1953). With probability 1 − δ the true mass lies below N₁/n + (2√2 + √3)·√(ln(3/δ)/n) (D. McAllester
-//! and R. Schapire, "On the Convergence Rate of Good-Turing Estimators", COLT 2000).
-//! Here n is the events in the window, and N₁ those whose pattern was seen once *in all of learning*: left out, they
-//! would be unseen. The theorem is about independent draws; events of a program are not, so read δ as a dial.
+//! **Unseen mass.** The probability that the next event is of a kind never seen. Good and Turing estimate it by the share
+//! of singletons, N₁/n (I. J. Good, "The population frequencies of species and the estimation of population parameters",
+//! Biometrika 40, 1953). Here n is the events in the window, and N₁ those whose pattern was seen once *in all of
+//! learning*: left out, they would be unseen. A tree converges when an upper bound falls to ε, the smaller of two that
+//! each hold with probability 1 − δ/2:
 //!
-//! **Quiet window.** The bound's second term alone needs n = (2√2 + √3)²·ln(3/δ)/ε² events (34,000 at the defaults), more
-//! than most trees see in a window. While n is below that, a tree converges when a whole window of event time brought no
-//! new pattern. By the rule of three, new patterns then come at less than 3 per window with 95 % confidence.
+//! - N₁/n + (2√2 + √3)·√(ln(6/δ)/n): D. McAllester and R. Schapire, "On the Convergence Rate of Good-Turing Estimators",
+//!   COLT 2000. It needs n = (2√2 + √3)²·ln(6/δ)/ε² events even without a singleton.
+//! - (K + ln(2/δ)) / ((1 − 1/e)·n), where K new patterns arrived in the window. Each event is new with the probability
+//!   pᵢ of the mass unseen before it, and E[exp(−X + (1 − 1/e)·p)] ≤ 1 for a Bernoulli X of mean p; the product over
+//!   the window is a supermartingale, so Σpᵢ ≤ (K + ln(2/δ))/(1 − 1/e) by Markov's inequality; and the unseen mass only
+//!   shrinks, so today's is at most the mean of the pᵢ. It needs n = ln(2/δ)/((1 − 1/e)·ε).
+//!
+//! Both are about independent draws; events of a program are not, so read δ as a dial.
+//!
+//! **Quiet window.** While the window holds fewer events than the second bound needs at K = 0, a tree converges when a
+//! whole window of event time brought no new pattern. By the rule of three, new patterns then come at less than 3 per
+//! window with 95 % confidence.
 //!
 //! **Window.** At most `max_new` new patterns in the window. **Timer.** A fixed time after the image's first event.
 
@@ -19,9 +27,15 @@ use crate::config::{Convergence, Rule};
 
 pub use window::Tracker;
 
-/// The constant of McAllester and Schapire's bound.
-fn bound_constant() -> f64 {
-    2.0 * 2f64.sqrt() + 3f64.sqrt()
+/// McAllester and Schapire's bound.
+fn good_turing_bound(events: f64, singletons: f64, delta: f64) -> f64 {
+    let constant = 2.0 * 2f64.sqrt() + 3f64.sqrt();
+    singletons / events + constant * ((3.0 / delta).ln() / events).sqrt()
+}
+
+/// The bound from the arrivals of new patterns.
+fn arrivals_bound(events: f64, new_patterns: f64, delta: f64) -> f64 {
+    (new_patterns + (1.0 / delta).ln()) / ((1.0 - (-1f64).exp()) * events)
 }
 
 /// What the window says.
@@ -42,16 +56,19 @@ pub struct Estimate {
 impl Estimate {
     fn new(events: u64, singletons: u64, new_patterns: u64, delta: f64) -> Self {
         let n = events as f64;
-        let unseen_mass = if events == 0 { 0.0 } else { singletons as f64 / n };
-        let slack = if events == 0 { 1.0 } else { bound_constant() * ((3.0 / delta).ln() / n).sqrt() };
-        Self { events, singletons, new_patterns, unseen_mass, upper_bound: (unseen_mass + slack).min(1.0) }
+        if events == 0 {
+            return Self { events, singletons, new_patterns, unseen_mass: 0.0, upper_bound: 1.0 };
+        }
+        let good_turing = good_turing_bound(n, singletons as f64, delta / 2.0);
+        let arrivals = arrivals_bound(n, new_patterns as f64, delta / 2.0);
+        let upper_bound = good_turing.min(arrivals).min(1.0);
+        Self { events, singletons, new_patterns, unseen_mass: singletons as f64 / n, upper_bound }
     }
 }
 
-/// Fewest events with which the bound can fall below ε even without a singleton.
+/// Fewest events with which the bound can fall to ε.
 pub fn events_needed(config: &Convergence) -> u64 {
-    let slack = bound_constant() / config.epsilon;
-    (slack * slack * (3.0 / config.delta).ln()).ceil() as u64
+    arrivals_bound(1.0, 0.0, config.delta / 2.0).div_euclid(config.epsilon) as u64 + 1
 }
 
 /// Judges a tree at `now` (Unix time, ns); the reason if it converged.
@@ -103,28 +120,63 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_mcallester_and_schapires() {
+    fn the_bounds_are_those_of_the_formulas() {
         // By hand: 20/10000 + (2√2 + √3)·√(ln 60 / 10000) = 0.002 + 4.5605 · 0.020234
-        let estimate = Estimate::new(10_000, 20, 20, 0.05);
-        assert!((estimate.upper_bound - 0.094_28).abs() < 1e-4, "{}", estimate.upper_bound);
+        assert!((good_turing_bound(10_000.0, 20.0, 0.05) - 0.094_28).abs() < 1e-4);
+        // By hand: (20 + ln 20) / (0.63212 · 10000) = 22.9957 / 6321.2
+        assert!((arrivals_bound(10_000.0, 20.0, 0.05) - 0.003_638).abs() < 1e-6);
         let config = config(Rule::UnseenMass);
         let needed = events_needed(&config);
         assert!(Estimate::new(needed, 0, 0, config.delta).upper_bound <= config.epsilon);
         assert!(Estimate::new(needed - 1, 0, 0, config.delta).upper_bound > config.epsilon);
+        assert_eq!(Estimate::new(0, 0, 0, config.delta).upper_bound, 1.0);
+    }
+
+    /// Draws from a known distribution, the bound against the mass that is truly unseen.
+    #[test]
+    fn the_bound_holds_on_draws_from_a_known_distribution() {
+        // Species i of 1..=2000 has weight 1/i²; xorshift64* for the draws.
+        let weights: Vec<f64> = (1..=2000u64).map(|i| 1.0 / (i * i) as f64).collect();
+        let total: f64 = weights.iter().sum();
+        let mut broken = 0;
+        for seed in 1..=100u64 {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut seen = vec![0u32; weights.len()];
+            let mut new = 0;
+            for _ in 0..2000 {
+                state ^= state >> 12;
+                state ^= state << 25;
+                state ^= state >> 27;
+                let uniform = (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1u64 << 53) as f64;
+                let mut rest = uniform * total;
+                let species = weights.iter().position(|weight| {
+                    rest -= weight;
+                    rest < 0.0
+                });
+                let slot = &mut seen[species.unwrap_or(weights.len() - 1)];
+                new += u64::from(*slot == 0);
+                *slot += 1;
+            }
+            let unseen: f64 =
+                seen.iter().zip(&weights).filter(|(n, _)| **n == 0).map(|(_, weight)| weight / total).sum();
+            let singletons = seen.iter().filter(|n| **n == 1).count() as u64;
+            broken += u32::from(Estimate::new(2000, singletons, new, 0.05).upper_bound < unseen);
+        }
+        assert!(broken <= 5, "{broken} of 100 bounds broken at delta = 0.05");
     }
 
     #[test]
     fn many_events_converge_by_the_bound_though_a_new_pattern_comes_now_and_then() {
         let config = config(Rule::UnseenMass);
         let mut tracker = Tracker::new(0);
-        let needed = events_needed(&config) as i64 * 2;
-        for i in 0..needed {
-            let rare = i % 10_000 == 9_999;
-            see(&mut tracker, i * 61 * S / needed, if rare { 1000 + i as u64 } else { 1 }, rare || i == 0);
+        let events = events_needed(&config) as i64 * 4;
+        for i in 0..events {
+            let rare = i % (events / 3) == 100;
+            see(&mut tracker, i * 61 * S / events, if rare { 1000 + i as u64 } else { 1 }, rare || i == 0);
         }
         let reason = decide(&tracker, 61 * S, &config).expect("converged");
         assert!(reason.starts_with("unseen mass"), "{reason}");
-        for i in 0..10_000 {
+        for i in 0..100 {
             see(&mut tracker, 61 * S, 1_000_000 + i, true);
         }
         assert_eq!(decide(&tracker, 61 * S, &config), None, "a burst of the unseen keeps it learning");

@@ -64,7 +64,7 @@ impl Peers {
         }
         let class = AddressClass::of(parsed);
         let step = match class {
-            AddressClass::Loopback | AddressClass::Special => class.name().to_owned(),
+            AddressClass::Loopback | AddressClass::Special | AddressClass::Metadata => class.name().to_owned(),
             AddressClass::Private if self.networks.contains(&self.network(parsed)) => "container network".to_owned(),
             AddressClass::Private | AddressClass::Public => {
                 let (base, bits) = self.network(parsed);
