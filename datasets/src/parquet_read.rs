@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use record_bpf::schema::{Column, Type};
 
 use crate::{Error, Result};
@@ -48,8 +51,11 @@ impl Batches {
             let at = found.index_of(column.name).ok();
             match at {
                 Some(at) if same_kind(column.ty, found.field(at).data_type()) => {
-                    let field = found.field(at).clone().with_data_type(ty.clone());
-                    requested[at] = Arc::new(field);
+                    // Rebuilding a dictionary out of nothing but nulls costs the Parquet reader more than all other
+                    // columns together; as plain text they cost nothing.
+                    if column.ty != Type::Utf8 || !all_null(metadata.metadata(), at) {
+                        requested[at] = Arc::new(found.field(at).clone().with_data_type(ty.clone()));
+                    }
                 }
                 None if column.nullable => {}
                 _ => {
@@ -88,12 +94,20 @@ impl Batches {
 
     fn arrange(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
-        let column = |(place, field): (&Option<usize>, &Arc<Field>)| -> ArrayRef {
-            place.map_or_else(|| new_null_array(field.data_type(), rows), |place| batch.column(place).clone())
+        let column = |(place, field): (&Option<usize>, &Arc<Field>)| -> Result<ArrayRef, ArrowError> {
+            match place.map(|place| batch.column(place)) {
+                None => Ok(new_null_array(field.data_type(), rows)),
+                Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
+                Some(column) if column.null_count() == rows => Ok(new_null_array(field.data_type(), rows)),
+                // The statistics said there was nothing here.
+                Some(column) => cast(column, field.data_type()),
+            }
         };
-        let columns = self.places.iter().zip(self.schema.fields()).map(column).collect();
+        let columns: Result<Vec<ArrayRef>, _> = self.places.iter().zip(self.schema.fields()).map(column).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|e| self.damaged(&e))
+        columns
+            .and_then(|columns| RecordBatch::try_new_with_options(self.schema.clone(), columns, &options))
+            .map_err(|e| self.damaged(&e))
     }
 
     fn damaged(&self, error: &dyn std::error::Error) -> Error {
@@ -108,6 +122,18 @@ impl Iterator for Batches {
         let batch = self.reader.next()?;
         Some(batch.map_err(|e| self.damaged(&e)).and_then(|batch| self.arrange(&batch)))
     }
+}
+
+/// Whether a top-level column has no values, by the file's statistics.
+fn all_null(metadata: &ParquetMetaData, root: usize) -> bool {
+    let schema = metadata.file_metadata().schema_descr();
+    let Some(leaf) = (0..schema.num_columns()).find(|leaf| schema.get_column_root_idx(*leaf) == root) else {
+        return false;
+    };
+    metadata.row_groups().iter().all(|group| {
+        let nulls = group.column(leaf).statistics().and_then(|statistics| statistics.null_count_opt());
+        nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(group.num_rows()))
+    })
 }
 
 fn one_line(error: &dyn std::error::Error) -> String {

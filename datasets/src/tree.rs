@@ -180,10 +180,10 @@ fn command(process: &Process) -> String {
         (_, _, Some(comm)) => format!("[{}]", quoted(comm)),
         _ => "[unknown]".to_owned(),
     };
-    // An argv[0] that does not name the program hides it.
+    // An argv[0] that does not name the program hides it; python3 for python3.11 does not.
     if let (Some(argv), Some(exe)) = (&process.argv, &process.exe)
         && let Some(first) = argv.first()
-        && first.rsplit('/').next() != exe.rsplit('/').next()
+        && !name(exe).starts_with(name(first))
     {
         text.push_str(&format!(" (exe {})", quoted(exe)));
     }
@@ -191,6 +191,11 @@ fn command(process: &Process) -> String {
         [(process.exe_memfd, " (memfd)"), (process.exe_deleted, " (deleted)"), (process.argv_truncated, " ...")];
     text.extend(marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark));
     text
+}
+
+/// The last part of a path; of a login shell's name, too.
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path).trim_start_matches('-')
 }
 
 /// What a process calls itself must not steer the reader's terminal.

@@ -168,7 +168,7 @@ impl RecordingWriter {
                 let _ = fs::remove_file(&path);
             })
         });
-        for (cpu, n) in cpus {
+        for (cpu, n) in (0..).zip(cpus).filter(|(_, n)| *n > 0) {
             let (stored, failed) = self.counts.entry((cpu, class)).or_default();
             if recorded.is_ok() {
                 *stored += n;
@@ -294,12 +294,13 @@ struct Buffer<C: Codec> {
     bytes: usize,
     /// When the oldest row came.
     since: Option<Instant>,
-    cpus: BTreeMap<u16, u64>,
+    /// Rows of each CPU.
+    cpus: Vec<u64>,
 }
 
 struct Closed {
     rows: u64,
-    cpus: BTreeMap<u16, u64>,
+    cpus: Vec<u64>,
     written: Result<(parquet_write::Written, (i64, i64))>,
 }
 
@@ -308,14 +309,18 @@ where
     C::Value: AsCommon,
 {
     fn new(class: Class) -> Buffer<C> {
-        Buffer { class, builder: C::Builder::default(), rows: 0, bytes: 0, since: None, cpus: BTreeMap::new() }
+        Buffer { class, builder: C::Builder::default(), rows: 0, bytes: 0, since: None, cpus: Vec::new() }
     }
 
     /// Returns whether the segment is full.
     fn push(&mut self, row: &C::Value, rotation: &Rotation) -> bool {
         self.bytes += C::append(&mut self.builder, row);
         self.rows += 1;
-        *self.cpus.entry(row.cpu()).or_default() += 1;
+        let cpu = usize::from(row.cpu());
+        if self.cpus.len() <= cpu {
+            self.cpus.resize(cpu + 1, 0);
+        }
+        self.cpus[cpu] += 1;
         let since = *self.since.get_or_insert_with(Instant::now);
         // A busy class keeps the time itself; reading the clock for every row would cost more than storing it.
         let old = self.rows.is_multiple_of(1024) && since.elapsed() >= rotation.time;

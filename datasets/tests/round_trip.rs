@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -97,7 +98,7 @@ fn the_manifest_says_what_is_there_while_recording_and_after() {
     assert!(accounting.cpus.iter().flat_map(|cpu| cpu.classes.values()).all(ClassAccount::holds));
 
     for entry in [".", "file", "manifest.json", "file/00000.parquet"] {
-        let mode = std::fs::metadata(dir.join(entry)).unwrap().permissions().mode() & 0o777;
+        let mode = fs::metadata(dir.join(entry)).unwrap().permissions().mode() & 0o777;
         let expected = if entry == "." || entry == "file" { 0o700 } else { 0o600 };
         assert_eq!(mode, expected, "{entry}");
     }
@@ -146,8 +147,33 @@ fn batches_give_the_columns_asked_for_in_that_order() {
 #[test]
 fn a_recording_never_overwrites() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("mine"), "x").unwrap();
+    fs::write(dir.path().join("mine"), "x").unwrap();
     assert!(matches!(RecordingWriter::create(dir.path(), manifest()), Err(Error::Exists { .. })));
     assert!(matches!(RecordingWriter::create(dir.path().join("mine"), manifest()), Err(Error::Exists { .. })));
     assert!(matches!(RecordingWriter::create(dir.path().join("mine/x"), manifest()), Err(Error::Write { .. })));
+}
+
+#[test]
+fn a_failed_write_is_typed_and_what_came_before_stays_readable() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = events(6, 900, 1);
+    let mut writer = RecordingWriter::create_with(dir.path(), manifest(), rotation(100_000)).unwrap();
+    for event in &events[..500] {
+        writer.push(event).unwrap();
+    }
+    writer.flush().unwrap();
+    for event in &events[500..] {
+        writer.push(event).unwrap();
+    }
+    // A directory where the next segment's temporary file goes: the write fails for root, too.
+    fs::create_dir(dir.path().join("file/00001.parquet.tmp")).unwrap();
+    let error = writer.flush().unwrap_err();
+    assert!(matches!(&error, Error::Write { path, .. } if path.ends_with("file/00001.parquet")), "{error}");
+    let manifest = writer.finish(lossless(&events), START).unwrap();
+    let failed: u64 = manifest.accounting.unwrap().cpus[0].classes["file"].dropped.write_failed;
+    assert_eq!(failed, events[500..].iter().filter(|event| event.class() == Class::File).count() as u64);
+    fs::remove_dir(dir.path().join("file/00001.parquet.tmp")).unwrap();
+    let report = verify(dir.path(), |_| {}).unwrap();
+    assert_eq!(report.findings, [], "what could not be written is accounted for");
+    assert_eq!(report.cpus[0].missing, failed);
 }

@@ -1,0 +1,129 @@
+//! Numbers, points in time and booleans.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, PrimitiveArray, PrimitiveBuilder,
+};
+use arrow::datatypes::{DataType, Int32Type, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type};
+
+use super::{BadColumn, Codec, Source};
+
+macro_rules! primitive {
+    ($($native:ty => $arrow:ty, $data_type:expr;)*) => {$(
+        impl Codec for $native {
+            type Value = $native;
+            type Builder = Primitive<$arrow>;
+            type Reader = PrimitiveArray<$arrow>;
+
+            fn append(builder: &mut Self::Builder, value: &$native) -> usize {
+                builder.0.append_value(*value);
+                size_of::<$native>()
+            }
+            fn finish(builder: &mut Self::Builder, out: &mut Vec<ArrayRef>) {
+                out.push(builder.finish($data_type));
+            }
+            fn reader(source: &mut Source<'_>) -> Result<Self::Reader, BadColumn> {
+                let array = source.take_required()?;
+                array.as_primitive_opt::<$arrow>().cloned().ok_or_else(|| source.bad("has the wrong type"))
+            }
+            fn get(reader: &Self::Reader, row: usize) -> $native {
+                reader.value(row)
+            }
+        }
+
+        impl Codec for Option<$native> {
+            type Value = Option<$native>;
+            type Builder = Primitive<$arrow>;
+            type Reader = PrimitiveArray<$arrow>;
+
+            fn append(builder: &mut Self::Builder, value: &Option<$native>) -> usize {
+                builder.0.append_option(*value);
+                size_of::<$native>()
+            }
+            fn finish(builder: &mut Self::Builder, out: &mut Vec<ArrayRef>) {
+                out.push(builder.finish($data_type));
+            }
+            fn reader(source: &mut Source<'_>) -> Result<Self::Reader, BadColumn> {
+                let array = source.take();
+                array.as_primitive_opt::<$arrow>().cloned().ok_or_else(|| source.bad("has the wrong type"))
+            }
+            fn get(reader: &Self::Reader, row: usize) -> Option<$native> {
+                reader.is_valid(row).then(|| reader.value(row))
+            }
+        }
+    )*};
+}
+
+pub(crate) struct Primitive<T: ArrowPrimitiveType>(PrimitiveBuilder<T>);
+
+impl<T: ArrowPrimitiveType> Default for Primitive<T> {
+    fn default() -> Self {
+        Primitive(PrimitiveBuilder::new())
+    }
+}
+
+impl<T: ArrowPrimitiveType> Primitive<T> {
+    fn finish(&mut self, data_type: DataType) -> ArrayRef {
+        Arc::new(self.0.finish().with_data_type(data_type))
+    }
+}
+
+primitive! {
+    u16 => UInt16Type, DataType::UInt16;
+    u32 => UInt32Type, DataType::UInt32;
+    u64 => UInt64Type, DataType::UInt64;
+    i32 => Int32Type, DataType::Int32;
+    // The only 64-bit signed columns are points in time.
+    i64 => TimestampNanosecondType, record_bpf::schema::Type::Timestamp.arrow();
+}
+
+pub(crate) struct Bools(BooleanBuilder);
+
+impl Default for Bools {
+    fn default() -> Self {
+        Bools(BooleanBuilder::new())
+    }
+}
+
+impl Codec for bool {
+    type Value = bool;
+    type Builder = Bools;
+    type Reader = BooleanArray;
+
+    fn append(builder: &mut Bools, value: &bool) -> usize {
+        builder.0.append_value(*value);
+        1
+    }
+    fn finish(builder: &mut Bools, out: &mut Vec<ArrayRef>) {
+        out.push(Arc::new(builder.0.finish()));
+    }
+    fn reader(source: &mut Source<'_>) -> Result<BooleanArray, BadColumn> {
+        let array = source.take_required()?;
+        array.as_boolean_opt().cloned().ok_or_else(|| source.bad("has the wrong type"))
+    }
+    fn get(reader: &BooleanArray, row: usize) -> bool {
+        reader.value(row)
+    }
+}
+
+impl Codec for Option<bool> {
+    type Value = Option<bool>;
+    type Builder = Bools;
+    type Reader = BooleanArray;
+
+    fn append(builder: &mut Bools, value: &Option<bool>) -> usize {
+        builder.0.append_option(*value);
+        1
+    }
+    fn finish(builder: &mut Bools, out: &mut Vec<ArrayRef>) {
+        out.push(Arc::new(builder.0.finish()));
+    }
+    fn reader(source: &mut Source<'_>) -> Result<BooleanArray, BadColumn> {
+        let array = source.take();
+        array.as_boolean_opt().cloned().ok_or_else(|| source.bad("has the wrong type"))
+    }
+    fn get(reader: &BooleanArray, row: usize) -> Option<bool> {
+        reader.is_valid(row).then(|| reader.value(row))
+    }
+}

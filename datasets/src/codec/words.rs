@@ -1,0 +1,117 @@
+//! Values out of a closed set, stored as words.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, DictionaryArray, Int32Builder, StringArray};
+use arrow::datatypes::Int32Type;
+use record_bpf::{Class, Kind};
+
+use super::text::StrReader;
+use super::{BadColumn, Codec, Source};
+use crate::model::Origin;
+
+/// A value out of a closed set, stored as its word.
+pub(crate) trait Word {
+    type Value: Copy;
+    fn word(value: Self::Value) -> &'static str;
+    /// `class`: of the table being read, for words that only mean something within one.
+    fn parse(word: &str, class: Option<Class>) -> Option<Self::Value>;
+}
+
+#[derive(Default)]
+pub(crate) struct WordBuilder {
+    keys: Int32Builder,
+    words: Vec<&'static str>,
+}
+
+/// The codec of a [`Word`].
+pub(crate) struct Words<W>(PhantomData<W>);
+
+impl<W: Word> Codec for Words<W> {
+    type Value = W::Value;
+    type Builder = WordBuilder;
+    type Reader = Vec<W::Value>;
+
+    fn append(builder: &mut WordBuilder, value: &W::Value) -> usize {
+        let word = W::word(*value);
+        // A handful at most, found by address.
+        let seen = builder.words.iter().position(|seen| std::ptr::eq(*seen, word));
+        let key = seen.unwrap_or_else(|| {
+            builder.words.push(word);
+            builder.words.len() - 1
+        });
+        builder.keys.append_value(key as i32);
+        size_of::<i32>()
+    }
+    fn finish(builder: &mut WordBuilder, out: &mut Vec<ArrayRef>) {
+        let values = Arc::new(StringArray::from(std::mem::take(&mut builder.words)));
+        out.push(Arc::new(DictionaryArray::<Int32Type>::new(builder.keys.finish(), values)));
+    }
+    fn reader(source: &mut Source<'_>) -> Result<Self::Reader, BadColumn> {
+        let StrReader { keys, table } = source.take_strings(true)?;
+        let parsed: Vec<_> = table.iter().map(|word| W::parse(word, source.class)).collect();
+        // A dictionary may hold a word that no row uses; only a row's is an error.
+        let unknown = |key: i32| source.bad(format!("{:?} is not a known value", table[key as usize]));
+        keys.values().iter().map(|key| parsed[*key as usize].ok_or_else(|| unknown(*key))).collect()
+    }
+    fn get(reader: &Self::Reader, row: usize) -> W::Value {
+        reader[row]
+    }
+}
+
+/// `op`
+pub(crate) struct Op;
+
+impl Word for Op {
+    type Value = Kind;
+    fn word(kind: Kind) -> &'static str {
+        kind.op()
+    }
+    fn parse(word: &str, class: Option<Class>) -> Option<Kind> {
+        Kind::from_op(class?, word)
+    }
+}
+
+/// `class` of a label.
+pub(crate) struct ClassName;
+
+impl Word for ClassName {
+    type Value = Class;
+    fn word(class: Class) -> &'static str {
+        class.name()
+    }
+    fn parse(word: &str, _: Option<Class>) -> Option<Class> {
+        Class::from_name(word)
+    }
+}
+
+/// `path_source`: whether the path came from user memory.
+pub(crate) struct PathSource;
+
+impl Word for PathSource {
+    type Value = bool;
+    fn word(from_user: bool) -> &'static str {
+        if from_user { "user" } else { "kernel" }
+    }
+    fn parse(word: &str, _: Option<Class>) -> Option<bool> {
+        match word {
+            "user" => Some(true),
+            "kernel" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// `origin` of a process.
+pub(crate) struct OriginName;
+
+impl Word for OriginName {
+    type Value = Origin;
+    fn word(origin: Origin) -> &'static str {
+        origin.name()
+    }
+    fn parse(word: &str, _: Option<Class>) -> Option<Origin> {
+        Origin::from_name(word)
+    }
+}
