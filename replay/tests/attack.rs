@@ -39,6 +39,12 @@ fn both_acts_are_found_and_named() {
     assert_eq!(disguised["deviations"][0]["tier"], "token_novelty");
     assert!(disguised["truth"]["time_to_detect_ms"].as_f64().unwrap() <= 1000.0);
 
+    let file = fs::File::open(out.join("alerts.parquet")).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 1024).unwrap();
+    let batches: Vec<_> = reader.map(Result::unwrap).collect();
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), alerts.len());
+    assert!(batches[0].column_by_name("evidence").is_some() && batches[0].column_by_name("score_semantics").is_some());
+
     let table = stdout(&output);
     for needle in ["T1496 Resource Hijacking", "rules", "statistics", "semantics", "⟦/tmp/.x/xmrig⟧", "report:"] {
         assert!(table.contains(needle), "{needle} is not in\n{table}");

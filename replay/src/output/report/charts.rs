@@ -75,6 +75,11 @@ fn colour(severity: Severity) -> Option<RGBColor> {
     }
 }
 
+/// Axis labels without decimals, where they are whole.
+fn whole(value: &f64) -> String {
+    value.to_string()
+}
+
 type Drawn = Result<String, Box<dyn std::error::Error>>;
 
 /// Events per second, a line for every raised alert.
@@ -94,6 +99,8 @@ pub fn rate(timeline: &Timeline) -> Drawn {
             .disable_mesh()
             .axis_style(GREY)
             .label_style(("sans-serif", 13, &GREY))
+            .x_label_formatter(&whole)
+            .y_label_formatter(&whole)
             .x_desc("seconds of event time")
             .y_desc("events/s")
             .draw()?;
@@ -126,6 +133,7 @@ pub fn phases(timeline: &Timeline) -> Drawn {
             .disable_y_axis()
             .axis_style(GREY)
             .label_style(("sans-serif", 13, &GREY))
+            .x_label_formatter(&whole)
             .x_desc("seconds of event time")
             .draw()?;
         for (i, lane) in timeline.lanes.iter().enumerate() {
