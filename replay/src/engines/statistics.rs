@@ -11,9 +11,10 @@
 //! ```
 //!
 //! - `burst = x / (x + 3)`, where `x` is the number of distinct clusters of the container within half a minute before or
-//!   after, less the number its own usual rate lets one expect there. An intrusion is many new things at once, from a
-//!   container that was quiet; a container that deviates all day long raises nobody's eyebrows with one deviation more.
-//!   The rate is that of the container's other clusters over the time that the recording covers.
+//!   after, less the number usual for a minute of that container: the median over the other minutes of the recording. An
+//!   intrusion is many new things at once, from a container that was quiet; a container that deviates all day long raises
+//!   nobody's eyebrows with one deviation more. It is the median, as an intrusion's first burst must not make its second
+//!   one look usual.
 //! - `novelty` is the share of tokens never seen at that leaf where arguments were compared, and 1 where the tree itself
 //!   had no such element.
 //! - `spread = (i - 1) / (m - 1)`, where `i` of the recording's `m` images show the cluster. What happens in all images
@@ -103,13 +104,29 @@ impl<'a> Clusters<'a> {
         Clusters { containers, times }
     }
 
-    /// Distinct clusters of the container around `time`, and how many of its others there are.
-    fn around(&self, container: &str, time: i64) -> (usize, usize) {
+    /// Distinct clusters of the container within half a window of `time`, and what is usual for one of its windows.
+    fn around(&self, container: &str, time: i64, span: Option<(i64, i64)>) -> (usize, usize) {
         let times = self.times.get(container).map_or(&[][..], Vec::as_slice);
         let from = times.partition_point(|t| *t < time.saturating_sub(HALF_WINDOW));
         let to = times.partition_point(|t| *t <= time.saturating_add(HALF_WINDOW));
-        (to - from, times.len() - (to - from))
+        let others = times[..from].iter().chain(&times[to..]);
+        (to - from, span.map_or(0, |span| usual(others, span)))
     }
+}
+
+/// The lower median of the number of clusters over the windows of the recording, the window in question left out.
+fn usual<'a>(others: impl Iterator<Item = &'a i64>, (first, last): (i64, i64)) -> usize {
+    let windows = (last.saturating_sub(first) / (2 * HALF_WINDOW) - 1).max(0) as usize;
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    for time in others {
+        *counts.entry(time.saturating_sub(first) / (2 * HALF_WINDOW)).or_default() += 1;
+    }
+    let mut occupied: Vec<usize> = counts.into_values().collect();
+    occupied.sort_unstable();
+    // Most windows are empty, and there may be very many of them: they are counted, not listed.
+    let empty = windows.saturating_sub(occupied.len());
+    let middle = windows.saturating_sub(1) / 2;
+    if windows < 2 || middle < empty { 0 } else { occupied.get(middle - empty).copied().unwrap_or(0) }
 }
 
 /// One verdict for each deviation, in order. Depends on the set of deviations, not on their order.
@@ -127,9 +144,8 @@ fn verdict(deviation: &Deviation, clusters: &Clusters<'_>, population: &Populati
     let rarity = if n > 1 { 1.0 - (k - 1) as f64 / siblings } else { 1.0 };
     let confidence = siblings / (siblings + PRIOR_REPLICAS);
 
-    let (here, elsewhere) = clusters.around(&deviation.container, deviation.ts);
-    let expected = expected(elsewhere, population.span);
-    let excess = (here as f64 - expected).max(0.0);
+    let (here, usual) = clusters.around(&deviation.container, deviation.ts, population.span);
+    let excess = here.saturating_sub(usual) as f64;
     let burst = excess / (excess + BURST_HALF);
     let novelty = deviation.token_novelty.map_or(1.0, f64::from).clamp(0.0, 1.0);
     let own = burst * (1.0 + novelty) / 2.0;
@@ -142,7 +158,7 @@ fn verdict(deviation: &Deviation, clusters: &Clusters<'_>, population: &Populati
         1 => "no sibling replica to compare with".to_owned(),
         _ => format!("{k} of {n} replicas of the image show it"),
     };
-    let usual = if expected >= 0.05 { format!(", where {expected:.1} are usual") } else { String::new() };
+    let usual = if usual > 0 { format!(", where {usual} are usual") } else { String::new() };
     let across = if spread > 0.0 { format!("; in {} of {m} images", images.len()) } else { String::new() };
     Verdict {
         engine: Engine::Statistics,
@@ -152,14 +168,6 @@ fn verdict(deviation: &Deviation, clusters: &Clusters<'_>, population: &Populati
         judge: "rarity".to_owned(),
         level: None,
     }
-}
-
-/// Clusters that one window holds by chance, when `elsewhere` others are spread over the rest of the recording.
-fn expected(elsewhere: usize, span: Option<(i64, i64)>) -> f64 {
-    let window = 2.0 * HALF_WINDOW as f64;
-    let rest = span.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 - window);
-    // In a recording shorter than two windows there is no rest to learn a rate from.
-    if rest < window { 0.0 } else { elsewhere as f64 * window / rest }
 }
 
 #[cfg(test)]
@@ -230,7 +238,12 @@ mod tests {
         // The same number of oddities, spread over the hour, is no burst.
         let calm: Vec<_> = (0..9).map(|i| deviation("web", "c0", 100 + 360 * i, &format!("/opt/{i}"))).collect();
         assert!(scores(&calm, &population)[0] <= alone);
-        // Nor is one more in a container where nine a minute are usual.
+        // A second burst is as telling as the first.
+        let twice: Vec<_> =
+            (0..18).map(|i| deviation("web", "c0", 100 + i + i / 9 * 120, &format!("/opt/{i}"))).collect();
+        let short = Population { span: Some((0, 400 * SECOND)), ..population.clone() };
+        assert_eq!(scores(&twice, &short)[17], burst);
+        // One more in a container where nine a minute are usual is none.
         let noisy: Vec<_> = (0..540).map(|i| deviation("web", "c0", i * 60 / 9, &format!("/opt/{i}"))).collect();
         assert!(scores(&noisy, &population)[270] < 0.3);
     }
