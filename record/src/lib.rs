@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod decode;
+pub mod drain;
 pub mod enrich;
 pub mod error;
 pub mod filter;

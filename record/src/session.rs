@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +16,7 @@ use record_bpf::{Class, Kind};
 use crate::bpf::{Programs, Settings};
 use crate::cgroup::Hierarchy;
 use crate::clock;
+use crate::drain::{Chunk, Drain};
 use crate::enrich::{Enricher, Outcome};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -40,9 +39,7 @@ pub struct Options {
 /// A recording that has begun: the programs run, and events are being written.
 pub struct Session {
     programs: Programs,
-    drain: Option<thread::JoinHandle<()>>,
-    draining: Arc<AtomicBool>,
-    chunks: Receiver<Chunk>,
+    drain: Drain,
     enricher: Enricher,
     writer: RecordingWriter,
     classes: Vec<Class>,
@@ -63,16 +60,6 @@ pub struct Finished {
     pub labels: Option<usize>,
 }
 
-/// Records back to back in one allocation: `ends[i]` is where the i-th ends.
-#[derive(Default)]
-struct Chunk {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-/// A chunk is handed over at this size, or when the ring is empty; 256 of them are 64 MiB.
-const CHUNK_BYTES: usize = 256 << 10;
-const QUEUED_CHUNKS: usize = 256;
 const TICK: Duration = Duration::from_millis(200);
 
 impl Session {
@@ -104,16 +91,12 @@ impl Session {
         );
         enricher.judge_existing(started_ns)?;
 
-        let (sender, chunks) = mpsc::sync_channel(QUEUED_CHUNKS);
-        let draining = Arc::new(AtomicBool::new(true));
-        let drain = spawn_drain(&programs, sender, draining.clone(), options.wakeup_deadline)?;
+        let drain = Drain::start(programs.ring()?, options.wakeup_deadline)?;
         programs.attach()?;
         enricher.judge_existing(clock::unix_ns())?;
         Ok(Session {
             programs,
-            drain: Some(drain),
-            draining,
-            chunks,
+            drain,
             enricher,
             writer,
             classes: options.classes,
@@ -134,7 +117,7 @@ impl Session {
     pub fn run(&mut self, live: &mut Live, mut until: impl FnMut(&mut Live) -> bool) -> Result<()> {
         let mut next_tick = Instant::now();
         while !until(live) {
-            match self.chunks.recv_timeout(TICK) {
+            match self.drain.next(TICK) {
                 Ok(chunk) => self.take(&chunk)?,
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -157,10 +140,8 @@ impl Session {
     }
 
     fn take(&mut self, chunk: &Chunk) -> Result<()> {
-        let mut start = 0;
-        for &end in &chunk.ends {
-            let outcome = self.enricher.record(&chunk.bytes[start..end])?;
-            start = end;
+        for record in chunk.records() {
+            let outcome = self.enricher.record(record)?;
             let (counts, header) = match outcome {
                 Outcome::Store(event) => {
                     self.progress.stored += 1;
@@ -187,16 +168,13 @@ impl Session {
         // A program that had started before the detach may still be submitting; it needs microseconds.
         thread::sleep(Duration::from_millis(20));
         let ended_ns = clock::unix_ns();
-        self.draining.store(false, Ordering::Release);
+        self.drain.stop();
         let mut result = Ok(());
-        while let Ok(chunk) = self.chunks.recv() {
-            // After a failed write the rest is taken from the queue, so that the drain thread can end.
+        while let Some(chunk) = self.drain.last() {
+            // After a failed write the rest is still taken from the queue, so that the drain thread can end.
             if result.is_ok() {
                 result = self.take(&chunk);
             }
-        }
-        if self.drain.take().is_some_and(|thread| thread.join().is_err()) {
-            eprintln!("warning: the drain thread panicked; the accounting shows what is missing");
         }
         let counters = self.programs.counters()?;
         let accounting = self.accounting(&counters);
@@ -259,56 +237,6 @@ impl Session {
 
 fn lost(counters: &[Counters]) -> u64 {
     counters.iter().flat_map(|counter| counter.dropped_ring).sum()
-}
-
-fn spawn_drain(
-    programs: &Programs,
-    sender: SyncSender<Chunk>,
-    draining: Arc<AtomicBool>,
-    deadline: Duration,
-) -> Result<thread::JoinHandle<()>> {
-    let map = programs.ring()?;
-    let error = |source| Error::Bpf { what: "cannot open the ring buffer", source };
-    // Opened here once, so that a failure is the caller's and not the thread's.
-    libbpf_rs::RingBufferBuilder::new().add(&map, |_| 0).and_then(|builder| builder_check(builder)).map_err(error)?;
-    Ok(thread::spawn(move || {
-        let chunk = std::cell::RefCell::new(Chunk::default());
-        let hand_over = |force: bool| {
-            let mut chunk = chunk.borrow_mut();
-            if !chunk.ends.is_empty() && (force || chunk.bytes.len() >= CHUNK_BYTES) {
-                let _ = sender.send(std::mem::take(&mut chunk)); // the session ended early
-            }
-        };
-        let mut builder = libbpf_rs::RingBufferBuilder::new();
-        let added = builder.add(&map, |bytes| {
-            {
-                let mut chunk = chunk.borrow_mut();
-                chunk.bytes.extend_from_slice(bytes);
-                let end = chunk.bytes.len();
-                chunk.ends.push(end);
-            }
-            hand_over(false);
-            0
-        });
-        if added.is_err() {
-            return;
-        }
-        let Ok(ring) = builder.build() else { return };
-        loop {
-            let last = !draining.load(Ordering::Acquire);
-            // An interrupted wait is only an early look.
-            let _ = ring.poll(deadline);
-            let _ = ring.consume();
-            hand_over(true);
-            if last {
-                break;
-            }
-        }
-    }))
-}
-
-fn builder_check(builder: &mut libbpf_rs::RingBufferBuilder<'_, '_>) -> libbpf_rs::Result<()> {
-    std::mem::take(builder).build().map(drop)
 }
 
 fn kernel() -> Result<Kernel> {
