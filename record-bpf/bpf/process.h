@@ -84,7 +84,7 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 	struct file *exe;
 	u64 start, stored, size;
 
-	if (!cpu || !buf)
+	if (!cpu || !buf || !s.followed) /* judged since the caller looked */
 		return 0;
 	e = (struct rs_exec *)buf->data;
 	__builtin_memset(e, 0, sizeof(*e));

@@ -131,7 +131,8 @@ impl Enricher {
             Record::Network(network) => network.h,
         };
         let judged = self.judged(&header)?;
-        if header.flags & abi::F_PENDING != 0 && !judged.follow {
+        // Pending when it was emitted, or judged in that very moment.
+        if self.filter.by_cgroup() && !judged.follow {
             return Ok(match record {
                 Record::Introduce(_) => Outcome::Control,
                 _ => Outcome::Filtered(header),
