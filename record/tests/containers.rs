@@ -116,6 +116,7 @@ fn containers_are_named_filtered_in_the_kernel_and_followed_from_their_first_exe
     // Nothing of the other container, of the host, or of podman itself.
     assert!(recorded.file(Kind::Open, "/tmp/unwanted").is_empty());
     assert!(recorded.events.iter().all(|event| event.common().container.as_ref() == Some(&container.id)));
+    assert!(recorded.processes.iter().all(|process| process.container.as_ref() == Some(&container.id)));
     let report = datasets::verify(&recorded.dir.path().join("recording"), |_| {}).unwrap();
     assert_eq!(report.verdict, datasets::Verdict::Intact, "{:?}", report.findings);
 }
