@@ -63,8 +63,6 @@ pub fn events(n: usize) -> Vec<Event> {
 fn exec(common: Common, random: &mut Random) -> Event {
     let argv = ["/usr/bin/convert".to_owned(), "-resize".to_owned(), format!("/srv/img/{}.png", random.below(5_000))];
     Event::Process(ProcessEvent {
-        child_exec_id: None,
-        child_pid: None,
         parent_exec_id: common.exec_id,
         exe: Some("/usr/bin/convert".into()),
         exe_inode: Some(77),
@@ -76,12 +74,7 @@ fn exec(common: Common, random: &mut Random) -> Event {
         cwd: Some("/srv".into()),
         uid: Some(1000),
         gid: Some(1000),
-        exit_code: None,
-        exit_signal: None,
-        cpu_user: None,
-        cpu_system: None,
-        max_rss: None,
-        common,
+        ..ProcessEvent::new(common)
     })
 }
 

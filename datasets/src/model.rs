@@ -66,6 +66,33 @@ pub struct ProcessEvent {
     pub max_rss: Option<u64>,
 }
 
+impl ProcessEvent {
+    /// With nothing but what every event carries; each kind fills its own columns.
+    pub fn new(common: Common) -> ProcessEvent {
+        ProcessEvent {
+            common,
+            child_exec_id: None,
+            child_pid: None,
+            parent_exec_id: None,
+            exe: None,
+            exe_inode: None,
+            exe_dev: None,
+            exe_memfd: None,
+            exe_deleted: None,
+            argv: None,
+            argv_truncated: None,
+            cwd: None,
+            uid: None,
+            gid: None,
+            exit_code: None,
+            exit_signal: None,
+            cpu_user: None,
+            cpu_system: None,
+            max_rss: None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileEvent {
     pub common: Common,

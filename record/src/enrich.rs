@@ -244,7 +244,7 @@ impl Enricher {
         Some(match record {
             Record::Fork(fork) => {
                 self.processes.fork(&fork, ts, container);
-                let mut event = process_event(common);
+                let mut event = ProcessEvent::new(common);
                 event.child_exec_id = Some(fork.child_exec_id);
                 event.child_pid = Some(fork.child_pid);
                 Event::Process(event)
@@ -256,7 +256,7 @@ impl Enricher {
             Record::Exit(exit) => {
                 self.processes.exit(&exit, ts);
                 self.opened.retain(|(pid, _), _| *pid != header.pid);
-                let mut event = process_event(common);
+                let mut event = ProcessEvent::new(common);
                 (event.exit_code, event.exit_signal) = processes::exit_parts(exit.status);
                 event.cpu_user = Some(exit.utime);
                 event.cpu_system = Some(exit.stime);
@@ -276,30 +276,6 @@ fn page_size() -> u64 {
     u64::try_from(size).unwrap_or(4096)
 }
 
-fn process_event(common: Common) -> ProcessEvent {
-    ProcessEvent {
-        common,
-        child_exec_id: None,
-        child_pid: None,
-        parent_exec_id: None,
-        exe: None,
-        exe_inode: None,
-        exe_dev: None,
-        exe_memfd: None,
-        exe_deleted: None,
-        argv: None,
-        argv_truncated: None,
-        cwd: None,
-        uid: None,
-        gid: None,
-        exit_code: None,
-        exit_signal: None,
-        cpu_user: None,
-        cpu_system: None,
-        max_rss: None,
-    }
-}
-
 fn exec_event(common: Common, program: &Program, strings: &mut Interner) -> ProcessEvent {
     let wire = &program.wire;
     ProcessEvent {
@@ -314,7 +290,7 @@ fn exec_event(common: Common, program: &Program, strings: &mut Interner) -> Proc
         cwd: program.cwd.as_deref().map(|cwd| strings.get(cwd)),
         uid: Some(wire.uid),
         gid: Some(wire.gid),
-        ..process_event(common)
+        ..ProcessEvent::new(common)
     }
 }
 

@@ -70,25 +70,9 @@ impl Script {
     fn life(&mut self, at: i64, kind: Kind, exec: u64, child: Option<u64>) -> u64 {
         let common = self.common(at, kind, exec);
         self.events.push(Event::Process(ProcessEvent {
-            common,
             child_exec_id: child,
             child_pid: child.map(|child| child as u32),
-            parent_exec_id: None,
-            exe: None,
-            exe_inode: None,
-            exe_dev: None,
-            exe_memfd: None,
-            exe_deleted: None,
-            argv: None,
-            argv_truncated: None,
-            cwd: None,
-            uid: None,
-            gid: None,
-            exit_code: None,
-            exit_signal: None,
-            cpu_user: None,
-            cpu_system: None,
-            max_rss: None,
+            ..ProcessEvent::new(common)
         }));
         self.seq - 1
     }

@@ -62,9 +62,6 @@ pub fn file(common: Common, path: Option<&str>, path_truncated: bool) -> Event {
 
 fn exec(seconds: i64, seq: u64, exec_id: u64, argv: Option<&[&str]>) -> Event {
     Event::Process(ProcessEvent {
-        common: common(Kind::Exec, seconds, 0, seq, '1', Some(exec_id)),
-        child_exec_id: None,
-        child_pid: None,
         parent_exec_id: Some(WEB),
         exe: Some("/tmp/x".into()),
         exe_inode: Some(2),
@@ -76,11 +73,7 @@ fn exec(seconds: i64, seq: u64, exec_id: u64, argv: Option<&[&str]>) -> Event {
         cwd: Some("/".into()),
         uid: Some(0),
         gid: Some(0),
-        exit_code: None,
-        exit_signal: None,
-        cpu_user: None,
-        cpu_system: None,
-        max_rss: None,
+        ..ProcessEvent::new(common(Kind::Exec, seconds, 0, seq, '1', Some(exec_id)))
     })
 }
 

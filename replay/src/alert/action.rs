@@ -15,7 +15,9 @@ pub fn suggest(
     let reached = findings.iter().filter(|finding| {
         finding.tree == Tree::Network && finding.path.get(2).is_none_or(|way| &**way != "connect unix")
     });
-    let peer = reached.filter_map(|finding| finding.text.split_once(" connects to ")).next();
+    let peers = reached.filter_map(|finding| finding.text.split_once(" connects to "));
+    // The name server told it where to go; it is not where it went.
+    let peer = peers.min_by_key(|(_, peer)| peer.ends_with(":53"));
     let peer = peer.map(|(_, peer)| format!(" and block its traffic to {peer}"));
     let peer = peer.unwrap_or_default();
     if severity < Severity::Medium {

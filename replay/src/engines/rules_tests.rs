@@ -45,13 +45,8 @@ fn process(exe: &str, line: &str) -> Process {
 
 fn exec(exe: &str, line: &str) -> ProcessEvent {
     ProcessEvent {
-        common: common(Kind::Exec),
-        child_exec_id: None,
-        child_pid: None,
         parent_exec_id: Some(2),
         exe: Some(exe.into()),
-        exe_inode: None,
-        exe_dev: None,
         exe_memfd: Some(false),
         exe_deleted: Some(false),
         argv: Some(argv(line)),
@@ -59,11 +54,7 @@ fn exec(exe: &str, line: &str) -> ProcessEvent {
         cwd: Some("/".into()),
         uid: Some(0),
         gid: Some(0),
-        exit_code: None,
-        exit_signal: None,
-        cpu_user: None,
-        cpu_system: None,
-        max_rss: None,
+        ..ProcessEvent::new(common(Kind::Exec))
     }
 }
 

@@ -112,9 +112,6 @@ impl Script {
         self.processes.push(process);
         let common = self.common(ts, Kind::Exec, id);
         self.events.push(Event::Process(ProcessEvent {
-            common,
-            child_exec_id: None,
-            child_pid: None,
             parent_exec_id: Some(parent),
             exe: Some(exe.into()),
             exe_inode: Some(1),
@@ -126,11 +123,7 @@ impl Script {
             cwd: Some("/".into()),
             uid: Some(33),
             gid: Some(33),
-            exit_code: None,
-            exit_signal: None,
-            cpu_user: None,
-            cpu_system: None,
-            max_rss: None,
+            ..ProcessEvent::new(common)
         }));
         id
     }
