@@ -136,20 +136,28 @@ fn containers(podman: &Podman) -> Fact {
 }
 
 pub fn table(report: &Report) -> String {
-    let mut facts = Table::new();
-    facts.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut facts = new_table();
     facts.set_header(["this machine", "", "found"]);
     for fact in &report.facts {
         let mark = if fact.ok { "ok" } else { "missing" };
         let hint = fact.hint.as_ref().map(|hint| format!("\n→ {hint}")).unwrap_or_default();
         facts.add_row([fact.name, mark, &format!("{}{hint}", fact.found)]);
     }
-    let mut classes = Table::new();
-    classes.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut classes = new_table();
     classes.set_header(["class", "events", "hooks", "limits"]);
     for plan in &report.classes {
         classes.add_row([plan.class, &plan.events.join(", "), plan.hooks, plan.limits]);
     }
     let verdict = if report.ready { "ready to record" } else { "cannot record here: see what is missing above" };
     format!("{facts}\n\n{classes}\n{verdict}\n")
+}
+
+/// As wide as the terminal, and of a readable width in a pipe.
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(100);
+    }
+    table
 }
