@@ -14,6 +14,9 @@ use crate::preflight::preflight;
 use crate::stage::Stage;
 use crate::timeline::{RunContainer, StepRun, Timeline, now_ns};
 
+/// Succeeds in the load generator's container once it can be told to stop and will answer with its summary.
+const LOAD_READY: [&str; 3] = ["test", "-e", "/tmp/ready"];
+
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
     /// The same seed gives the same load and the same intervals.
@@ -94,7 +97,7 @@ impl Runner {
             progress(&format!("starting {}", service.name));
             stage.start(&service.name, &service.ready)?;
         }
-        stage.start(LOAD_SERVICE, &[])?;
+        stage.start(LOAD_SERVICE, &LOAD_READY.map(str::to_owned))?;
         let start_ns = now_ns();
 
         let done = AtomicBool::new(false);

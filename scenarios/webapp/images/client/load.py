@@ -112,6 +112,8 @@ def customer(number):
 def main():
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    # As the container's first process it would not even notice a signal that comes before this point.
+    open("/tmp/ready", "w").close()
     customers = [threading.Thread(target=customer, args=(number,), daemon=True) for number in range(3)]
     for each in customers:
         each.start()
