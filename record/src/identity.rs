@@ -7,27 +7,29 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scenarios::PodmanEnv;
 use serde::Deserialize;
 
 /// How podman is called: the environment that selects its configuration.
 #[derive(Clone, Debug)]
-pub struct Podman {
-    pub program: PathBuf,
-    pub env: Vec<(String, String)>,
-    /// Arguments before the subcommand.
-    pub args: Vec<String>,
+pub struct Podman(PodmanEnv);
+
+impl From<PodmanEnv> for Podman {
+    fn from(env: PodmanEnv) -> Podman {
+        Podman(env)
+    }
 }
 
 impl Default for Podman {
     fn default() -> Podman {
-        Podman { program: "podman".into(), env: Vec::new(), args: Vec::new() }
+        Podman(PodmanEnv { program: "podman".into(), vars: Vec::new(), args: Vec::new() })
     }
 }
 
 impl Podman {
-    pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v))).stdin(Stdio::null()).stderr(Stdio::null());
+    fn command(&self) -> Command {
+        let mut command = self.0.command();
+        command.stdin(Stdio::null()).stderr(Stdio::null());
         command
     }
 

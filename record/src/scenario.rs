@@ -26,8 +26,7 @@ pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &AtomicBool) -
         }
     };
     let mut runner = Runner::prepare(scenario, options, &say)?;
-    let env = runner.podman_env();
-    let podman = Podman { program: env.program.clone(), env: env.vars.clone(), args: env.args.clone() };
+    let podman = Podman::from(runner.podman_env().clone());
     let filter = Filter::new(&[runner.container_glob()], &[], &[])?;
     let mut session = Session::begin(run::options(args, output, filter, podman))?;
     let mut live = Live::new(args.quiet, Some(runner.expected_duration()));
