@@ -55,6 +55,7 @@ pub fn events(n: usize) -> Vec<Event> {
             Class::Process => exec(common, &mut random),
             Class::File => file(common, &mut random),
             Class::Network => network(common, &mut random),
+            other => unreachable!("the mix has no {other} events"),
         });
     }
     events

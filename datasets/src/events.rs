@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use record_bpf::Class;
 
-use crate::codec::{Codec, Source, Strings};
+use crate::codec::{BadColumn, Codec, Source, Strings};
 use crate::manifest::Manifest;
-use crate::model::{Event, FileEvent, NetworkEvent, ProcessEvent};
+use crate::model::{
+    DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, SecurityEvent, SyscallEvent,
+    TlsEvent, for_each_class,
+};
 use crate::parquet_read::Batches;
 use crate::read::{bad_value, class_columns};
 use crate::{Error, Result};
@@ -93,8 +96,7 @@ impl Events {
 }
 
 fn strings(all: &mut [Strings; Class::ALL.len()], class: Class) -> &mut Strings {
-    let at = Class::ALL.iter().position(|other| *other == class).unwrap_or_default();
-    &mut all[at]
+    &mut all[class as usize]
 }
 
 impl Iterator for Events {
@@ -121,22 +123,27 @@ struct Cursor {
     before: u64,
 }
 
-/// The columns of a batch, each checked against the schema.
-pub(crate) enum Rows {
-    Process(Box<<ProcessEvent as Codec>::Reader>),
-    File(Box<<FileEvent as Codec>::Reader>),
-    Network(Box<<NetworkEvent as Codec>::Reader>),
-}
+macro_rules! rows {
+    ($($class:ident $row:ident $field:ident,)*) => {
+        /// The columns of a batch, each checked against the schema.
+        pub(crate) enum Rows { $($class(Box<<$row as Codec>::Reader>),)* }
 
-impl Rows {
-    pub(crate) fn key(&self, row: usize) -> Key {
-        match self {
-            Rows::Process(rows) => rows.key(row),
-            Rows::File(rows) => rows.key(row),
-            Rows::Network(rows) => rows.key(row),
+        impl Rows {
+            fn read(source: &mut Source<'_>, class: Class) -> Result<Rows, BadColumn> {
+                Ok(match class { $(Class::$class => Rows::$class(Box::new($row::reader(source)?)),)* })
+            }
+
+            pub(crate) fn key(&self, row: usize) -> Key {
+                match self { $(Rows::$class(rows) => rows.common.key(row),)* }
+            }
+
+            fn event(&self, row: usize) -> Event {
+                match self { $(Rows::$class(rows) => Event::$class($row::get(rows, row)),)* }
+            }
         }
-    }
+    };
 }
+for_each_class!(rows);
 
 impl Cursor {
     /// `None`: the segment has no rows.
@@ -156,11 +163,7 @@ impl Cursor {
     }
 
     fn event(&self) -> Event {
-        match &self.rows {
-            Rows::Process(rows) => Event::Process(ProcessEvent::get(rows, self.row)),
-            Rows::File(rows) => Event::File(FileEvent::get(rows, self.row)),
-            Rows::Network(rows) => Event::Network(NetworkEvent::get(rows, self.row)),
-        }
+        self.rows.event(self.row)
     }
 
     /// Moves to the next row; `false`: there is none.
@@ -190,11 +193,6 @@ pub(crate) fn decode(batches: &mut Batches, class: Class, strings: &mut Strings)
     Ok(Some((rows, batch.num_rows())))
 }
 
-fn read_rows(batch: &RecordBatch, class: Class, strings: &mut Strings) -> Result<Rows, crate::codec::BadColumn> {
-    let mut source = Source { batch, next: 0, class: Some(class), strings };
-    Ok(match class {
-        Class::Process => Rows::Process(Box::new(ProcessEvent::reader(&mut source)?)),
-        Class::File => Rows::File(Box::new(FileEvent::reader(&mut source)?)),
-        Class::Network => Rows::Network(Box::new(NetworkEvent::reader(&mut source)?)),
-    })
+fn read_rows(batch: &RecordBatch, class: Class, strings: &mut Strings) -> Result<Rows, BadColumn> {
+    Rows::read(&mut Source { batch, next: 0, class: Some(class), strings }, class)
 }

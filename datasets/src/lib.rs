@@ -3,8 +3,7 @@
 //! ```text
 //! DIR/manifest.json              what it is, every file with its SHA-256, where every event went
 //! DIR/process/00000.parquet ...  segments: event rows of one class, sorted by (ts, cpu, seq)
-//! DIR/file/00000.parquet ...
-//! DIR/network/00000.parquet ...
+//! DIR/file/00000.parquet ...    (one folder per class)
 //! DIR/processes.parquet          one row per process incarnation: names are stored once
 //! DIR/containers.parquet         one row per container
 //! DIR/labels.parquet             ground truth, for scenarios

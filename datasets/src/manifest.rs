@@ -30,6 +30,9 @@ pub struct Manifest {
     pub filter: Vec<String>,
     /// Names of the classes that were recorded, whether or not they have rows.
     pub classes: Vec<String>,
+    /// The kernel hooks that each class was recorded through. Empty in recordings before schema 1.1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<Scenario>,
     /// In the order they were written; the hash chain runs through them.
@@ -63,6 +66,7 @@ impl Manifest {
             ended: None,
             filter,
             classes: classes.iter().map(|class| class.name().to_owned()).collect(),
+            hooks: BTreeMap::new(),
             scenario: None,
             segments: Vec::new(),
             tables: Vec::new(),

@@ -18,26 +18,59 @@ pub struct Common {
     pub exec_id: Option<u64>,
 }
 
-/// One event of any class.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    Process(ProcessEvent),
-    File(FileEvent),
-    Network(NetworkEvent),
+/// Every class with its row type and the name of its field where there is one of each: calls `$with! { Class Row field, ... }`.
+macro_rules! for_each_class {
+    ($with:ident) => {
+        $with! {
+            Process ProcessEvent process,
+            Security SecurityEvent security,
+            File FileEvent file,
+            Network NetworkEvent network,
+            Dns DnsEvent dns,
+            Tls TlsEvent tls,
+            Flow FlowEvent flow,
+            Syscall SyscallEvent syscall,
+            Resource ResourceEvent resource,
+        }
+    };
 }
+pub(crate) use for_each_class;
+
+macro_rules! event {
+    ($($class:ident $row:ident $field:ident,)*) => {
+        /// One event of any class.
+        #[derive(Clone, Debug, PartialEq)]
+        #[expect(clippy::large_enum_variant, reason = "events are stored or dropped one by one; a box each would cost more")]
+        pub enum Event { $($class($row),)* }
+
+        impl Event {
+            pub fn common(&self) -> &Common {
+                match self { $(Event::$class(event) => &event.common,)* }
+            }
+
+            pub fn common_mut(&mut self) -> &mut Common {
+                match self { $(Event::$class(event) => &mut event.common,)* }
+            }
+        }
+
+        $(impl Row for $row {
+            fn common(&self) -> &Common {
+                &self.common
+            }
+        })*
+    };
+}
+for_each_class!(event);
 
 impl Event {
-    pub fn common(&self) -> &Common {
-        match self {
-            Event::Process(event) => &event.common,
-            Event::File(event) => &event.common,
-            Event::Network(event) => &event.common,
-        }
-    }
-
     pub fn class(&self) -> Class {
         self.common().kind.class()
     }
+}
+
+/// A row of an event table.
+pub(crate) trait Row {
+    fn common(&self) -> &Common;
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +127,11 @@ impl ProcessEvent {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+pub struct SecurityEvent {
+    pub common: Common,
+}
+
+#[derive(Clone, Debug, PartialEq)]
 pub struct FileEvent {
     pub common: Common,
     pub path: Option<Arc<str>>,
@@ -133,6 +171,31 @@ pub struct NetworkEvent {
     pub bytes_sent: Option<u64>,
     pub peer_from_user: bool,
     pub implicit: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DnsEvent {
+    pub common: Common,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsEvent {
+    pub common: Common,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowEvent {
+    pub common: Common,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyscallEvent {
+    pub common: Common,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceEvent {
+    pub common: Common,
 }
 
 /// How a process incarnation came to be.

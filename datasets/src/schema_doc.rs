@@ -40,11 +40,7 @@ pub fn tables() -> Vec<TableDoc> {
     let classes = Class::ALL.into_iter().map(|class| TableDoc {
         name: class.name(),
         files: format!("{class}/NNNNN.parquet"),
-        meaning: match class {
-            Class::Process => "processes created, programs started, processes ended",
-            Class::File => "files opened, closed (with the bytes moved), renamed, removed, and their modes changed",
-            Class::Network => "sockets bound, listening, connected, accepted, closed (with the bytes moved)",
-        },
+        meaning: class.about(),
         ops: ops(class),
         columns: columns(schema::COMMON.iter().chain(schema::class_columns(class))),
     });

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 
 use crate::codec::{BadColumn, ClassName, Codec, Op, OriginName, PathSource, Source, Words};
-use crate::model::{Common, Container, FileEvent, Label, NetworkEvent, Process, ProcessEvent};
+use crate::model::{
+    Common, Container, DnsEvent, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent, ResourceEvent,
+    SecurityEvent, SyscallEvent, TlsEvent,
+};
 
 type Str = Arc<str>;
 
@@ -15,7 +18,7 @@ macro_rules! table {
         #[derive(Default)]
         pub(crate) struct $builder { $($field: <$codec as Codec>::Builder,)* }
 
-        pub(crate) struct $reader { $($field: <$codec as Codec>::Reader,)* }
+        pub(crate) struct $reader { $(pub(crate) $field: <$codec as Codec>::Reader,)* }
 
         impl Codec for $row {
             type Value = $row;
@@ -54,6 +57,10 @@ table! { ProcessEvent, ProcessEventBuilder, ProcessEventReader {
     cpu_user: Option::<u64>, cpu_system: Option::<u64>, max_rss: Option::<u64>,
 }}
 
+table! { SecurityEvent, SecurityEventBuilder, SecurityEventReader {
+    common: Common,
+}}
+
 table! { FileEvent, FileEventBuilder, FileEventReader {
     common: Common, path: Option::<Str>, new_path: Option::<Str>, path_from_user: Words::<PathSource>,
     path_truncated: bool, deleted: bool, ret: i32, fd: Option::<i32>, flags: Option::<u32>, mode: Option::<u32>,
@@ -66,6 +73,26 @@ table! { NetworkEvent, NetworkEventBuilder, NetworkEventReader {
     peer_addr: Option::<Str>, peer_port: Option::<u16>, unix_path: Option::<Str>, ret: i32, fd: i32,
     backlog: Option::<i32>, inode: Option::<u64>, bytes_received: Option::<u64>, bytes_sent: Option::<u64>,
     peer_from_user: bool, implicit: bool,
+}}
+
+table! { DnsEvent, DnsEventBuilder, DnsEventReader {
+    common: Common,
+}}
+
+table! { TlsEvent, TlsEventBuilder, TlsEventReader {
+    common: Common,
+}}
+
+table! { FlowEvent, FlowEventBuilder, FlowEventReader {
+    common: Common,
+}}
+
+table! { SyscallEvent, SyscallEventBuilder, SyscallEventReader {
+    common: Common,
+}}
+
+table! { ResourceEvent, ResourceEventBuilder, ResourceEventReader {
+    common: Common,
 }}
 
 table! { Process, ProcessBuilder, ProcessReader {
@@ -86,15 +113,9 @@ table! { Label, LabelBuilder, LabelReader {
 }}
 
 /// The place of a row in the recording's order, without decoding the rest of it.
-macro_rules! keyed {
-    ($($reader:ident),*) => {$(
-        impl $reader {
-            /// (ts, cpu, seq)
-            pub(crate) fn key(&self, row: usize) -> (i64, u16, u64) {
-                (self.common.ts.value(row), self.common.cpu.value(row), self.common.seq.value(row))
-            }
-        }
-    )*};
+impl CommonReader {
+    /// (ts, cpu, seq)
+    pub(crate) fn key(&self, row: usize) -> (i64, u16, u64) {
+        (self.ts.value(row), self.cpu.value(row), self.seq.value(row))
+    }
 }
-
-keyed!(ProcessEventReader, FileEventReader, NetworkEventReader);

@@ -11,7 +11,10 @@ use record_bpf::{Class, schema};
 
 use crate::codec::Codec;
 use crate::manifest::{Accounting, CpuAccount, Manifest, Moment, Scenario, Segment, State, Table};
-use crate::model::{Container, Event, FileEvent, Label, NetworkEvent, Process, ProcessEvent};
+use crate::model::{
+    Container, DnsEvent, Event, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent, ResourceEvent, Row,
+    SecurityEvent, SyscallEvent, TlsEvent, for_each_class,
+};
 use crate::{Error, Result, hash, manifest_file, parquet_write};
 
 pub(crate) const PROCESSES: &str = "processes.parquet";
@@ -46,9 +49,7 @@ pub struct RecordingWriter {
     dir: PathBuf,
     manifest: Manifest,
     rotation: Rotation,
-    process: Buffer<ProcessEvent>,
-    file: Buffer<FileEvent>,
-    network: Buffer<NetworkEvent>,
+    open: Buffers,
     chain: hash::Hash,
     /// (stored, lost to failed writes) by CPU and class.
     counts: BTreeMap<(u16, Class), (u64, u64)>,
@@ -82,9 +83,7 @@ impl RecordingWriter {
             dir,
             manifest,
             rotation,
-            process: Buffer::new(Class::Process),
-            file: Buffer::new(Class::File),
-            network: Buffer::new(Class::Network),
+            open: Buffers::new(),
             chain: hash::CHAIN_START,
             counts: BTreeMap::new(),
         })
@@ -102,7 +101,7 @@ impl RecordingWriter {
 
     /// Rows pushed and not yet in a segment.
     pub fn pending_rows(&self) -> usize {
-        self.process.rows + self.file.rows + self.network.rows
+        Class::ALL.into_iter().map(|class| self.open.rows(class)).sum()
     }
 
     /// Takes a row. Rows may come in any order within a segment.
@@ -110,24 +109,16 @@ impl RecordingWriter {
     /// # Errors
     /// [`Error::Write`] when this row closed a segment and that failed.
     pub fn push(&mut self, event: &Event) -> Result<()> {
-        let full = match event {
-            Event::Process(row) => self.process.push(row, &self.rotation),
-            Event::File(row) => self.file.push(row, &self.rotation),
-            Event::Network(row) => self.network.push(row, &self.rotation),
-        };
+        let full = self.open.push(event, &self.rotation);
         if full { self.close_segment(event.class()) } else { Ok(()) }
     }
 
     /// Closes the segments whose oldest row is older than [`Rotation::time`]. To be called about once a second: a class
     /// without new rows would never notice by itself.
     pub fn tick(&mut self) -> Result<()> {
-        let due = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() >= self.rotation.time);
-        let classes = [
-            (Class::Process, due(self.process.since)),
-            (Class::File, due(self.file.since)),
-            (Class::Network, due(self.network.since)),
-        ];
-        self.close_all(classes.into_iter().filter(|(_, due)| *due).map(|(class, _)| class))
+        let due = |class: &Class| self.open.since(*class).is_some_and(|since| since.elapsed() >= self.rotation.time);
+        let due: Vec<Class> = Class::ALL.into_iter().filter(due).collect();
+        self.close_all(due)
     }
 
     /// Closes every open segment now.
@@ -144,11 +135,7 @@ impl RecordingWriter {
         let index = self.manifest.class_segments(class).count();
         let file = format!("{}/{index:05}.parquet", class.name());
         let path = self.dir.join(&file);
-        let closed = match class {
-            Class::Process => self.process.close(&path),
-            Class::File => self.file.close(&path),
-            Class::Network => self.network.close(&path),
-        };
+        let closed = self.open.close(class, &path);
         let Some(Closed { rows, cpus, written }) = closed else { return Ok(()) };
         let recorded = written.and_then(|(segment, (first_ts, last_ts))| {
             let chain = hash::chain(&self.chain, &segment.sha256);
@@ -286,6 +273,36 @@ fn make_dir(path: &Path) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::write(path))
 }
 
+macro_rules! buffers {
+    ($($class:ident $row:ident $field:ident,)*) => {
+        /// The open segment of every class.
+        struct Buffers { $($field: Buffer<$row>,)* }
+
+        impl Buffers {
+            fn new() -> Buffers {
+                Buffers { $($field: Buffer::new(Class::$class),)* }
+            }
+
+            fn push(&mut self, event: &Event, rotation: &Rotation) -> bool {
+                match event { $(Event::$class(row) => self.$field.push(row, rotation),)* }
+            }
+
+            fn close(&mut self, class: Class, path: &Path) -> Option<Closed> {
+                match class { $(Class::$class => self.$field.close(path),)* }
+            }
+
+            fn rows(&self, class: Class) -> usize {
+                match class { $(Class::$class => self.$field.rows,)* }
+            }
+
+            fn since(&self, class: Class) -> Option<Instant> {
+                match class { $(Class::$class => self.$field.since,)* }
+            }
+        }
+    };
+}
+for_each_class!(buffers);
+
 /// The rows of an open segment, as columns.
 struct Buffer<C: Codec> {
     class: Class,
@@ -306,7 +323,7 @@ struct Closed {
 
 impl<C: Codec> Buffer<C>
 where
-    C::Value: AsCommon,
+    C::Value: Row,
 {
     fn new(class: Class) -> Buffer<C> {
         Buffer { class, builder: C::Builder::default(), rows: 0, bytes: 0, since: None, cpus: Vec::new() }
@@ -316,7 +333,7 @@ where
     fn push(&mut self, row: &C::Value, rotation: &Rotation) -> bool {
         self.bytes += C::append(&mut self.builder, row);
         self.rows += 1;
-        let cpu = usize::from(row.cpu());
+        let cpu = usize::from(row.common().cpu);
         if self.cpus.len() <= cpu {
             self.cpus.resize(cpu + 1, 0);
         }
@@ -346,20 +363,3 @@ where
         Some(Closed { rows, cpus, written })
     }
 }
-
-/// The CPU of an event of any class.
-trait AsCommon {
-    fn cpu(&self) -> u16;
-}
-
-macro_rules! as_common {
-    ($($row:ty),*) => {$(
-        impl AsCommon for $row {
-            fn cpu(&self) -> u16 {
-                self.common.cpu
-            }
-        }
-    )*};
-}
-
-as_common!(ProcessEvent, FileEvent, NetworkEvent);

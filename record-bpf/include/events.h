@@ -45,9 +45,14 @@ enum rs_kind {
 
 enum rs_class {
 	RS_CLASS_PROCESS = 0,
-	RS_CLASS_SECURITY = 1, /* reserved */
+	RS_CLASS_SECURITY = 1,
 	RS_CLASS_FILE = 2,
 	RS_CLASS_NETWORK = 3,
+	RS_CLASS_DNS = 4,
+	RS_CLASS_TLS = 5,
+	RS_CLASS_FLOW = 6, /* sampled by user space, as resource is: no wire records */
+	RS_CLASS_SYSCALL = 7,
+	RS_CLASS_RESOURCE = 8,
 	RS_CLASS_MAX = 9,
 };
 

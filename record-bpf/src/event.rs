@@ -1,29 +1,46 @@
 //! Event classes and kinds: the one table that ids, names and columns derive from.
 
-/// A group of events that shares one Parquet table.
-///
-/// The discriminant is the index used by the kernel counters (`enum rs_class`); unused numbers are kept for classes
-/// that later schema versions add.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Class {
-    Process = 0,
-    File = 2,
-    Network = 3,
+macro_rules! classes {
+    ($($variant:ident = $id:literal, $name:literal, $about:literal;)*) => {
+        /// A group of events that shares one Parquet table.
+        ///
+        /// The discriminant is the index used by the kernel counters (`enum rs_class`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Class { $(#[doc = $about] $variant = $id,)* }
+
+        impl Class {
+            pub const ALL: [Class; [$($id),*].len()] = [$(Class::$variant),*];
+
+            /// The name in manifests, directories and command lines.
+            pub const fn name(self) -> &'static str {
+                match self { $(Class::$variant => $name,)* }
+            }
+
+            /// What its events tell, for people.
+            pub const fn about(self) -> &'static str {
+                match self { $(Class::$variant => $about,)* }
+            }
+        }
+    };
 }
 
+classes! {
+    Process = 0, "process", "processes created, programs started, processes ended";
+    Security = 1, "security", "privileges, namespaces, mounts, tracing, kernel code and executable memory";
+    File = 2, "file", "files opened, closed (with the bytes moved), renamed, removed, and their attributes changed";
+    Network = 3, "network", "sockets made, bound, listening, connected, accepted, closed (with the bytes moved), TCP health";
+    Dns = 4, "dns", "DNS queries and answers, with the process that asked";
+    Tls = 5, "tls", "plaintext that went into or came out of TLS libraries";
+    Flow = 6, "flow", "packets and bytes per 5-tuple and interval, counted at a network interface";
+    Syscall = 7, "syscall", "every system call, or the set of calls each process made";
+    Resource = 8, "resource", "CPU time and memory of each container, once a second";
+}
+
+/// The `cpu` of rows that the recorder samples by itself (flow, resource): a stream of its own, numbered like a CPU's.
+pub const SAMPLED_CPU: u16 = u16::MAX;
+
 impl Class {
-    pub const ALL: [Class; 3] = [Class::Process, Class::File, Class::Network];
-
-    /// The name in manifests, directories and command lines.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Class::Process => "process",
-            Class::File => "file",
-            Class::Network => "network",
-        }
-    }
-
     pub fn from_name(name: &str) -> Option<Class> {
         Class::ALL.into_iter().find(|class| class.name() == name)
     }

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use crate::Class;
 
 /// `major.minor`: minor grows when a column is appended, major when one changes its meaning.
-pub const VERSION: &str = "1.0";
+pub const VERSION: &str = "1.1";
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ const fn opt(name: &'static str, ty: Type, doc: &'static str) -> Column {
 /// The columns every event table starts with.
 pub const COMMON: &[Column] = &[
     req("ts", Type::Timestamp, "when the kernel emitted the event; Unix time, ns, UTC"),
-    req("cpu", Type::U16, "CPU that emitted it"),
+    req("cpu", Type::U16, "CPU that emitted it; 65535: the recorder itself, for what it samples (flow, resource)"),
     req(
         "seq",
         Type::U64,
@@ -133,6 +133,18 @@ pub const NETWORK: &[Column] = &[
     req("implicit", Type::Bool, "close: closed by exit, exec or dup2, not by close()"),
 ];
 
+pub const SECURITY: &[Column] = &[];
+
+pub const DNS: &[Column] = &[];
+
+pub const TLS: &[Column] = &[];
+
+pub const FLOW: &[Column] = &[];
+
+pub const SYSCALL: &[Column] = &[];
+
+pub const RESOURCE: &[Column] = &[];
+
 /// `processes.parquet`: one row per incarnation of a process, so that names are stored once.
 pub const PROCESSES: &[Column] = &[
     req(
@@ -189,8 +201,14 @@ pub const LABELS: &[Column] = &[
 pub const fn class_columns(class: Class) -> &'static [Column] {
     match class {
         Class::Process => PROCESS,
+        Class::Security => SECURITY,
         Class::File => FILE,
         Class::Network => NETWORK,
+        Class::Dns => DNS,
+        Class::Tls => TLS,
+        Class::Flow => FLOW,
+        Class::Syscall => SYSCALL,
+        Class::Resource => RESOURCE,
     }
 }
 

@@ -9,6 +9,7 @@ use record_bpf::abi::{Counters, Wire};
 
 use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
+use crate::hooks::HOOKS;
 
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, rust_2018_idioms)]
 mod skeleton {
@@ -61,6 +62,10 @@ impl Programs {
         rodata.hierarchy_id = hierarchy.id;
         rodata.controller = hierarchy.controller;
         rodata.classes = settings.classes.iter().fold(0, |bits, class| bits | (1 << (*class as u32)));
+        for mut program in open.open_object_mut().progs_mut() {
+            let hook = HOOKS.iter().find(|hook| program.name() == hook.program);
+            program.set_autoload(hook.is_some_and(|hook| hook.serves(&settings.classes)));
+        }
         let cpus = libbpf_rs::num_possible_cpus().map_err(error("cannot count the CPUs"))?;
         let cpus = u32::try_from(cpus).expect("a CPU count fits 32 bits");
         open.maps.scratches.set_max_entries(cpus).map_err(error("cannot size the scratch map"))?;

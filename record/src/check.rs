@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::bpf::{Programs, Settings};
 use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
+use crate::hooks;
 use crate::identity::Podman;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -35,7 +36,7 @@ pub struct Fact {
 pub struct ClassPlan {
     pub class: &'static str,
     pub events: Vec<&'static str>,
-    pub hooks: &'static str,
+    pub hooks: Vec<&'static str>,
     /// What these hooks cannot give.
     pub limits: &'static str,
 }
@@ -54,17 +55,10 @@ pub fn report(podman: &Podman) -> Report {
     let classes = Class::ALL.map(|class| ClassPlan {
         class: class.name(),
         events: Kind::ALL.iter().filter(|kind| kind.class() == class).map(|kind| kind.op()).collect(),
-        hooks: hooks(class),
+        hooks: hooks::of(class).map(|hook| hook.attach).collect(),
         limits: limits(class),
     });
     Report { ready: facts.iter().all(|fact| fact.ok || !fact.required), facts, classes: classes.into() }
-}
-
-fn hooks(class: Class) -> &'static str {
-    match class {
-        Class::Process => "tp_btf sched_process_fork, sched_process_exec, sched_process_exit",
-        Class::File | Class::Network => "tp_btf sys_enter, sys_exit; closes at exec and exit from sched_process_*",
-    }
 }
 
 fn limits(class: Class) -> &'static str {
@@ -74,6 +68,7 @@ fn limits(class: Class) -> &'static str {
             "rename, unlink, chmod by name and failed opens: path as the caller passed it; bytes moved by mmap and \
              io_uring are not counted; descriptors from 1024 up have no implicit close"
         }
+        Class::Security | Class::Dns | Class::Tls | Class::Flow | Class::Syscall | Class::Resource => "",
         Class::Network => "bytes of sendmmsg and recvmmsg are not counted; UDP peers only after connect",
     }
 }
@@ -146,7 +141,7 @@ pub fn table(report: &Report) -> String {
     let mut classes = new_table();
     classes.set_header(["class", "events", "hooks", "limits"]);
     for plan in &report.classes {
-        classes.add_row([plan.class, &plan.events.join(", "), plan.hooks, plan.limits]);
+        classes.add_row([plan.class, &plan.events.join(", "), &plan.hooks.join(", "), plan.limits]);
     }
     let verdict = if report.ready { "ready to record" } else { "cannot record here: see what is missing above" };
     format!("{facts}\n\n{classes}\n{verdict}\n")

@@ -58,9 +58,9 @@ pub struct RecordArgs {
     /// Only cgroups whose path matches, as '/system.slice/*'
     #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
     pub cgroup: Vec<String>,
-    /// Event classes to record
-    #[arg(long, value_delimiter = ',', value_name = "CLASS", default_value = "process,file,network", value_parser = class)]
-    pub events: Vec<Class>,
+    /// Event classes to record, and presets of them: minimal (process, security, network), default, all (but flow)
+    #[arg(long, value_delimiter = ',', value_name = "CLASS", default_value = "default", value_parser = selection)]
+    pub events: Vec<Selection>,
     /// Run this scenario in real containers, record it and label the attack
     #[arg(long, value_name = "NAME", conflicts_with_all = ["duration", "container", "image", "cgroup", "command"])]
     pub scenario: Option<String>,
@@ -96,10 +96,45 @@ pub enum Format {
     Json,
 }
 
-fn class(name: &str) -> Result<Class, String> {
-    Class::from_name(name.trim()).ok_or_else(|| {
+/// One word of `--events`: a class, or a preset of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection(&'static [Class]);
+
+/// What `--events` understands besides the classes' own names. flow needs an interface to look at, so no preset has it.
+const PRESETS: &[(&str, &[Class])] = &[
+    ("minimal", &[Class::Process, Class::Security, Class::Network]),
+    ("default", &[Class::Process, Class::File, Class::Network]),
+    (
+        "all",
+        &[
+            Class::Process,
+            Class::Security,
+            Class::File,
+            Class::Network,
+            Class::Dns,
+            Class::Tls,
+            Class::Syscall,
+            Class::Resource,
+        ],
+    ),
+];
+
+impl RecordArgs {
+    /// The classes asked for, each once, in their own order.
+    pub fn classes(&self) -> Vec<Class> {
+        let asked = |class: &Class| self.events.iter().any(|selection| selection.0.contains(class));
+        Class::ALL.into_iter().filter(asked).collect()
+    }
+}
+
+fn selection(name: &str) -> Result<Selection, String> {
+    let name = name.trim();
+    let preset = PRESETS.iter().find(|(preset, _)| *preset == name).map(|(_, classes)| *classes);
+    let class = Class::ALL.iter().position(|class| class.name() == name);
+    preset.or_else(|| class.map(|at| &Class::ALL.as_slice()[at..=at])).map(Selection).ok_or_else(|| {
         let known: Vec<_> = Class::ALL.iter().map(|class| class.name()).collect();
-        format!("known classes are {}", known.join(", "))
+        let presets: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
+        format!("known classes are {}; presets are {}", known.join(", "), presets.join(", "))
     })
 }
 
@@ -119,10 +154,12 @@ mod tests {
         use clap::CommandFactory;
         Cli::command().debug_assert();
         let cli = Cli::try_parse_from(["record", "--events", "file,process", "--", "ls", "-l"]).unwrap();
-        assert_eq!(cli.record.events, [Class::File, Class::Process]);
+        assert_eq!(cli.record.classes(), [Class::Process, Class::File]);
         assert_eq!(cli.record.command, ["ls", "-l"]);
         assert_eq!(cli.record.ring, 64 << 20);
-        assert!(Cli::try_parse_from(["record", "--events", "tls"]).is_err());
+        let cli = Cli::try_parse_from(["record", "--events", "minimal,file,network"]).unwrap();
+        assert_eq!(cli.record.classes(), [Class::Process, Class::Security, Class::File, Class::Network]);
+        assert!(Cli::try_parse_from(["record", "--events", "tsl"]).is_err());
         assert!(Cli::try_parse_from(["record", "--ring", "3"]).is_err());
     }
 }

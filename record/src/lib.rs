@@ -14,6 +14,7 @@ pub mod drain;
 pub mod enrich;
 pub mod error;
 pub mod filter;
+pub mod hooks;
 pub mod identity;
 pub mod live;
 pub mod processes;

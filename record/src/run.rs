@@ -75,7 +75,7 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
     Options {
         output: output.to_owned(),
         filter,
-        classes: args.events.clone(),
+        classes: args.classes(),
         ring_bytes: args.ring,
         wakeup_batch: args.batch,
         wakeup_deadline: Duration::from_millis(args.deadline),

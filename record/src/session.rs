@@ -20,6 +20,7 @@ use crate::drain::{Chunk, Drain};
 use crate::enrich::{Enricher, Outcome};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::hooks;
 use crate::identity::{Inspector, Podman, Storage};
 use crate::live::{Live, Progress};
 
@@ -76,7 +77,8 @@ impl Session {
         // The output comes first: without it there is nothing to do.
         let started_ns = clock::unix_ns();
         let recorder = Recorder { name: "record".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
-        let manifest = Manifest::new(recorder, kernel()?, started_ns, options.filter.text(), &options.classes);
+        let mut manifest = Manifest::new(recorder, kernel()?, started_ns, options.filter.text(), &options.classes);
+        manifest.hooks = hooks::by_class(&options.classes);
         let writer = RecordingWriter::create(options.output, manifest)?;
 
         let mut programs = Programs::load(&settings, &hierarchy)?;

@@ -55,7 +55,7 @@ fn a_command_that_is_not_there_is_named() {
 fn bad_usage_says_what_would_be_right() {
     let output = run(&["--events", "telepathy"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("process, file, network"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("process, security, file, network"));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn check_reports_facts_and_classes() {
     assert_eq!(report["ready"], true);
     let facts = report["facts"].as_array().unwrap();
     assert!(facts.iter().any(|fact| fact["name"] == "BPF programs" && fact["ok"] == true));
-    assert_eq!(report["classes"].as_array().unwrap().len(), 3);
+    assert_eq!(report["classes"].as_array().unwrap().len(), 9);
 }
 
 #[test]

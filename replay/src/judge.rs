@@ -59,7 +59,7 @@ impl Judges {
                 let id = address.and_then(|address| world.peers.container(address, event.common.ts));
                 id.and_then(|id| world.containers.get(id))
             }
-            Event::Process(_) | Event::File(_) => None,
+            _ => None,
         };
         let view = EventView { event, process, parent, container, peer };
         self.rules.evaluate(&view).iter().map(RuleHit::verdict).collect()

@@ -175,7 +175,7 @@ impl<'a> Tree<'a> {
         // The fork that begins a marked tree happens in a process outside it.
         let child = match event {
             Event::Process(process) => process.child_exec_id,
-            Event::File(_) | Event::Network(_) => None,
+            _ => None,
         };
         let own = || event.common().exec_id.and_then(|id| marks.get(&id));
         child.and_then(|id| marks.get(&id)).or_else(own).cloned()

@@ -118,6 +118,12 @@ pub fn event(random: &mut Random, kind: Kind, ts: i64, cpu: u16, seq: u64) -> Ev
             peer_from_user: r.chance(),
             implicit: r.chance(),
         }),
+        Class::Security => Event::Security(SecurityEvent { common }),
+        Class::Dns => Event::Dns(DnsEvent { common }),
+        Class::Tls => Event::Tls(TlsEvent { common }),
+        Class::Flow => Event::Flow(FlowEvent { common }),
+        Class::Syscall => Event::Syscall(SyscallEvent { common }),
+        Class::Resource => Event::Resource(ResourceEvent { common }),
     }
 }
 

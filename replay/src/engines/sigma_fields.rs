@@ -139,7 +139,7 @@ impl<'a> SigmaEvent<'a> {
         let EventView { event, process, parent, container, .. } = *self.view;
         let exec = match event {
             Event::Process(event) => Some(event),
-            Event::File(_) | Event::Network(_) => None,
+            _ => None,
         };
         match field {
             Field::Image => text(exec.and_then(|e| e.exe.as_ref()).or_else(|| process?.exe.as_ref())),
@@ -158,7 +158,7 @@ impl<'a> SigmaEvent<'a> {
             Field::ContainerName => container?.name.as_deref().map(borrowed),
             Field::TargetFilename | Field::SourceFilename | Field::FileMode | Field::FileExecutable => match event {
                 Event::File(event) => file_field(event, field),
-                Event::Process(_) | Event::Network(_) => None,
+                _ => None,
             },
             Field::Initiated
             | Field::Protocol
@@ -168,7 +168,7 @@ impl<'a> SigmaEvent<'a> {
             | Field::SourceIp
             | Field::SourcePort => match event {
                 Event::Network(event) => network_field(event, self.view.peer, field),
-                Event::Process(_) | Event::File(_) => None,
+                _ => None,
             },
         }
     }

@@ -78,6 +78,8 @@ impl Observer {
             Event::Process(event) => out.extend(process::observe(event, context)),
             Event::File(event) => file::observe(event, context, self, out),
             Event::Network(event) => out.extend(network::observe(event, context)),
+            // No tree is learned from the other classes.
+            _ => {}
         }
     }
 

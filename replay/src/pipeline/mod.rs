@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use datasets::{Container, Event, Recording};
 use rayon::prelude::*;
+use record_bpf::Class;
 
 use crate::args::Tiers;
 use crate::args::vectors::Vectors;
@@ -23,6 +24,9 @@ use image::{ImageState, Rules, Surroundings};
 
 /// Events in memory at once.
 const CHUNK: usize = 1 << 16;
+
+/// The classes that a profile is learned from and that rules judge.
+const JUDGED: [Class; 3] = [Class::Process, Class::File, Class::Network];
 
 /// What a recording says about processes and containers.
 pub struct World {
@@ -102,7 +106,7 @@ pub fn stream(
     let mut image_of: HashMap<Option<Arc<str>>, Arc<str>> = HashMap::new();
     let mut per_second: BTreeMap<i64, u64> = BTreeMap::new();
     let mut span: Option<(i64, i64)> = None;
-    let mut events = recording.events();
+    let mut events = recording.events_of(&JUDGED);
     loop {
         let mut read = false;
         for event in events.by_ref().take(CHUNK) {

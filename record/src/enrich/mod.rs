@@ -1,20 +1,26 @@
 //! From decoded records to the rows of a recording: container, process, names, and the last word of the filter.
 
+mod file;
+mod network;
+mod process;
+mod strings;
+
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use datasets::{Common, Container, Event, FileEvent, NetworkEvent, Origin, Process, ProcessEvent};
+use datasets::{Common, Container, Event, Origin, Process};
 use record_bpf::Kind;
-use record_bpf::abi::{self, Header};
+use record_bpf::abi::Header;
+
+use strings::Interner;
 
 use crate::bpf::Verdicts;
 use crate::cgroup::{self, Hierarchy};
-use crate::decode::{self, FileRecord, Program, Record};
+use crate::decode::{self, Record};
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::identity::{Inspected, Inspector, Storage};
-use crate::processes::{self, ProcessTable};
+use crate::processes::ProcessTable;
 
 /// What became of one record.
 #[expect(clippy::large_enum_variant, reason = "nearly every record is one to store; a box each would cost more")]
@@ -46,32 +52,8 @@ pub struct Enricher {
     cgroups: HashMap<u64, Judged>,
     containers: BTreeMap<Arc<str>, Container>,
     processes: ProcessTable,
-    /// Path of each descriptor opened, for closes that the kernel sees too late to name: (pid, fd) → (inode, path).
-    opened: HashMap<(u32, i32), (u64, Arc<str>)>,
+    opened: file::Opened,
     strings: Interner,
-}
-
-/// Shares equal strings.
-#[derive(Default)]
-struct Interner {
-    known: std::collections::HashSet<Arc<str>>,
-}
-
-/// Distinct strings kept before the set is emptied: it only saves memory, and must not grow without bound.
-const INTERNED_MAX: usize = 200_000;
-
-impl Interner {
-    fn get(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.known.get(text) {
-            return known.clone();
-        }
-        if self.known.len() >= INTERNED_MAX {
-            self.known.clear();
-        }
-        let fresh: Arc<str> = text.into();
-        self.known.insert(fresh.clone());
-        fresh
-    }
 }
 
 impl Enricher {
@@ -93,7 +75,7 @@ impl Enricher {
             cgroups: HashMap::new(),
             containers: BTreeMap::new(),
             processes: ProcessTable::default(),
-            opened: HashMap::new(),
+            opened: file::Opened::default(),
             strings: Interner::default(),
         }
     }
@@ -244,158 +226,20 @@ impl Enricher {
         Some(match record {
             Record::Fork(fork) => {
                 self.processes.fork(&fork, ts, container);
-                let mut event = ProcessEvent::new(common);
-                event.child_exec_id = Some(fork.child_exec_id);
-                event.child_pid = Some(fork.child_pid);
-                Event::Process(event)
+                Event::Process(process::fork(common, &fork))
             }
             Record::Exec(program) => {
                 self.processes.program(&program, ts, Origin::Exec, container, &mut |text| strings.get(text));
-                Event::Process(exec_event(common, &program, strings))
+                Event::Process(process::exec(common, &program, strings))
             }
             Record::Exit(exit) => {
                 self.processes.exit(&exit, ts);
-                self.opened.retain(|(pid, _), _| *pid != header.pid);
-                let mut event = ProcessEvent::new(common);
-                (event.exit_code, event.exit_signal) = processes::exit_parts(exit.status);
-                event.cpu_user = Some(exit.utime);
-                event.cpu_system = Some(exit.stime);
-                event.max_rss = Some(exit.max_rss * page_size());
-                Event::Process(event)
+                self.opened.exited(header.pid);
+                Event::Process(process::exit(common, &exit))
             }
-            Record::File(file) => Event::File(file_event(common, &file, strings, &mut self.opened)),
-            Record::Network(network) => Event::Network(network_event(common, &network, strings)),
+            Record::File(file) => Event::File(file::event(common, &file, strings, &mut self.opened)),
+            Record::Network(network) => Event::Network(network::event(common, &network, strings)),
             Record::Cgroup(..) | Record::Introduce(_) => return None,
         })
     }
-}
-
-fn page_size() -> u64 {
-    // SAFETY: sysconf has no preconditions.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).unwrap_or(4096)
-}
-
-fn exec_event(common: Common, program: &Program, strings: &mut Interner) -> ProcessEvent {
-    let wire = &program.wire;
-    ProcessEvent {
-        parent_exec_id: (wire.parent_exec_id != 0).then_some(wire.parent_exec_id),
-        exe: program.exe.as_deref().map(|exe| strings.get(exe)),
-        exe_inode: Some(wire.exe_inode),
-        exe_dev: Some(wire.exe_dev),
-        exe_memfd: Some(wire.flags & abi::EXEC_MEMFD != 0),
-        exe_deleted: Some(wire.flags & abi::EXEC_DELETED != 0),
-        argv: Some(program.argv.iter().map(|argument| strings.get(argument)).collect()),
-        argv_truncated: Some(processes::argv_truncated(wire)),
-        cwd: program.cwd.as_deref().map(|cwd| strings.get(cwd)),
-        uid: Some(wire.uid),
-        gid: Some(wire.gid),
-        ..ProcessEvent::new(common)
-    }
-}
-
-fn file_event(
-    common: Common,
-    file: &FileRecord,
-    strings: &mut Interner,
-    opened: &mut HashMap<(u32, i32), (u64, Arc<str>)>,
-) -> FileEvent {
-    let wire = &file.wire;
-    let has = |flag: u32| wire.flags & flag != 0;
-    let mut path = file.path.as_deref().map(|path| strings.get(path));
-    match common.kind {
-        Kind::Open if wire.ret >= 0 => {
-            if let Some(path) = &path {
-                opened.insert((common.pid, wire.fd), (wire.inode, path.clone()));
-            }
-        }
-        Kind::Close => {
-            let open = opened.remove(&(common.pid, wire.fd));
-            path = path.or_else(|| open.filter(|(inode, _)| *inode == wire.inode).map(|(_, path)| path));
-        }
-        _ => {}
-    }
-    let (is_open, is_close) = (common.kind == Kind::Open, common.kind == Kind::Close);
-    let is_chmod = common.kind == Kind::Chmod;
-    // A file without a name was not reached: the call failed, or went by name only.
-    let identified = wire.inode != 0;
-    FileEvent {
-        new_path: file.new_path.as_deref().map(|path| strings.get(path)),
-        path_from_user: has(abi::FILE_PATH_USER),
-        path_truncated: has(abi::FILE_PATH_TRUNCATED | abi::FILE_PATH_FAULT),
-        deleted: has(abi::FILE_PATH_DELETED),
-        ret: wire.ret,
-        fd: (wire.fd >= 0).then_some(wire.fd),
-        flags: (is_open || is_close).then_some(wire.open_flags),
-        mode: (is_chmod || identified).then_some(wire.mode),
-        inode: identified.then_some(wire.inode),
-        dev: identified.then_some(wire.dev),
-        bytes_read: is_close.then_some(wire.bytes_read),
-        bytes_written: is_close.then_some(wire.bytes_written),
-        reads: is_close.then_some(wire.reads),
-        writes: is_close.then_some(wire.writes),
-        implicit: has(abi::FILE_IMPLICIT_CLOSE),
-        path,
-        common,
-    }
-}
-
-fn network_event(common: Common, wire: &abi::Network, strings: &mut Interner) -> NetworkEvent {
-    let has = |flag: u32| wire.flags & flag != 0;
-    let family = i32::from(wire.family);
-    let is_close = common.kind == Kind::NetClose;
-    let is_listen = common.kind == Kind::Listen;
-    let address = |bytes: &[u8; 16]| match family {
-        libc::AF_INET => Some(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).to_string()),
-        // An IPv4 peer of a dual-stack socket is the same peer.
-        libc::AF_INET6 => Some(Ipv6Addr::from(*bytes).to_canonical().to_string()),
-        _ => None,
-    };
-    let is_inet = family != libc::AF_UNIX;
-    // A listening or unconnected socket has no peer: port 0 cannot be one.
-    let has_peer = is_inet && (wire.peer_port != 0 || wire.peer_addr != [0; 16]);
-    let unix_path = (wire.unix_len > 0).then(|| {
-        let bytes = &wire.unix_path[..usize::from(wire.unix_len).min(abi::UNIX_PATH_MAX)];
-        match bytes.split_first() {
-            Some((0, name)) => format!("@{}", decode::text(name)),
-            _ => decode::text(decode::until_nul(bytes)),
-        }
-    });
-    NetworkEvent {
-        family: strings.get(match family {
-            libc::AF_INET => "inet",
-            libc::AF_INET6 => "inet6",
-            _ => "unix",
-        }),
-        protocol: strings.get(&protocol(is_inet, wire.protocol.into(), wire.sock_type.into())),
-        local_addr: address(&wire.local_addr).map(|a| strings.get(&a)),
-        local_port: is_inet.then_some(wire.local_port),
-        peer_addr: has_peer.then(|| address(&wire.peer_addr)).flatten().map(|a| strings.get(&a)),
-        peer_port: has_peer.then_some(wire.peer_port),
-        unix_path: unix_path.map(|path| strings.get(&path)),
-        ret: wire.ret,
-        fd: wire.fd,
-        backlog: is_listen.then_some(wire.backlog),
-        inode: (wire.inode != 0).then_some(wire.inode),
-        bytes_received: is_close.then_some(wire.bytes_received),
-        bytes_sent: is_close.then_some(wire.bytes_sent),
-        peer_from_user: has(abi::NET_ADDR_USER),
-        implicit: has(abi::NET_IMPLICIT_CLOSE),
-        common,
-    }
-}
-
-fn protocol(is_inet: bool, protocol: i32, sock_type: i32) -> String {
-    let name = match (is_inet, protocol, sock_type) {
-        (true, libc::IPPROTO_TCP, _) => "tcp",
-        (true, libc::IPPROTO_UDP, _) => "udp",
-        (true, libc::IPPROTO_ICMP, _) => "icmp",
-        (true, libc::IPPROTO_ICMPV6, _) => "icmpv6",
-        (true, other, _) => return other.to_string(),
-        (false, _, libc::SOCK_STREAM) => "stream",
-        (false, _, libc::SOCK_DGRAM) => "dgram",
-        (false, _, libc::SOCK_SEQPACKET) => "seqpacket",
-        (false, _, other) => return other.to_string(),
-    };
-    name.to_owned()
 }

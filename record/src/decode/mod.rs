@@ -1,0 +1,94 @@
+//! Bytes from the ring to owned values. A record that does not fit its definition is an error to count, never a panic.
+
+mod file;
+mod process;
+mod text;
+
+use record_bpf::abi::{self, Wire};
+use record_bpf::{Class, Kind};
+
+pub use file::FileRecord;
+pub use process::Program;
+pub use text::{text, until_nul};
+
+/// A decoded record.
+#[derive(Debug)]
+pub enum Record {
+    Fork(abi::Fork),
+    Exec(Program),
+    Exit(abi::Exit),
+    File(FileRecord),
+    Network(Box<abi::Network>),
+    /// A new cgroup and its path.
+    Cgroup(abi::Header, String),
+    /// A followed process that neither forked nor executed before our eyes.
+    Introduce(Program),
+}
+
+/// Why a record could not be decoded.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    #[error("record of {0} bytes is shorter than its definition")]
+    Short(usize),
+    #[error("unknown record kind {0:#06x}")]
+    UnknownKind(u16),
+}
+
+/// The header alone: enough to account for a record that cannot be decoded.
+pub fn header(bytes: &[u8]) -> Option<abi::Header> {
+    abi::Header::read(bytes).map(|(header, _)| header)
+}
+
+pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let short = || DecodeError::Short(bytes.len());
+    let header = header(bytes).ok_or_else(short)?;
+    match header.kind {
+        abi::CONTROL_CGROUP => {
+            let (cgroup, _) = abi::Cgroup::read(bytes).ok_or_else(short)?;
+            return Ok(Record::Cgroup(header, text(until_nul(&cgroup.path))));
+        }
+        abi::CONTROL_PROCESS => return process::program(bytes).map(Record::Introduce).ok_or_else(short),
+        _ => {}
+    }
+    let kind = Kind::from_wire(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
+    match kind.class() {
+        Class::Process => match kind {
+            Kind::Fork => abi::Fork::read(bytes).map(|(fork, _)| Record::Fork(fork)),
+            Kind::Exec => process::program(bytes).map(Record::Exec),
+            _ => abi::Exit::read(bytes).map(|(exit, _)| Record::Exit(exit)),
+        },
+        Class::File => file::file(bytes, kind).map(Record::File),
+        Class::Network => abi::Network::read(bytes).map(|(network, _)| Record::Network(Box::new(network))),
+        // Nothing emits them yet, and what is sampled never comes through the ring.
+        Class::Security | Class::Dns | Class::Tls | Class::Flow | Class::Syscall | Class::Resource => {
+            return Err(DecodeError::UnknownKind(header.kind));
+        }
+    }
+    .ok_or_else(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_truncation_of_a_record_is_an_error() {
+        let mut bytes = vec![0u8; size_of::<abi::File>()];
+        bytes[40..42].copy_from_slice(&(Kind::Open as u16).to_le_bytes());
+        let path_len = std::mem::offset_of!(abi::File, path_len);
+        bytes[path_len..path_len + 2].copy_from_slice(&8u16.to_le_bytes());
+        bytes.extend_from_slice(b"b\0a\0usr\0");
+        let Ok(Record::File(file)) = record(&bytes) else { panic!("whole record") };
+        assert_eq!(file.path.as_deref(), Some("/usr/a/b"));
+        for len in 0..bytes.len() {
+            assert_eq!(record(&bytes[..len]).unwrap_err(), DecodeError::Short(len));
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named() {
+        let mut bytes = vec![0u8; 64];
+        bytes[40..42].copy_from_slice(&0x0999u16.to_le_bytes());
+        assert_eq!(record(&bytes).unwrap_err(), DecodeError::UnknownKind(0x0999));
+    }
+}

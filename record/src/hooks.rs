@@ -1,0 +1,52 @@
+//! Which BPF program serves which event class, and what the classes are recorded through.
+//!
+//! A program is loaded only when a class that was asked for needs it.
+
+use std::collections::BTreeMap;
+
+use record_bpf::Class;
+
+/// One BPF program of the object.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook {
+    /// The C function's name.
+    pub program: &'static str,
+    /// Where it attaches, in libbpf's terms.
+    pub attach: &'static str,
+    /// The classes that need it. Empty: every recording does.
+    pub classes: &'static [Class],
+}
+
+impl Hook {
+    const fn new(program: &'static str, attach: &'static str, classes: &'static [Class]) -> Hook {
+        Hook { program, attach, classes }
+    }
+
+    pub fn serves(&self, classes: &[Class]) -> bool {
+        self.classes.is_empty() || self.classes.iter().any(|class| classes.contains(class))
+    }
+}
+
+/// Process life is followed in every recording: it is what names a process.
+pub const HOOKS: &[Hook] = &[
+    Hook::new("on_fork", "tp_btf/sched_process_fork", &[]),
+    Hook::new("on_exec", "tp_btf/sched_process_exec", &[]),
+    Hook::new("on_exit", "tp_btf/sched_process_exit", &[]),
+    Hook::new("on_cgroup_mkdir", "tp_btf/cgroup_mkdir", &[]),
+    Hook::new("on_sys_enter", "tp_btf/sys_enter", &[Class::File, Class::Network]),
+    Hook::new("on_sys_exit", "tp_btf/sys_exit", &[Class::File, Class::Network]),
+];
+
+/// The hooks of one class; for process, those that every recording has.
+pub fn of(class: Class) -> impl Iterator<Item = &'static Hook> {
+    let own = move |hook: &&Hook| {
+        if hook.classes.is_empty() { class == Class::Process } else { hook.classes.contains(&class) }
+    };
+    HOOKS.iter().filter(own)
+}
+
+/// For the manifest: class → where its programs attach.
+pub fn by_class(classes: &[Class]) -> BTreeMap<String, Vec<String>> {
+    let hooks = |class: Class| of(class).map(|hook| hook.attach.to_owned()).collect();
+    classes.iter().map(|class| (class.name().to_owned(), hooks(*class))).collect()
+}
