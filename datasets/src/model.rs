@@ -40,7 +40,6 @@ macro_rules! event {
     ($($class:ident $row:ident $field:ident,)*) => {
         /// One event of any class.
         #[derive(Clone, Debug, PartialEq)]
-        #[expect(clippy::large_enum_variant, reason = "events are stored or dropped one by one; a box each would cost more")]
         pub enum Event { $($class($row),)* }
 
         impl Event {
