@@ -14,6 +14,7 @@ Examples:
   record -o /tmp/build -- make -j2            a command and all its children
   record --scenario xmrig                     the scripted miner attack, labelled
   record check                                what this kernel offers
+  record selftest                             whether every kind of event is recorded here
 
 Without a filter every container is recorded, and nothing outside containers.
 A recording is a directory of Parquet files: 'datasets info DIR' describes it, 'replay DIR' judges it.
@@ -39,6 +40,39 @@ pub enum Action {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Do one thing of every kind, record it, and check that exactly its row is there, every field right
+    #[command(after_help = SELFTEST_CODES)]
+    Selftest(SelftestArgs),
+    /// Run the triggers of selftest cases; what they did goes to DIR/facts.jsonl
+    #[command(hide = true)]
+    SelftestTrigger(TriggerArgs),
+}
+
+const SELFTEST_CODES: &str = "\
+Exit codes: 0 every row found, every field right; 1 a row missing or wrong; 3 cannot record here.";
+
+#[derive(Debug, Args)]
+pub struct SelftestArgs {
+    /// Event classes to test, and presets of them, as in 'record --events' [default: every class]
+    #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = selection)]
+    pub events: Vec<Selection>,
+    /// Keep the recordings, and the facts they were checked against, in this directory
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct TriggerArgs {
+    pub dir: PathBuf,
+    /// Run this one in this process
+    #[arg(long, value_name = "CASE")]
+    pub case: Option<String>,
+    /// End at once with this exit code
+    #[arg(long, value_name = "CODE")]
+    pub end: Option<u8>,
+    pub names: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -122,9 +156,20 @@ const PRESETS: &[(&str, &[Class])] = &[
 impl RecordArgs {
     /// The classes asked for, each once, in their own order.
     pub fn classes(&self) -> Vec<Class> {
-        let asked = |class: &Class| self.events.iter().any(|selection| selection.0.contains(class));
-        Class::ALL.into_iter().filter(asked).collect()
+        selected(&self.events)
     }
+}
+
+impl SelftestArgs {
+    /// The classes asked for; every one if none was.
+    pub fn classes(&self) -> Vec<Class> {
+        if self.events.is_empty() { Class::ALL.to_vec() } else { selected(&self.events) }
+    }
+}
+
+fn selected(events: &[Selection]) -> Vec<Class> {
+    let asked = |class: &Class| events.iter().any(|selection| selection.0.contains(class));
+    Class::ALL.into_iter().filter(asked).collect()
 }
 
 fn selection(name: &str) -> Result<Selection, String> {

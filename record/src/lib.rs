@@ -20,5 +20,6 @@ pub mod live;
 pub mod processes;
 pub mod run;
 pub mod scenario;
+pub mod selftest;
 pub mod session;
 pub mod summary;

@@ -4,15 +4,17 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use record::cli::{Action, Cli, Format};
+use record::cli::{Action, Cli, Format, SelftestArgs, TriggerArgs};
 use record::error::Result;
 use record::identity::Podman;
-use record::{check, run, summary};
+use record::{check, run, selftest, summary};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.action {
         Some(Action::Check { format }) => Ok(print_check(format)),
+        Some(Action::Selftest(args)) => test(&args),
+        Some(Action::SelftestTrigger(args)) => trigger(&args),
         None => record(&cli.record),
     };
     result.unwrap_or_else(|error| {
@@ -40,6 +42,24 @@ fn print_check(format: Format) -> ExitCode {
         Format::Json => format!("{:#}\n", serde_json::json!(report)),
     });
     if report.ready { ExitCode::SUCCESS } else { ExitCode::from(3) }
+}
+
+fn test(args: &SelftestArgs) -> Result<ExitCode> {
+    let report = selftest::run(args)?;
+    print(&match args.format {
+        Format::Table => selftest::table(&report),
+        Format::Json => format!("{:#}\n", serde_json::json!(report)),
+    });
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn trigger(args: &TriggerArgs) -> Result<ExitCode> {
+    match (args.end, &args.case) {
+        (Some(code), _) => return Ok(ExitCode::from(code)),
+        (None, Some(case)) => selftest::run_here(&args.dir, case)?,
+        (None, None) => selftest::trigger(&args.dir, &args.names)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A reader that closed the pipe has what it wanted.
