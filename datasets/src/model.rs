@@ -185,6 +185,24 @@ pub struct TlsEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowEvent {
     pub common: Common,
+    pub start: i64,
+    pub interface: Arc<str>,
+    pub direction: Arc<str>,
+    pub family: Arc<str>,
+    pub protocol: Option<Arc<str>>,
+    pub src_addr: Option<Arc<str>>,
+    pub src_port: Option<u16>,
+    pub dst_addr: Option<Arc<str>>,
+    pub dst_port: Option<u16>,
+    pub packets: u64,
+    pub bytes: u64,
+    pub syn: u64,
+    pub syn_ack: u64,
+    pub fin: u64,
+    pub rst: u64,
+    pub first: Option<i64>,
+    pub last: Option<i64>,
+    pub rest: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -195,6 +213,22 @@ pub struct SyscallEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceEvent {
     pub common: Common,
+    /// ns
+    pub cpu_total: Option<u64>,
+    /// ns
+    pub cpu_user: Option<u64>,
+    /// ns
+    pub cpu_system: Option<u64>,
+    /// ns
+    pub cpu_throttled: Option<u64>,
+    /// bytes
+    pub memory: Option<u64>,
+    /// bytes
+    pub memory_anon: Option<u64>,
+    /// bytes
+    pub memory_file: Option<u64>,
+    pub processes: Option<u32>,
+    pub source: Arc<str>,
 }
 
 /// How a process incarnation came to be.

@@ -19,7 +19,8 @@ use crate::manifest_file::{create_private, sync_dir};
 use crate::{Error, Result};
 
 /// Columns that nearly never repeat, and grow or jump by little: differences are smaller than a dictionary.
-const DELTA: &[&str] = &["ts", "seq", "start", "end", "child_exec_id", "cpu_user", "cpu_system"];
+const DELTA: &[&str] =
+    &["ts", "seq", "start", "end", "first", "last", "child_exec_id", "cpu_total", "cpu_user", "cpu_system"];
 
 /// What a finished file is, for the manifest.
 pub(crate) struct Written {

@@ -84,7 +84,9 @@ table! { TlsEvent, TlsEventBuilder, TlsEventReader {
 }}
 
 table! { FlowEvent, FlowEventBuilder, FlowEventReader {
-    common: Common,
+    common: Common, start: i64, interface: Str, direction: Str, family: Str, protocol: Option::<Str>,
+    src_addr: Option::<Str>, src_port: Option::<u16>, dst_addr: Option::<Str>, dst_port: Option::<u16>, packets: u64,
+    bytes: u64, syn: u64, syn_ack: u64, fin: u64, rst: u64, first: Option::<i64>, last: Option::<i64>, rest: bool,
 }}
 
 table! { SyscallEvent, SyscallEventBuilder, SyscallEventReader {
@@ -92,7 +94,9 @@ table! { SyscallEvent, SyscallEventBuilder, SyscallEventReader {
 }}
 
 table! { ResourceEvent, ResourceEventBuilder, ResourceEventReader {
-    common: Common,
+    common: Common, cpu_total: Option::<u64>, cpu_user: Option::<u64>, cpu_system: Option::<u64>,
+    cpu_throttled: Option::<u64>, memory: Option::<u64>, memory_anon: Option::<u64>, memory_file: Option::<u64>,
+    processes: Option::<u32>, source: Str,
 }}
 
 table! { Process, ProcessBuilder, ProcessReader {

@@ -155,7 +155,7 @@ impl RecordingWriter {
                 let _ = fs::remove_file(&path);
             })
         });
-        for (cpu, n) in (0..).zip(cpus).filter(|(_, n)| *n > 0) {
+        for (cpu, n) in (0..=u16::MAX).zip(cpus).filter(|(_, n)| *n > 0) {
             let (stored, failed) = self.counts.entry((cpu, class)).or_default();
             if recorded.is_ok() {
                 *stored += n;

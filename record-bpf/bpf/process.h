@@ -242,6 +242,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		if (class_on(RS_CLASS_PROCESS)) {
 			event.utime = BPF_CORE_READ(signal, utime) + BPF_CORE_READ(task, utime);
 			event.stime = BPF_CORE_READ(signal, stime) + BPF_CORE_READ(task, stime);
+			event.runtime = BPF_CORE_READ(signal, sum_sched_runtime) +
+					BPF_CORE_READ(task, se.sum_exec_runtime);
 			event.max_rss = BPF_CORE_READ(signal, maxrss);
 			event.status = (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT) ?
 					       BPF_CORE_READ(signal, group_exit_code) :

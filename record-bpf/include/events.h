@@ -119,8 +119,9 @@ struct rs_exec {
 
 struct rs_exit {
 	struct rs_header h;
-	__u64 utime;   /* ns, the whole thread group, without the last thread's last tick */
-	__u64 stime;   /* ns */
+	__u64 utime;   /* ns by ticks, the whole thread group */
+	__u64 stime;   /* ns by ticks */
+	__u64 runtime; /* ns by the scheduler's clock, both modes, without the last thread's last tick */
 	__u64 max_rss; /* pages */
 	__u32 status;  /* wait(2) status: exit code << 8 | signal */
 	__u32 _pad;

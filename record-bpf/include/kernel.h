@@ -181,7 +181,12 @@ struct signal_struct {
 	unsigned int flags;
 	int group_exit_code;
 	u64 utime, stime;
+	unsigned long long sum_sched_runtime;
 	unsigned long maxrss;
+};
+
+struct sched_entity {
+	u64 sum_exec_runtime;
 };
 
 struct thread_info {
@@ -203,6 +208,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	int exit_code;
 	u64 utime, stime;
+	struct sched_entity se;
 };
 
 struct in6_addr {

@@ -86,7 +86,7 @@ wire! { "rs_exec", 128 => Exec {
     gid: u32, flags: u32, argv_total: u32, argv_len: u32, exe_len: u16, cwd_len: u16, _pad: u32, comm: [u8; COMM_LEN],
 }}
 
-wire! { "rs_exit", 80 => Exit { h: Header, utime: u64, stime: u64, max_rss: u64, status: u32, _pad: u32, }}
+wire! { "rs_exit", 88 => Exit { h: Header, utime: u64, stime: u64, runtime: u64, max_rss: u64, status: u32, _pad: u32, }}
 
 wire! { "rs_file", 112 => File {
     h: Header, inode: u64, bytes_read: u64, bytes_written: u64, reads: u32, writes: u32, dev: u32, open_flags: u32,

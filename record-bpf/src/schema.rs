@@ -139,11 +139,52 @@ pub const DNS: &[Column] = &[];
 
 pub const TLS: &[Column] = &[];
 
-pub const FLOW: &[Column] = &[];
+pub const FLOW: &[Column] = &[
+    req("start", Type::Timestamp, "begin of the interval; ts is its end"),
+    req("interface", Type::Utf8, "network interface"),
+    req("direction", Type::Utf8, "in: received by the interface; out: sent through it"),
+    req("family", Type::Utf8, "inet, inet6, or the EtherType as 0x0806"),
+    opt("protocol", Type::Utf8, "tcp, udp, icmp, ..., or the number"),
+    opt("src_addr", Type::Utf8, "source IP address"),
+    opt("src_port", Type::U16, "source port; null: the protocol has none, or a later fragment"),
+    opt("dst_addr", Type::Utf8, "destination IP address"),
+    opt("dst_port", Type::U16, "destination port"),
+    req("packets", Type::U64, "packets; a segmented super-packet counts as its segments"),
+    req("bytes", Type::U64, "bytes from the link-layer header on; a super-packet's header once"),
+    req("syn", Type::U64, "TCP packets with SYN and not ACK"),
+    req("syn_ack", Type::U64, "TCP packets with SYN and ACK"),
+    req("fin", Type::U64, "TCP packets with FIN"),
+    req("rst", Type::U64, "TCP packets with RST"),
+    opt("first", Type::Timestamp, "its first packet in the interval"),
+    opt("last", Type::Timestamp, "its last packet in the interval"),
+    req(
+        "rest",
+        Type::Bool,
+        "all packets of the interval for whose 5-tuples there was no room: counted together, addresses null",
+    ),
+];
 
 pub const SYSCALL: &[Column] = &[];
 
-pub const RESOURCE: &[Column] = &[];
+pub const RESOURCE: &[Column] = &[
+    opt("cpu_total", Type::U64, "CPU time used since the container (or command) began, ns"),
+    opt("cpu_user", Type::U64, "the part of it in user mode, ns; from v1 cgroups in steps of 10 ms"),
+    opt("cpu_system", Type::U64, "the part of it in the kernel, ns; from v1 cgroups in steps of 10 ms"),
+    opt("cpu_throttled", Type::U64, "time it was kept waiting by its CPU limit, ns; null: it has no CPU controller"),
+    opt(
+        "memory",
+        Type::U64,
+        "memory charged to the container, page cache included, bytes; null: it has no memory controller",
+    ),
+    opt("memory_anon", Type::U64, "anonymous memory, bytes; a command: sum of its processes' resident sets"),
+    opt("memory_file", Type::U64, "page cache, bytes"),
+    opt("processes", Type::U32, "processes and threads; a command: processes"),
+    req(
+        "source",
+        Type::Utf8,
+        "where the figures are from: cgroup v2, cgroup v1, or process (sums over a command's processes)",
+    ),
+];
 
 /// `processes.parquet`: one row per incarnation of a process, so that names are stored once.
 pub const PROCESSES: &[Column] = &[

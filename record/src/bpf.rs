@@ -100,6 +100,11 @@ impl Programs {
             .map_err(|source| Error::Bpf { what: "cannot follow the command", source })
     }
 
+    /// The processes followed as a command's tree, now.
+    pub fn tree(&self) -> Vec<u32> {
+        self.skeleton.maps.tree.keys().filter_map(|key| key.try_into().ok().map(u32::from_ne_bytes)).collect()
+    }
+
     /// The counters of every possible CPU.
     pub fn counters(&self) -> Result<Vec<Counters>> {
         let what = "cannot read the kernel's counters";

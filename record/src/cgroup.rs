@@ -60,7 +60,7 @@ impl Hierarchy {
 }
 
 /// The mount point of a cgroup file system, from `/proc/self/mountinfo` (proc(5)).
-fn mount_of(mountinfo: &str, fstype: &str, controller: Option<&str>) -> Option<PathBuf> {
+pub fn mount_of(mountinfo: &str, fstype: &str, controller: Option<&str>) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         let mut after = after.split(' ');
@@ -83,12 +83,27 @@ fn hierarchy_id(own_cgroups: &str, controller: &str) -> Option<i32> {
 /// (`libpod-ID`, `docker-ID.scope`, `cri-containerd-ID.scope`, `ID`). The monitor beside a container (`libpod-conmon-ID`)
 /// is not in it.
 pub fn container_id(path: &str) -> Option<&str> {
-    path.split('/').rev().find_map(|component| {
-        let stem = component.strip_suffix(".scope").unwrap_or(component);
-        let (prefix, id) = stem.split_at_checked(stem.len().checked_sub(64)?)?;
-        let is_id = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        (is_id && !prefix.contains("conmon")).then_some(id)
-    })
+    path.split('/').rev().find_map(id_in)
+}
+
+/// The part of a cgroup path that ends with the component naming the container: the container's own cgroup, of which
+/// those below it are parts.
+pub fn container_cgroup(path: &str) -> Option<&str> {
+    let mut end = path.len();
+    loop {
+        let start = path[..end].rfind('/').map_or(0, |slash| slash + 1);
+        if id_in(&path[start..end]).is_some() {
+            return Some(&path[..end]);
+        }
+        end = start.checked_sub(1)?;
+    }
+}
+
+fn id_in(component: &str) -> Option<&str> {
+    let stem = component.strip_suffix(".scope").unwrap_or(component);
+    let (prefix, id) = stem.split_at_checked(stem.len().checked_sub(64)?)?;
+    let is_id = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (is_id && !prefix.contains("conmon")).then_some(id)
 }
 
 #[cfg(test)]
@@ -109,6 +124,14 @@ mod tests {
         ] {
             assert_eq!(container_id(&path), Some(ID), "{path}");
         }
+    }
+
+    #[test]
+    fn a_containers_own_cgroup_is_the_part_that_names_it() {
+        let own = format!("/machine.slice/libpod-{ID}.scope");
+        assert_eq!(container_cgroup(&format!("{own}/container/inner")), Some(&*own));
+        assert_eq!(container_cgroup(&own), Some(&*own));
+        assert_eq!(container_cgroup("/user.slice"), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn report(podman: &Podman) -> Report {
     let classes = Class::ALL.map(|class| ClassPlan {
         class: class.name(),
         events: Kind::ALL.iter().filter(|kind| kind.class() == class).map(|kind| kind.op()).collect(),
-        hooks: hooks::of(class).map(|hook| hook.attach).collect(),
+        hooks: hooks::of(class),
         limits: limits(class),
     });
     Report { ready: facts.iter().all(|fact| fact.ok || !fact.required), facts, classes: classes.into() }
@@ -68,7 +68,12 @@ fn limits(class: Class) -> &'static str {
             "rename, unlink, chmod by name and failed opens: path as the caller passed it; bytes moved by mmap and \
              io_uring are not counted; descriptors from 1024 up have no implicit close"
         }
-        Class::Security | Class::Dns | Class::Tls | Class::Flow | Class::Syscall | Class::Resource => "",
+        Class::Security | Class::Dns | Class::Tls | Class::Flow | Class::Syscall => "",
+        Class::Resource => {
+            "a container shorter than a second may have no sample; memory only where the container has a memory \
+             controller; of a command, shared memory counts in each of its processes, and ended processes need the \
+             process class"
+        }
         Class::Network => "bytes of sendmmsg and recvmmsg are not counted; UDP peers only after connect",
     }
 }

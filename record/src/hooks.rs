@@ -37,16 +37,17 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_sys_exit", "tp_btf/sys_exit", &[Class::File, Class::Network]),
 ];
 
-/// The hooks of one class; for process, those that every recording has.
-pub fn of(class: Class) -> impl Iterator<Item = &'static Hook> {
+/// What a class is recorded through, in words for people and for the manifest.
+pub fn of(class: Class) -> Vec<&'static str> {
     let own = move |hook: &&Hook| {
         if hook.classes.is_empty() { class == Class::Process } else { hook.classes.contains(&class) }
     };
-    HOOKS.iter().filter(own)
+    let sampled: &[&str] = if class == Class::Resource { &["cgroup files, /proc"] } else { &[] };
+    HOOKS.iter().filter(own).map(|hook| hook.attach).chain(sampled.iter().copied()).collect()
 }
 
 /// For the manifest: class → where its programs attach.
 pub fn by_class(classes: &[Class]) -> BTreeMap<String, Vec<String>> {
-    let hooks = |class: Class| of(class).map(|hook| hook.attach.to_owned()).collect();
+    let hooks = |class: Class| of(class).into_iter().map(str::to_owned).collect();
     classes.iter().map(|class| (class.name().to_owned(), hooks(*class))).collect()
 }

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod live;
 pub mod processes;
 pub mod run;
+pub mod sample;
 pub mod scenario;
 pub mod selftest;
 pub mod session;

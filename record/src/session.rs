@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use datasets::{Accounting, ClassAccount, CpuAccount, Kernel, Manifest, Recorder, RecordingWriter};
+use datasets::{
+    Accounting, ClassAccount, Common, CpuAccount, Event, Kernel, Manifest, Recorder, RecordingWriter, ResourceEvent,
+};
 use record_bpf::abi::Counters;
 use record_bpf::{Class, Kind};
 
@@ -23,6 +26,8 @@ use crate::filter::Filter;
 use crate::hooks;
 use crate::identity::{Inspector, Podman, Storage};
 use crate::live::{Live, Progress};
+use crate::sample::resource::{Cgroups, Tree};
+use crate::sample::{Every, Stream};
 
 /// What to record, where to, and how.
 pub struct Options {
@@ -49,6 +54,16 @@ pub struct Session {
     undecodable: BTreeMap<(u16, Class), u64>,
     decode_errors: u64,
     started: Instant,
+    sampled: Stream,
+    usage: Option<Usage>,
+}
+
+/// Resource use, where that class was asked for.
+struct Usage {
+    cgroups: Cgroups,
+    /// The command, where one is recorded.
+    tree: Option<Tree>,
+    every: Every,
 }
 
 /// What a recording came to.
@@ -62,6 +77,9 @@ pub struct Finished {
 }
 
 const TICK: Duration = Duration::from_millis(200);
+
+/// How often resource use is sampled.
+const USAGE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Loads and attaches the programs. From the return of this call on, everything that matches is recorded.
@@ -96,6 +114,7 @@ impl Session {
         let drain = Drain::start(programs.ring()?, options.wakeup_deadline)?;
         programs.attach()?;
         enricher.judge_existing(clock::unix_ns())?;
+        let usage = options.classes.contains(&Class::Resource).then(Usage::new).transpose()?;
         Ok(Session {
             programs,
             drain,
@@ -107,11 +126,16 @@ impl Session {
             undecodable: BTreeMap::new(),
             decode_errors: 0,
             started: Instant::now(),
+            sampled: Stream::default(),
+            usage,
         })
     }
 
     /// Follows a process and its descendants; for [`Filter::command`].
-    pub fn follow(&self, pid: u32) -> Result<()> {
+    pub fn follow(&mut self, pid: u32) -> Result<()> {
+        if let Some(usage) = &mut self.usage {
+            usage.tree = Some(Tree::new(pid));
+        }
         self.programs.follow_tree(pid)
     }
 
@@ -138,7 +162,36 @@ impl Session {
         self.progress.lost = lost(&self.programs.counters()?);
         self.progress.containers = self.enricher.followed_containers();
         live.update(&self.progress, self.started.elapsed());
+        if self.usage.as_mut().is_some_and(|usage| usage.every.due()) {
+            self.sample_usage()?;
+        }
         Ok(())
+    }
+
+    /// A row of the resource class for every container, or for the command.
+    fn sample_usage(&mut self) -> Result<()> {
+        let Some(Usage { cgroups, tree, .. }) = &self.usage else { return Ok(()) };
+        let ts = clock::unix_ns();
+        let stream = &mut self.sampled;
+        let rows: Vec<ResourceEvent> = match tree {
+            Some(tree) => vec![tree.usage(stream, ts, &self.programs.tree())],
+            None => {
+                let usage = |(id, path): (&Arc<str>, &str)| {
+                    let common = || Common { container: Some(id.clone()), ..stream.common(Kind::Usage, ts) };
+                    cgroups.usage(common, path)
+                };
+                self.enricher.containers().filter_map(usage).collect()
+            }
+        };
+        for row in rows {
+            self.store(Event::Resource(row))?;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, event: Event) -> Result<()> {
+        self.progress.stored += 1;
+        Ok(self.writer.push(&event)?)
     }
 
     fn take(&mut self, chunk: &Chunk) -> Result<()> {
@@ -146,8 +199,12 @@ impl Session {
             let outcome = self.enricher.record(record)?;
             let (counts, header) = match outcome {
                 Outcome::Store(event) => {
-                    self.progress.stored += 1;
-                    self.writer.push(&event)?;
+                    if let (Event::Process(row), Some(Usage { tree: Some(tree), .. })) = (&event, &mut self.usage)
+                        && row.common.kind == Kind::Exit
+                    {
+                        tree.ended(row);
+                    }
+                    self.store(event)?;
                     continue;
                 }
                 Outcome::Control => continue,
@@ -177,6 +234,10 @@ impl Session {
             if result.is_ok() {
                 result = self.take(&chunk);
             }
+        }
+        // The last word on every container that is still there; a short recording has at least this.
+        if result.is_ok() {
+            result = self.sample_usage();
         }
         let counters = self.programs.counters()?;
         let accounting = self.accounting(&counters);
@@ -232,8 +293,17 @@ impl Session {
                 *accounting.failures.entry(name.to_owned()).or_default() += count;
             }
         }
+        accounting.cpus.extend(self.sampled.account());
         accounting.failures.insert("decode_errors".to_owned(), self.decode_errors);
         accounting
+    }
+}
+
+impl Usage {
+    fn new() -> Result<Usage> {
+        let path = PathBuf::from("/proc/self/mountinfo");
+        let mountinfo = std::fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
+        Ok(Usage { cgroups: Cgroups::new(&mountinfo), tree: None, every: Every::new(USAGE_INTERVAL) })
     }
 }
 

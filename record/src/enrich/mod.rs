@@ -95,6 +95,11 @@ impl Enricher {
         self.containers.len()
     }
 
+    /// Those containers, with their cgroup paths.
+    pub fn containers(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
+        self.containers.values().map(|container| (&container.id, container.cgroup.as_str()))
+    }
+
     pub fn record(&mut self, bytes: &[u8]) -> Result<Outcome> {
         let record = match decode::record(bytes) {
             Ok(record) => record,

@@ -6,6 +6,7 @@ use record_bpf::abi;
 use super::strings::Interner;
 use crate::decode::Program;
 use crate::processes;
+use crate::sample::resource::page_size;
 
 pub fn fork(common: Common, fork: &abi::Fork) -> ProcessEvent {
     ProcessEvent {
@@ -35,18 +36,38 @@ pub fn exec(common: Common, program: &Program, strings: &mut Interner) -> Proces
 
 pub fn exit(common: Common, exit: &abi::Exit) -> ProcessEvent {
     let (exit_code, exit_signal) = processes::exit_parts(exit.status);
+    let (user, system) = cpu_time(exit);
     ProcessEvent {
         exit_code,
         exit_signal,
-        cpu_user: Some(exit.utime),
-        cpu_system: Some(exit.stime),
+        cpu_user: Some(user),
+        cpu_system: Some(system),
         max_rss: Some(exit.max_rss * page_size()),
         ..ProcessEvent::new(common)
     }
 }
 
-fn page_size() -> u64 {
-    // SAFETY: sysconf has no preconditions.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).unwrap_or(4096)
+/// User and system CPU time, ns: the scheduler's exact total, divided in the proportion that ticks found. So does the kernel
+/// for /proc and wait4() (`cputime_adjust` in kernel/sched/cputime.c); the ticks alone are off by a tenth and more.
+fn cpu_time(exit: &abi::Exit) -> (u64, u64) {
+    let ticks = exit.utime + exit.stime;
+    let system = match exit.stime {
+        0 => 0,
+        _ => (u128::from(exit.runtime) * u128::from(exit.stime) / u128::from(ticks)) as u64,
+    };
+    (exit.runtime - system, system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_the_schedulers_in_the_proportion_of_ticks() {
+        let (mut exit, _) = <abi::Exit as abi::Wire>::read(&[0; 128]).unwrap();
+        exit.runtime = 900;
+        assert_eq!(cpu_time(&exit), (900, 0), "shorter than a tick: all of it in user mode, as the kernel has it");
+        (exit.utime, exit.stime) = (4_000_000, 8_000_000);
+        assert_eq!(cpu_time(&exit), (300, 600));
+    }
 }

@@ -45,6 +45,7 @@ mod judge;
 mod network;
 mod process;
 mod report;
+mod resource;
 mod rows;
 mod run;
 pub mod sys;
@@ -59,7 +60,7 @@ pub use trigger::{FACTS_FILE, run_here, trigger};
 
 /// Every case of every class.
 pub fn cases() -> Vec<Case> {
-    [process::cases(), file::cases(), network::cases()].into_iter().flatten().collect()
+    [process::cases(), file::cases(), network::cases(), resource::cases()].into_iter().flatten().collect()
 }
 
 pub type Trigger = fn(&Scratch) -> Result<Value, Stop>;

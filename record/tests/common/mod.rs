@@ -1,6 +1,8 @@
 //! Runs the real recorder on a real trigger and hands back what it stored.
 #![allow(dead_code)] // each test program uses its own part
 
+pub mod podman;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
