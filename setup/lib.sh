@@ -49,7 +49,7 @@ missing_packages() {
 	done
 }
 
-# have_base / have_record: the tools themselves, wherever they came from. Packages are only a way to get them.
+# have_base / have_record / have_kernels: the tools themselves, wherever they came from. Packages are only a way to get them.
 have_base() { command -v cc >/dev/null && find_python >/dev/null; }
 have_record() {
 	local tool
@@ -57,6 +57,14 @@ have_record() {
 		PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || return 1
 	done
 	[ -z "$(command -v dpkg-query)" ] || [ -z "$(missing_packages record)" ]
+}
+have_kernels() {
+	local tool
+	for tool in qemu-system-x86_64 busybox dpkg-deb ldd; do
+		command -v "$tool" >/dev/null || return 1
+	done
+	# Any other busybox would need its libraries in the VM.
+	! ldd "$(command -v busybox)" >/dev/null 2>&1
 }
 
 setup_packages() {
@@ -160,3 +168,4 @@ setup_base() {
 }
 
 setup_record() { setup_packages record; }
+setup_kernels() { setup_packages kernels; }

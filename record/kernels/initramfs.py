@@ -1,0 +1,93 @@
+"""Builds the initramfs of a test VM: busybox, the recorder with its shared libraries, some modules, and `init`.
+
+The format is "newc" cpio: https://www.kernel.org/doc/html/latest/driver-api/early-userspace/buffer-format.html. It is not
+compressed: an emulated CPU unpacks slower than it copies.
+"""
+
+import lzma
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+class Archive:
+    """A cpio archive in memory."""
+
+    def __init__(self):
+        self._parts = []
+        self._names = set()
+
+    def directory(self, name):
+        if name not in self._names:
+            parent = str(Path(name).parent)
+            if parent != ".":
+                self.directory(parent)
+            self._add(name, stat.S_IFDIR | 0o755, b"")
+
+    def file(self, name, content, mode=0o755):
+        self.directory(str(Path(name).parent))
+        self._add(name, stat.S_IFREG | mode, content)
+
+    def _add(self, name, mode, content):
+        self._names.add(name)
+        path = name.encode() + b"\0"
+        # ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor, namesize, check
+        fields = (len(self._names), mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(path), 0)
+        header = b"070701" + b"".join(b"%08x" % field for field in fields)
+        self._parts += [pad(header + path), pad(content)]
+
+    def bytes(self):
+        self._add("TRAILER!!!", 0, b"")
+        return b"".join(self._parts)
+
+
+def pad(data):
+    return data + b"\0" * (-len(data) % 4)
+
+
+def libraries(program):
+    """Where the dynamic loader finds what `program` needs, and the loader itself, as ldd says."""
+    lines = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout.splitlines()
+    found = [re.search(r"(/\S+) \(0x", line) for line in lines]
+    return [match[1] for match in found if match]
+
+
+def modules(tree, wanted):
+    """Files of the modules and of what they depend on, each after what it needs. Ones that are built in are left out."""
+    files = {path.name.split(".")[0].replace("-", "_"): path for path in tree.glob("**/*.ko*")}
+    ordered = {}
+
+    def visit(name):
+        path = files.get(name.replace("-", "_"))
+        if path is None or path in ordered:
+            return
+        content = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+        # .modinfo is a run of NUL-terminated key=value strings.
+        depends = re.search(rb"\0depends=([^\0]*)\0", content)
+        for other in depends[1].decode().split(",") if depends else []:
+            visit(other)
+        ordered[path] = content
+
+    for name in wanted:
+        visit(name)
+    return {path.name.split(".")[0] + ".ko": content for path, content in ordered.items()}
+
+
+def build(record, busybox, kernel_tree, wanted_modules, arguments):
+    archive = Archive()
+    for directory in ("dev", "proc", "sys", "tmp", "run", "etc", "root", "modules"):
+        archive.directory(directory)
+    archive.file("init", (HERE / "init").read_bytes())
+    archive.file("bin/busybox", Path(busybox).read_bytes())
+    archive.file("bin/record", Path(record).read_bytes())
+    for library in libraries(record):
+        archive.file(library.lstrip("/"), Path(library).read_bytes())
+    found = modules(kernel_tree, wanted_modules)
+    for name, content in found.items():
+        archive.file(f"modules/{name}", content)
+    archive.file("modules/order", "".join(f"{name}\n" for name in found).encode())
+    archive.file("arguments", " ".join(arguments).encode())
+    return archive.bytes()

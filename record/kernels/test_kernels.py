@@ -1,0 +1,91 @@
+"""Tests of the parts that need no VM: python3 -m unittest discover record/kernels"""
+
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import fetch
+import initramfs
+import table
+import vm
+
+REPORT = {
+    "ok": False,
+    "kernel": "5.10.0",
+    "seconds": 3.25,
+    "accounting": [],
+    "kinds": [{"class": "file", "op": "open", "result": "wrong", "notes": []}],
+    "cases": [{"case": "open", "kinds": ["file.open"], "result": "wrong", "note": "row.ret: expected 3, found 4"}],
+    "hooks": {"file": ["tp_btf/sys_exit"]},
+}
+
+
+def result(name, report, error=None):
+    return {"name": name, "note": None, "boot_seconds": 1.0, "total_seconds": 2.0, "report": report, "error": error, "console": ""}
+
+
+class Output(unittest.TestCase):
+    def test_a_complete_output_is_the_report(self):
+        self.assertEqual(vm.parse('booted\nexit 1\n{"ok": false}\ncomplete\n'), ({"ok": False}, None))
+
+    def test_anything_less_is_an_error_that_says_how_far_it_came(self):
+        for text, error in [
+            ("", "did not boot"),
+            ("booted\n", "did not finish"),
+            ('booted\nexit 1\n{"ok": fal', "did not finish"),
+            ("booted\nexit 3\n\ncomplete\n", "ended with exit 3"),
+        ]:
+            report, found = vm.parse(text)
+            self.assertIsNone(report)
+            self.assertIn(error, found)
+
+
+class Table(unittest.TestCase):
+    def test_every_difference_is_shown_with_its_kernel(self):
+        right = REPORT | {"kinds": [REPORT["kinds"][0] | {"result": "ok"}], "cases": [], "hooks": {"file": ["fentry/x"]}}
+        lines = table.matrix([result("a", REPORT), result("b", right), result("c", None, "it did not finish")]).splitlines()
+        self.assertIn("file   open   WRONG  ok  -", lines)
+        self.assertIn("a: WRONG open (file.open): row.ret: expected 3, found 4", lines)
+        self.assertIn("c: it did not finish", lines)
+        self.assertIn("file (a): tp_btf/sys_exit", lines)
+        self.assertIn("file (b): fentry/x", lines)
+
+    def test_what_all_kernels_have_in_common_is_said_once(self):
+        text = table.matrix([result("a", REPORT), result("b", REPORT)])
+        self.assertIn("file (all): tp_btf/sys_exit", text)
+        self.assertEqual(text.count("expected 3"), 1)
+
+
+class Initramfs(unittest.TestCase):
+    def test_cpio_unpacks_it(self):
+        archive = initramfs.Archive()
+        archive.file("a/b/odd", b"12345", 0o755)
+        archive.file("a/empty", b"", 0o644)
+        with tempfile.TemporaryDirectory() as directory:
+            packed = Path(directory) / "packed"
+            packed.write_bytes(archive.bytes())
+            # busybox reads "newc" as the kernel does.
+            with packed.open("rb") as file:
+                subprocess.run(["busybox", "cpio", "-i"], cwd=directory, stdin=file, check=True, capture_output=True)
+            self.assertEqual((Path(directory) / "a/b/odd").read_bytes(), b"12345")
+            self.assertEqual((Path(directory) / "a/b/odd").stat().st_mode & 0o777, 0o755)
+            self.assertEqual((Path(directory) / "a/empty").read_bytes(), b"")
+
+    def test_modules_come_after_what_they_need(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for name, depends in [("top", "mid"), ("mid", "low_one"), ("low-one", ""), ("other", "")]:
+                (Path(directory) / f"{name}.ko").write_bytes(b"\x7fELF\0license=GPL\0depends=" + depends.encode() + b"\0")
+            found = initramfs.modules(Path(directory), ["top", "low-one", "built_in"])
+            self.assertEqual(list(found), ["low-one.ko", "mid.ko", "top.ko"])
+
+
+class Versions(unittest.TestCase):
+    def test_versions_compare_as_dpkg_does(self):
+        self.assertEqual(fetch.compare_versions("6.12.95-1~bpo12+1", "6.12.95-1"), -1)
+        self.assertEqual(fetch.compare_versions("6.12.117-1", "6.12.95-1"), 1)
+        self.assertEqual(fetch.compare_versions("6.1", "6.1"), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

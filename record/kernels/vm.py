@@ -1,0 +1,69 @@
+"""Boots a kernel in QEMU and collects what `init` wrote to the second serial port."""
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+MEMORY_MIB = 1024
+CPUS = 2  # one would hide what only happens between CPUs
+CONSOLE_TAIL = 15  # lines
+
+
+@dataclass
+class Run:
+    """What one kernel came to. Times in seconds of the host's clock; None: it never got there."""
+
+    boot: float | None
+    total: float
+    report: dict | None
+    error: str | None
+    console: str
+
+
+def boot(vmlinuz, initramfs, directory, limit, accel):
+    """Runs until `init` switches the machine off; after `limit` seconds it is killed. Files go to `directory`."""
+    console, output, image = (Path(directory) / name for name in ("console", "output", "initramfs"))
+    image.write_bytes(initramfs)
+    output.write_bytes(b"")
+    command = [
+        "qemu-system-x86_64", "-accel", accel, "-cpu", "max", "-smp", str(CPUS), "-m", str(MEMORY_MIB),
+        "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        "-serial", f"file:{console}", "-serial", f"file:{output}",
+        "-kernel", str(vmlinuz), "-initrd", str(image), "-append", "console=ttyS0 panic=-1 quiet",
+    ]  # fmt: skip
+    begun = time.monotonic()
+    booted = None
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as qemu:
+        while qemu.poll() is None:
+            elapsed = time.monotonic() - begun
+            if booted is None and output.stat().st_size > 0:
+                booted = elapsed
+            if elapsed > limit:
+                qemu.kill()
+                break
+            time.sleep(0.05)
+        said = qemu.stdout.read().decode(errors="replace").strip()
+    total = time.monotonic() - begun
+    text = output.read_text(errors="replace")
+    tail = "\n".join((console.read_text(errors="replace") if console.exists() else "").splitlines()[-CONSOLE_TAIL:])
+    report, error = parse(text)
+    if report is None and total > limit:
+        error = f"killed after {limit} s: {error}"
+    elif report is None and said:
+        error = f"{error}; QEMU says: {said}"
+    return Run(booted, total, report, error, tail)
+
+
+def parse(text):
+    """`booted`, `exit CODE`, the report, `complete`, as init writes them. One of report and error is None."""
+    if not text.startswith("booted\n"):
+        return None, "the kernel did not boot as far as init"
+    if not text.endswith("\ncomplete\n"):
+        return None, "it did not finish"
+    status, _, rest = text.removeprefix("booted\n").partition("\n")
+    try:
+        return json.loads(rest.removesuffix("complete\n")), None
+    except json.JSONDecodeError:
+        return None, f"record selftest gave no report and ended with {status}"
