@@ -21,14 +21,14 @@ pub fn podman(test: &str) -> Option<PodmanEnv> {
     ready.ok()
 }
 
-/// An image that holds one static C program as `/probe`, and an empty `/tmp`. Dropping it removes it.
+/// An image of a test's own. Dropping it removes it.
 pub struct Image {
     podman: PodmanEnv,
     name: String,
 }
 
 impl Image {
-    /// `name`: of the image, without registry and tag; each test has its own.
+    /// One static C program as `/probe`, and an empty `/tmp`. `name`: of the image, without registry and tag; each test has its own.
     pub fn build(podman: PodmanEnv, name: &str, source: &str) -> Image {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("probe.c");
@@ -36,8 +36,13 @@ impl Image {
         let mut cc = Command::new("cc");
         assert!(cc.args(["-static", "-O1", "-o"]).arg(dir.path().join("probe")).arg(&file).status().unwrap().success());
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
-        let tar = Command::new("tar").arg("-C").arg(dir.path()).args(["-c", "probe", "tmp"]).output().unwrap();
-        assert!(tar.status.success());
+        Image::import(podman, name, dir.path())
+    }
+
+    /// Of everything in `root`.
+    pub fn import(podman: PodmanEnv, name: &str, root: &Path) -> Image {
+        let tar = Command::new("tar").arg("-C").arg(root).args(["-c", "."]).output().unwrap();
+        assert!(tar.status.success(), "tar: {}", String::from_utf8_lossy(&tar.stderr));
         let image = Image { podman, name: format!("localhost/{name}:probe") };
         let mut import = image.podman.command();
         let import = import.args(["import", "-q", "-", &image.name]).stdin(Stdio::piped()).stdout(Stdio::null());
