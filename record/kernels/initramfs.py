@@ -55,6 +55,13 @@ def libraries(program):
     return [match[1] for match in found if match]
 
 
+def installed(library):
+    """The file of a shared library of this host, as a list of one; empty if it has none of that name."""
+    cache = subprocess.run(["/sbin/ldconfig", "-p"], check=True, capture_output=True, text=True).stdout
+    found = re.search(rf"^\s*{re.escape(library)} \(.*x86-64.*=> (\S+)$", cache, re.MULTILINE)
+    return [found[1]] if found else []
+
+
 def modules(tree, wanted):
     """Files of the modules and of what they depend on, each after what it needs. Ones that are built in are left out."""
     files = {path.name.split(".")[0].replace("-", "_"): path for path in tree.glob("**/*.ko*")}
@@ -76,14 +83,15 @@ def modules(tree, wanted):
     return {path.name.split(".")[0] + ".ko": content for path, content in ordered.items()}
 
 
-def build(record, busybox, kernel_tree, wanted_modules, arguments):
+def build(record, busybox, kernel_tree, wanted_modules, wanted_libraries, arguments):
     archive = Archive()
     for directory in ("dev", "proc", "sys", "tmp", "run", "etc", "root", "modules"):
         archive.directory(directory)
     archive.file("init", (HERE / "init").read_bytes())
     archive.file("bin/busybox", Path(busybox).read_bytes())
     archive.file("bin/record", Path(record).read_bytes())
-    for library in libraries(record):
+    extra = [path for library in wanted_libraries for path in installed(library)]
+    for library in dict.fromkeys(libraries(record) + extra + [path for library in extra for path in libraries(library)]):
         archive.file(library.lstrip("/"), Path(library).read_bytes())
     found = modules(kernel_tree, wanted_modules)
     for name, content in found.items():

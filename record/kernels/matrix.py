@@ -38,7 +38,7 @@ def main():
             if name == HOST:
                 result = on_host(arguments)
             else:
-                result = in_vm(known[name], config["modules"], cache, Path(scratch), arguments)
+                result = in_vm(known[name], config, cache, Path(scratch), arguments)
             results.append({"name": name} | result)
             if result["console"]:
                 print(result["console"], file=sys.stderr)
@@ -69,13 +69,14 @@ def selftest_arguments(arguments):
     return ["--events", arguments.events] if arguments.events else []
 
 
-def in_vm(kernel, modules, cache, scratch, arguments):
+def in_vm(kernel, config, cache, scratch, arguments):
     package, note = fetch.kernel_package(kernel, cache)
     # Unpacked anew each time, so that what boots is what was hashed.
     tree = scratch / kernel["name"]
     subprocess.run(["dpkg-deb", "-x", package, tree], check=True)
     (vmlinuz,) = tree.glob("boot/vmlinuz-*")
-    image = initramfs.build(arguments.record, shutil.which("busybox"), tree, modules, selftest_arguments(arguments))
+    wanted = config["modules"], config["libraries"], selftest_arguments(arguments)
+    image = initramfs.build(arguments.record, shutil.which("busybox"), tree, *wanted)
     run = vm.boot(vmlinuz, image, scratch, arguments.limit, arguments.accel)
     # What the console said is of interest where something went wrong.
     right = run.report is not None and run.report["ok"]

@@ -11,6 +11,7 @@ use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::hooks;
 use crate::identity::Podman;
+use crate::probe;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -51,6 +52,7 @@ pub fn require() -> Result<()> {
 pub fn report(podman: &Podman) -> Report {
     let mut facts = vec![machine(), root(), btf(), cgroups()];
     facts.push(programs());
+    facts.push(fentry());
     facts.push(containers(podman));
     let classes = Class::ALL.map(|class| ClassPlan {
         class: class.name(),
@@ -124,6 +126,17 @@ fn programs() -> Fact {
             let hint =
                 "the kernel must allow BTF raw tracepoints: root, CONFIG_BPF_EVENTS, no lockdown=confidentiality";
             fact("BPF programs", false, true, format!("{error}"), hint)
+        }
+    }
+}
+
+fn fentry() -> Fact {
+    match probe::fentry() {
+        Ok(()) => fact("fentry", true, false, "programs attach to kernel functions", ""),
+        Err(reason) => {
+            let hint =
+                "paths of calls by name (rename, unlink, chmod) come from the caller's memory instead of the kernel's";
+            fact("fentry", false, false, reason, hint)
         }
     }
 }

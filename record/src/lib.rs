@@ -17,6 +17,7 @@ pub mod filter;
 pub mod hooks;
 pub mod identity;
 pub mod live;
+pub mod probe;
 pub mod processes;
 pub mod run;
 pub mod sample;
