@@ -18,6 +18,7 @@
 #include "file.h"
 #include "network.h"
 #include "process.h"
+#include "flow.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -34,6 +35,8 @@ struct {
 			struct rs_file file;
 			struct rs_network network;
 			struct rs_cgroup cgroup;
+			struct rs_flow_key flow_key;
+			struct rs_flow flow;
 		});
 } wire_types SEC(".maps");
 

@@ -172,6 +172,30 @@ struct rs_cgroup {
 	char path[RS_CGROUP_PATH_MAX];
 };
 
+/* Key of the flow tables. All of it is compared, so every byte is set. */
+struct rs_flow_key {
+	__u8 src_addr[16]; /* network byte order; IPv4 in the first 4 bytes */
+	__u8 dst_addr[16];
+	__u32 ifindex;
+	__u16 src_port;
+	__u16 dst_port;
+	__u16 ethertype;
+	__u8 protocol; /* IPPROTO_*; behind IPv6 extension headers */
+	__u8 egress;   /* 1: sent through the interface */
+};
+
+/* One flow in one interval. */
+struct rs_flow {
+	__u64 packets;
+	__u64 bytes; /* from the link-layer header on */
+	__u64 syn;
+	__u64 syn_ack;
+	__u64 fin;
+	__u64 rst;
+	__u64 first; /* CLOCK_BOOTTIME, ns */
+	__u64 last;
+};
+
 /* One per CPU; user space sums. What the recorder could not see is a number too. */
 struct rs_counters {
 	__u64 next_seq;

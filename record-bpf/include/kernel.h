@@ -32,6 +32,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -53,6 +54,28 @@ enum cgroup_subsys_id {
 	devices_cgrp_id,
 	freezer_cgrp_id,
 	pids_cgrp_id,
+};
+
+enum {
+	IPPROTO_TCP = 6,
+	IPPROTO_UDP = 17,
+	IPPROTO_SCTP = 132,
+};
+
+#define XDP_PASS 2
+#define TC_ACT_UNSPEC (-1)
+
+/* Contexts of XDP and tc programs (uapi/linux/bpf.h): the verifier rewrites access by these very offsets. */
+struct xdp_md {
+	u32 data, data_end, data_meta, ingress_ifindex;
+};
+
+struct __sk_buff {
+	u32 len, pkt_type, mark, queue_mapping, protocol, vlan_present, vlan_tci, vlan_proto, priority, ingress_ifindex,
+		ifindex, tc_index, cb[5], hash, tc_classid, data, data_end, napi_id, family, remote_ip4, local_ip4,
+		remote_ip6[4], local_ip6[4], remote_port, local_port, data_meta;
+	u64 flow_keys, tstamp;
+	u32 wire_len, gso_segs;
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

@@ -102,6 +102,18 @@ wire! { "rs_network", 240 => Network {
 wire! { "rs_cgroup", 1072 => Cgroup { h: Header, path: [u8; CGROUP_PATH_MAX], }}
 
 wire! {
+    /// Key of the flow tables.
+    "rs_flow_key", 44 => FlowKey {
+        src_addr: [u8; 16], dst_addr: [u8; 16], ifindex: u32, src_port: u16, dst_port: u16, ethertype: u16, protocol: u8,
+        egress: u8,
+    }
+}
+
+wire! { "rs_flow", 64 => Flow {
+    packets: u64, bytes: u64, syn: u64, syn_ack: u64, fin: u64, rst: u64, first: u64, last: u64,
+}}
+
+wire! {
     /// Per-CPU counters, read from the kernel when a recording ends.
     "rs_counters", 208 => Counters {
         next_seq: u64, emitted: [u64; CLASS_MAX], dropped_ring: [u64; CLASS_MAX], control_dropped: u64,

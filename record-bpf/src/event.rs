@@ -100,6 +100,7 @@ kinds! {
     Connect = 0x0303, Network, "connect", "connect returned";
     Accept = 0x0304, Network, "accept", "accept or accept4 returned a connection";
     NetClose = 0x0305, Network, "close", "a socket descriptor was closed, with the bytes this process moved through it";
+    Flow = 0x0601, Flow, "flow", "packets of one 5-tuple passed an interface in an interval";
     Usage = 0x0801, Resource, "usage", "CPU time and memory of a container, or of the recorded command, since it began";
 }
 

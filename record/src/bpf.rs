@@ -10,6 +10,7 @@ use record_bpf::abi::{Counters, Wire};
 use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::hooks::HOOKS;
+use crate::sample::flow::FlowParts;
 
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, rust_2018_idioms)]
 mod skeleton {
@@ -35,6 +36,8 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// Events per CPU before the consumer is woken.
     pub wakeup_batch: u32,
+    /// Flows that an interval has room for.
+    pub flow_entries: u32,
 }
 
 /// The loaded programs. Dropping it detaches them.
@@ -66,6 +69,12 @@ impl Programs {
             let hook = HOOKS.iter().find(|hook| program.name() == hook.program);
             program.set_autoload(hook.is_some_and(|hook| hook.serves(&settings.classes)));
         }
+        for table in [&mut open.maps.flows_even, &mut open.maps.flows_odd] {
+            table.set_max_entries(settings.flow_entries).map_err(error("cannot size the flow tables"))?;
+            table.set_autocreate(settings.classes.contains(&Class::Flow)).map_err(error("cannot leave out a map"))?;
+        }
+        let flows = settings.classes.contains(&Class::Flow);
+        open.maps.flows.set_autocreate(flows).map_err(error("cannot leave out a map"))?;
         let cpus = libbpf_rs::num_possible_cpus().map_err(error("cannot count the CPUs"))?;
         let cpus = u32::try_from(cpus).expect("a CPU count fits 32 bits");
         open.maps.scratches.set_max_entries(cpus).map_err(error("cannot size the scratch map"))?;
@@ -85,6 +94,18 @@ impl Programs {
 
     pub fn ring(&self) -> Result<MapHandle> {
         handle(&self.skeleton.maps.events)
+    }
+
+    /// What counts flows; there only if that class was asked for.
+    pub fn flow_parts(&self) -> Result<FlowParts<'_>> {
+        let skeleton::RecorderSkel { progs, maps, .. } = &self.skeleton;
+        Ok(FlowParts {
+            xdp: &progs.on_flow_xdp,
+            ingress: &progs.on_flow_ingress,
+            egress: &progs.on_flow_egress,
+            outer: handle(&maps.flows)?,
+            tables: [handle(&maps.flows_even)?, handle(&maps.flows_odd)?],
+        })
     }
 
     pub fn verdicts(&self) -> Result<Verdicts> {

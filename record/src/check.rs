@@ -70,7 +70,11 @@ fn limits(class: Class) -> &'static str {
             "rename, unlink, chmod by name and failed opens: path as the caller passed it; bytes moved by mmap and \
              io_uring are not counted; descriptors from 1024 up have no implicit close"
         }
-        Class::Security | Class::Dns | Class::Tls | Class::Flow | Class::Syscall => "",
+        Class::Security | Class::Dns | Class::Tls | Class::Syscall => "",
+        Class::Flow => {
+            "only at interfaces named with --interface, and all packets there, whoever they belong to; xdp sees what is \
+             received; a recorder that was killed leaves its tc filters: tc qdisc del dev IFACE clsact"
+        }
         Class::Resource => {
             "a container shorter than a second may have no sample; memory only where the container has a memory \
              controller; of a command, shared memory counts in each of its processes, and ended processes need the \
@@ -119,6 +123,7 @@ fn programs() -> Fact {
         classes: Class::ALL.into(),
         ring_bytes: 1 << 20,
         wakeup_batch: 128,
+        flow_entries: 1,
     };
     match Hierarchy::detect().and_then(|hierarchy| Programs::load(&settings, &hierarchy)) {
         Ok(_) => fact("BPF programs", true, true, "loaded and verified", ""),

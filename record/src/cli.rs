@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use record_bpf::Class;
 
+use crate::sample::flow::{FlowHook, FlowOptions};
+
 const EXAMPLES: &str = "\
 Examples:
   record --duration 1h                        every container, for an hour
@@ -113,6 +115,18 @@ pub struct RecordArgs {
     /// Longest time an event waits in the ring, in ms
     #[arg(long, default_value_t = 50, value_name = "MS", help_heading = "Tuning", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub deadline: u64,
+    /// Count the flows at this network interface (may be repeated); adds the class flow
+    #[arg(long, value_name = "IFACE", help_heading = "Flows")]
+    pub interface: Vec<String>,
+    /// Where to count them
+    #[arg(long, value_enum, default_value_t = FlowHook::Tc, requires = "interface", help_heading = "Flows")]
+    pub flow_hook: FlowHook,
+    /// One row per flow and interval
+    #[arg(long, value_parser = flow_interval, default_value = "1s", requires = "interface", value_name = "TIME", help_heading = "Flows")]
+    pub flow_interval: Duration,
+    /// Flows an interval has room for; packets of others are counted together
+    #[arg(long, default_value_t = 65_536, requires = "interface", value_name = "N", help_heading = "Flows", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub flow_table: u32,
     /// Form of the summary on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -156,7 +170,9 @@ const PRESETS: &[(&str, &[Class])] = &[
 impl RecordArgs {
     /// The classes asked for, each once, in their own order.
     pub fn classes(&self) -> Vec<Class> {
-        selected(&self.events)
+        let asked = selected(&self.events);
+        let wanted = |class: &Class| asked.contains(class) || (*class == Class::Flow && !self.interface.is_empty());
+        Class::ALL.into_iter().filter(wanted).collect()
     }
 }
 
@@ -172,6 +188,18 @@ fn selected(events: &[Selection]) -> Vec<Class> {
     Class::ALL.into_iter().filter(asked).collect()
 }
 
+impl RecordArgs {
+    /// Where to count flows.
+    pub fn flow(&self) -> Option<FlowOptions> {
+        (!self.interface.is_empty()).then(|| FlowOptions {
+            interfaces: self.interface.clone(),
+            hook: self.flow_hook,
+            interval: self.flow_interval,
+            entries: self.flow_table,
+        })
+    }
+}
+
 fn selection(name: &str) -> Result<Selection, String> {
     let name = name.trim();
     let preset = PRESETS.iter().find(|(preset, _)| *preset == name).map(|(_, classes)| *classes);
@@ -181,6 +209,14 @@ fn selection(name: &str) -> Result<Selection, String> {
         let presets: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
         format!("known classes are {}; presets are {}", known.join(", "), presets.join(", "))
     })
+}
+
+fn flow_interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if interval >= Duration::from_millis(200) => Ok(interval),
+        Ok(_) => Err("give 200ms or more".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn ring_size(text: &str) -> Result<u32, String> {

@@ -35,6 +35,9 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_cgroup_mkdir", "tp_btf/cgroup_mkdir", &[]),
     Hook::new("on_sys_enter", "tp_btf/sys_enter", &[Class::File, Class::Network]),
     Hook::new("on_sys_exit", "tp_btf/sys_exit", &[Class::File, Class::Network]),
+    Hook::new("on_flow_xdp", "xdp", &[Class::Flow]),
+    Hook::new("on_flow_ingress", "tc ingress", &[Class::Flow]),
+    Hook::new("on_flow_egress", "tc egress", &[Class::Flow]),
 ];
 
 /// What a class is recorded through, in words for people and for the manifest.

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod live;
 pub mod probe;
 pub mod processes;
+pub mod protocol;
 pub mod run;
 pub mod sample;
 pub mod scenario;

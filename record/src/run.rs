@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use record_bpf::Class;
+
 use crate::check;
 use crate::cli::RecordArgs;
 use crate::command::{Held, Status};
@@ -16,6 +18,11 @@ use crate::session::{Finished, Options, Session};
 
 /// Records as asked; returns the recording's directory and what it came to.
 pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
+    if args.classes().contains(&Class::Flow) && args.interface.is_empty() {
+        return Err(Error::Usage(
+            "flows are counted at interfaces, and none was given: add --interface IFACE".to_owned(),
+        ));
+    }
     check::require()?;
     let output = args.output.clone().unwrap_or_else(|| default_output(args.scenario.as_deref()));
     // The command is forked first, while this process has one thread; handling signals starts another.
@@ -80,6 +87,7 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
         wakeup_batch: args.batch,
         wakeup_deadline: Duration::from_millis(args.deadline),
         podman,
+        flow: args.flow(),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::filter::Filter;
 use crate::hooks;
 use crate::identity::{Inspector, Podman, Storage};
 use crate::live::{Live, Progress};
+use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::{Cgroups, Tree};
 use crate::sample::{Every, Stream};
 
@@ -40,6 +41,8 @@ pub struct Options {
     /// The drain thread looks at the ring at least this often.
     pub wakeup_deadline: Duration,
     pub podman: Podman,
+    /// Where to count flows; None: nowhere.
+    pub flow: Option<FlowOptions>,
 }
 
 /// A recording that has begun: the programs run, and events are being written.
@@ -56,6 +59,7 @@ pub struct Session {
     started: Instant,
     sampled: Stream,
     usage: Option<Usage>,
+    flows: Option<Flows>,
 }
 
 /// Resource use, where that class was asked for.
@@ -91,12 +95,17 @@ impl Session {
             classes: options.classes.clone(),
             ring_bytes: options.ring_bytes,
             wakeup_batch: options.wakeup_batch,
+            flow_entries: options.flow.as_ref().map_or(1, |flow| flow.entries),
         };
         // The output comes first: without it there is nothing to do.
         let started_ns = clock::unix_ns();
         let recorder = Recorder { name: "record".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let mut manifest = Manifest::new(recorder, kernel()?, started_ns, options.filter.text(), &options.classes);
         manifest.hooks = hooks::by_class(&options.classes);
+        if let Some(FlowOptions { hook, interfaces, .. }) = &options.flow {
+            let at = format!("{} at {}", hook.name(), interfaces.join(", "));
+            manifest.hooks.insert(Class::Flow.name().to_owned(), vec![at]);
+        }
         let writer = RecordingWriter::create(options.output, manifest)?;
 
         let mut programs = Programs::load(&settings, &hierarchy)?;
@@ -114,6 +123,8 @@ impl Session {
         let drain = Drain::start(programs.ring()?, options.wakeup_deadline)?;
         programs.attach()?;
         enricher.judge_existing(clock::unix_ns())?;
+        let begin = |flow| Flows::begin(flow, programs.flow_parts()?, clock::unix_ns());
+        let flows = options.flow.as_ref().map(begin).transpose()?;
         let usage = options.classes.contains(&Class::Resource).then(Usage::new).transpose()?;
         Ok(Session {
             programs,
@@ -128,6 +139,7 @@ impl Session {
             started: Instant::now(),
             sampled: Stream::default(),
             usage,
+            flows,
         })
     }
 
@@ -165,7 +177,17 @@ impl Session {
         if self.usage.as_mut().is_some_and(|usage| usage.every.due()) {
             self.sample_usage()?;
         }
+        if self.flows.as_mut().is_some_and(|flows| flows.every.due()) {
+            self.sample_flows()?;
+        }
         Ok(())
+    }
+
+    /// The rows of the interval that ends now.
+    fn sample_flows(&mut self) -> Result<()> {
+        let Some(flows) = &mut self.flows else { return Ok(()) };
+        let rows = flows.turn(&mut self.sampled, clock::unix_ns(), self.enricher.boot_offset())?;
+        rows.into_iter().try_for_each(|row| self.store(row))
     }
 
     /// A row of the resource class for every container, or for the command.
@@ -224,6 +246,9 @@ impl Session {
     /// Stops emission, takes what is still in the ring, and completes the recording.
     pub fn finish(mut self) -> Result<Finished> {
         self.programs.detach();
+        if let Some(flows) = &mut self.flows {
+            flows.detach();
+        }
         // A program that had started before the detach may still be submitting; it needs microseconds.
         thread::sleep(Duration::from_millis(20));
         let ended_ns = clock::unix_ns();
@@ -237,7 +262,7 @@ impl Session {
         }
         // The last word on every container that is still there; a short recording has at least this.
         if result.is_ok() {
-            result = self.sample_usage();
+            result = self.sample_usage().and_then(|()| self.sample_flows());
         }
         let counters = self.programs.counters()?;
         let accounting = self.accounting(&counters);

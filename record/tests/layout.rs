@@ -2,7 +2,7 @@
 
 use libbpf_rs::btf::types::Struct;
 use libbpf_rs::btf::{Btf, BtfKind, HasSize};
-use record_bpf::abi::{Cgroup, Counters, Exec, Exit, File, Fork, Header, Network, Wire};
+use record_bpf::abi::{Cgroup, Counters, Exec, Exit, File, Flow, FlowKey, Fork, Header, Network, Wire};
 
 const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/recorder.bpf.o"));
 
@@ -32,5 +32,7 @@ fn every_wire_struct_is_laid_out_as_the_kernel_side_has_it() {
     check::<File>(&btf);
     check::<Network>(&btf);
     check::<Cgroup>(&btf);
+    check::<FlowKey>(&btf);
+    check::<Flow>(&btf);
     check::<Counters>(&btf);
 }

@@ -90,6 +90,11 @@ impl Enricher {
         Ok(())
     }
 
+    /// Unix time minus CLOCK_BOOTTIME, ns.
+    pub fn boot_offset(&self) -> i64 {
+        self.boot_offset
+    }
+
     /// Containers being followed.
     pub fn followed_containers(&self) -> usize {
         self.containers.len()

@@ -3,6 +3,7 @@
 //! Sampled rows form a stream of their own ([`SAMPLED_CPU`]), numbered from 0 like a CPU's, so that the accounting and
 //! `datasets verify` treat them as they treat every other row.
 
+pub mod flow;
 pub mod resource;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,11 @@ impl Every {
         Every { interval, next: Instant::now() }
     }
 
+    /// First due after one interval.
+    pub fn later(interval: Duration) -> Every {
+        Every { interval, next: Instant::now() + interval }
+    }
+
     pub fn due(&mut self) -> bool {
         let now = Instant::now();
         if now < self.next {
@@ -87,5 +93,6 @@ mod tests {
         let mut every = Every::new(Duration::from_secs(3600));
         assert!(every.due());
         assert!(!every.due());
+        assert!(!Every::later(Duration::from_secs(3600)).due());
     }
 }

@@ -41,6 +41,7 @@ use serde_json::Value;
 
 mod facts;
 mod file;
+mod flow;
 mod judge;
 mod network;
 mod process;
@@ -60,7 +61,10 @@ pub use trigger::{FACTS_FILE, run_here, trigger};
 
 /// Every case of every class.
 pub fn cases() -> Vec<Case> {
-    [process::cases(), file::cases(), network::cases(), resource::cases()].into_iter().flatten().collect()
+    [process::cases(), file::cases(), network::cases(), flow::cases(), resource::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 pub type Trigger = fn(&Scratch) -> Result<Value, Stop>;
