@@ -5,12 +5,17 @@ pub fn unix_ns() -> i64 {
     read(libc::CLOCK_REALTIME)
 }
 
+/// The kernel's boot clock, which events are stamped with, ns.
+pub fn boottime_ns() -> i64 {
+    read(libc::CLOCK_BOOTTIME)
+}
+
 /// Unix time minus CLOCK_BOOTTIME, ns: the reading that took the shortest of several, so that a pause between the two
 /// clocks does not shift every time stamp.
 pub fn boot_offset_ns() -> i64 {
     (0..16)
         .map(|_| {
-            let (before, unix, after) = (read(libc::CLOCK_BOOTTIME), unix_ns(), read(libc::CLOCK_BOOTTIME));
+            let (before, unix, after) = (boottime_ns(), unix_ns(), boottime_ns());
             (after - before, unix - (before + (after - before) / 2))
         })
         .min()

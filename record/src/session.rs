@@ -186,14 +186,14 @@ impl Session {
     /// The rows of the interval that ends now.
     fn sample_flows(&mut self) -> Result<()> {
         let Some(flows) = &mut self.flows else { return Ok(()) };
-        let rows = flows.turn(&mut self.sampled, clock::unix_ns(), self.enricher.boot_offset())?;
+        let rows = flows.turn(&mut self.sampled, self.enricher.boot_offset())?;
         rows.into_iter().try_for_each(|row| self.store(row))
     }
 
     /// A row of the resource class for every container, or for the command.
     fn sample_usage(&mut self) -> Result<()> {
         let Some(Usage { cgroups, tree, .. }) = &self.usage else { return Ok(()) };
-        let ts = clock::unix_ns();
+        let ts = clock::boottime_ns() + self.enricher.boot_offset();
         let stream = &mut self.sampled;
         let rows: Vec<ResourceEvent> = match tree {
             Some(tree) => vec![tree.usage(stream, ts, &self.programs.tree())],

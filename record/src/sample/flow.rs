@@ -11,6 +11,7 @@ use record_bpf::Kind;
 use record_bpf::abi::{Flow, FlowKey, Wire};
 
 use super::{Every, Stream};
+use crate::clock;
 use crate::error::{Error, Result};
 
 /// What to count, and where.
@@ -166,15 +167,16 @@ impl Flows {
         }
     }
 
-    /// Ends an interval: every flow that had packets in it. `now`: Unix time, ns; `boot_offset`: Unix time minus
-    /// CLOCK_BOOTTIME, ns.
-    pub fn turn(&mut self, stream: &mut Stream, now: i64, boot_offset: i64) -> Result<Vec<Event>> {
+    /// Ends an interval: every flow that had packets in it. `boot_offset`: Unix time minus CLOCK_BOOTTIME, ns.
+    pub fn turn(&mut self, stream: &mut Stream, boot_offset: i64) -> Result<Vec<Event>> {
         let full = self.filling;
         self.filling = 1 - full;
         let next = self.tables[self.filling].as_fd().as_raw_fd();
         self.outer
             .update(&0u32.to_ne_bytes(), &next.to_ne_bytes(), MapFlags::ANY)
             .map_err(bpf("cannot turn over the flow tables"))?;
+        // Nothing is counted in the old table after this moment.
+        let now = clock::boottime_ns() + boot_offset;
         let table = &self.tables[full];
         // All in one system call: libbpf-rs 0.27 takes a batch that the kernel did not fill for the last one.
         let mut found: Vec<(FlowKey, Flow)> = table
