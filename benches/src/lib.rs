@@ -85,10 +85,6 @@ fn file(common: Common, random: &mut Random) -> Event {
     let close = common.kind == Kind::Close;
     Event::File(FileEvent {
         path: Some(format!("/srv/app/data/{}/item-{number}.json", number % 17).into()),
-        new_path: None,
-        path_from_user: false,
-        path_truncated: false,
-        deleted: false,
         ret: if close { 0 } else { 5 },
         fd: Some(5),
         flags: Some(0o100_000),
@@ -99,8 +95,7 @@ fn file(common: Common, random: &mut Random) -> Event {
         bytes_written: close.then_some(0),
         reads: close.then_some(1),
         writes: close.then_some(0),
-        implicit: false,
-        common,
+        ..FileEvent::new(common)
     })
 }
 

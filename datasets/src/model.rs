@@ -150,6 +150,48 @@ pub struct FileEvent {
     pub reads: Option<u32>,
     pub writes: Option<u32>,
     pub implicit: bool,
+    /// The path as the recorder's host sees it, where that differs.
+    pub host_path: Option<Arc<str>>,
+    /// bytes
+    pub offset: Option<u64>,
+    /// bytes
+    pub size: Option<u64>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub attribute: Option<Arc<str>>,
+    pub node_dev: Option<u32>,
+}
+
+impl FileEvent {
+    /// With nothing but what every event carries; each kind fills its own columns.
+    pub fn new(common: Common) -> FileEvent {
+        FileEvent {
+            common,
+            path: None,
+            new_path: None,
+            path_from_user: false,
+            path_truncated: false,
+            deleted: false,
+            ret: 0,
+            fd: None,
+            flags: None,
+            mode: None,
+            inode: None,
+            dev: None,
+            bytes_read: None,
+            bytes_written: None,
+            reads: None,
+            writes: None,
+            implicit: false,
+            host_path: None,
+            offset: None,
+            size: None,
+            uid: None,
+            gid: None,
+            attribute: None,
+            node_dev: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

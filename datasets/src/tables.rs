@@ -65,7 +65,8 @@ table! { FileEvent, FileEventBuilder, FileEventReader {
     common: Common, path: Option::<Str>, new_path: Option::<Str>, path_from_user: Words::<PathSource>,
     path_truncated: bool, deleted: bool, ret: i32, fd: Option::<i32>, flags: Option::<u32>, mode: Option::<u32>,
     inode: Option::<u64>, dev: Option::<u32>, bytes_read: Option::<u64>, bytes_written: Option::<u64>,
-    reads: Option::<u32>, writes: Option::<u32>, implicit: bool,
+    reads: Option::<u32>, writes: Option::<u32>, implicit: bool, host_path: Option::<Str>, offset: Option::<u64>,
+    size: Option::<u64>, uid: Option::<u32>, gid: Option::<u32>, attribute: Option::<Str>, node_dev: Option::<u32>,
 }}
 
 table! { NetworkEvent, NetworkEventBuilder, NetworkEventReader {

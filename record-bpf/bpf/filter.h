@@ -3,12 +3,6 @@
 #ifndef RETROSCOPE_FILTER_H
 #define RETROSCOPE_FILTER_H
 
-struct subject {
-	u64 cgroup_id;
-	u32 flags; /* RS_F_* */
-	bool followed;
-};
-
 static __always_inline int subsys_index(void)
 {
 	switch (controller) {
@@ -35,13 +29,24 @@ static __always_inline u64 task_cgroup_id(struct task_struct *task)
 	return BPF_CORE_READ(css, cgroup, kn, id);
 }
 
+/* Both are pinned while the recorder lives; until they are known, paths are taken as another root's. */
+static __always_inline void learn_host_root(void)
+{
+	if (host_root)
+		return;
+	host_root_mnt = (u64)BPF_CORE_READ(current_task(), fs, root.mnt);
+	host_root = (u64)BPF_CORE_READ(current_task(), fs, root.dentry);
+}
+
 static __always_inline struct subject subject(struct task_struct *task, u32 tgid)
 {
 	struct subject s = {};
 	u32 *verdict;
 
-	if (tgid == self_tgid)
+	if (tgid == self_tgid) {
+		learn_host_root();
 		return s;
+	}
 	s.cgroup_id = task_cgroup_id(task);
 	if ((filter_mode & FILTER_TREE) && bpf_map_lookup_elem(&tree, &tgid)) {
 		s.followed = true;
@@ -54,6 +59,13 @@ static __always_inline struct subject subject(struct task_struct *task, u32 tgid
 		s.followed = !verdict || *verdict == VERDICT_FOLLOW;
 	}
 	return s;
+}
+
+/* Looks at the current task once per event; false: it is not followed. The functions a program calls find the answer. */
+static __always_inline bool begin(struct cpu_state *cpu, u32 tgid)
+{
+	cpu->subject = subject(current_task(), tgid);
+	return cpu->subject.followed;
 }
 
 #endif

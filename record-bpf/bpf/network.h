@@ -90,10 +90,9 @@ static __always_inline struct rs_network *network_begin(struct scratch *buf, str
 	return e;
 }
 
-static __always_inline void network_submit(struct rs_network *e, struct cpu_state *cpu, struct subject *s, u32 kind,
-					   u32 tgid)
+static __always_inline void network_submit(struct rs_network *e, struct cpu_state *cpu, u32 kind)
 {
-	header(&e->h, cpu, RS_CLASS_NETWORK, kind, s, exec_id_of(cpu, tgid));
+	header(&e->h, cpu, RS_CLASS_NETWORK, kind, &cpu->subject, cpu->exec_id);
 	submit(cpu, RS_CLASS_NETWORK, e, sizeof(*e));
 }
 
@@ -101,14 +100,13 @@ static __always_inline void network_submit(struct rs_network *e, struct cpu_stat
 __noinline int emit_socket(u32 kind, u32 fd, u64 arg, s64 ret)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct subject s = subject(current_task(), tgid);
 	struct cpu_state *cpu = cpu_state();
 	struct scratch *buf = scratch();
 	struct file *file = fd_file(fd);
 	struct fd_state *state;
 	struct rs_network *e;
 
-	if (!s.followed || !cpu || !buf || !file)
+	if (!cpu || !buf || !file)
 		return 0;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
@@ -124,12 +122,12 @@ __noinline int emit_socket(u32 kind, u32 fd, u64 arg, s64 ret)
 		e->backlog = arg;
 	else if (ret < 0 && ret != -EINPROGRESS && (kind == RS_NETWORK_CONNECT || kind == RS_NETWORK_BIND))
 		user_address(e, arg, kind);
-	network_submit(e, cpu, &s, kind, tgid);
+	network_submit(e, cpu, kind);
 	return 0;
 }
 
-static __always_inline void emit_socket_close(struct cpu_state *cpu, struct subject *s, u32 tgid, s32 fd,
-					      struct fd_state *state, bool same, bool implicit)
+static __always_inline void emit_socket_close(struct cpu_state *cpu, s32 fd, struct fd_state *state, bool same,
+					      bool implicit)
 {
 	struct scratch *buf = scratch();
 	struct rs_network *e;
@@ -143,7 +141,7 @@ static __always_inline void emit_socket_close(struct cpu_state *cpu, struct subj
 	e->bytes_sent = state->tx;
 	if (implicit)
 		e->flags |= RS_NET_IMPLICIT_CLOSE;
-	network_submit(e, cpu, s, RS_NETWORK_CLOSE, tgid);
+	network_submit(e, cpu, RS_NETWORK_CLOSE);
 }
 
 #endif

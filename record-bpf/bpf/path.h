@@ -6,12 +6,12 @@
 #ifndef RETROSCOPE_PATH_H
 #define RETROSCOPE_PATH_H
 
-#define PATH_DEPTH_MAX 128
+#define PATH_DEPTH_MAX 2100 /* names in RS_PATH_MAX bytes, and some mounts */
 
 #define PATH_TRUNCATED 0x1
 #define PATH_DELETED 0x2
 #define PATH_FAULT 0x4
-#define PATH_MEMFD 0x8
+#define PATH_HOST 0x8 /* the walk ended at the recorder's own root */
 
 /* Packed result: bytes stored, bytes of the base path that follow, and flags. */
 #define STORED(len, base, flags) ((u64)(len) | (u64)(base) << 16 | (u64)(flags) << 32)
@@ -29,9 +29,25 @@ static __always_inline void walk_name(struct scratch *s, struct dentry *dentry)
 		s->walk.len += n;
 }
 
+/* The walk leaves the mount it began in, or ends in it. */
+static __always_inline void walk_leave(struct scratch *s, struct dentry *dentry)
+{
+	if (s->walk.left)
+		return;
+	s->walk.left = (u64)dentry;
+	s->walk.inside = s->walk.len;
+}
+
+static __always_inline int walk_end(struct scratch *s, struct dentry *dentry)
+{
+	walk_leave(s, dentry);
+	s->walk.flags &= ~PATH_TRUNCATED;
+	return 0;
+}
+
 /*
  * One step of a walk: across a mount, or one name up. 0 when the walk is over. The walk's state lives in memory and each
- * step is a function of its own, so that the verifier checks a step once and not every path through 128 of them.
+ * step is a function of its own, so that the verifier checks a step once and not every path through 2,100 of them.
  */
 __noinline int walk_step(void)
 {
@@ -44,8 +60,9 @@ __noinline int walk_step(void)
 	dentry = (struct dentry *)s->walk.dentry;
 	mnt = (struct vfsmount *)s->walk.mnt;
 	if (s->walk.dentry == s->walk.root && s->walk.mnt == s->walk.root_mnt) {
-		s->walk.flags &= ~PATH_TRUNCATED;
-		return 0;
+		if (s->walk.root == host_root && s->walk.root_mnt == host_root_mnt)
+			s->walk.flags |= PATH_HOST;
+		return walk_end(s, dentry);
 	}
 	mnt_root = BPF_CORE_READ(mnt, mnt_root);
 	parent = BPF_CORE_READ(dentry, d_parent);
@@ -55,24 +72,24 @@ __noinline int walk_step(void)
 
 		if (up == m) { /* outside the task's root: the path ends here */
 			/* A file that is a mount of its own, detached, as runc's copy of itself: at least its name. */
-			if (!s->walk.len && parent != dentry)
+			if (!s->walk.len && parent != dentry) {
 				walk_name(s, dentry);
-			s->walk.flags &= ~PATH_TRUNCATED;
-			return 0;
+				return walk_end(s, parent);
+			}
+			return walk_end(s, dentry);
 		}
+		walk_leave(s, dentry);
 		s->walk.dentry = (u64)BPF_CORE_READ(m, mnt_mountpoint);
 		s->walk.mnt = (u64)up + bpf_core_field_offset(struct mount, mnt);
 		return 1;
 	}
 	if (!s->walk.steps++ && parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
 		s->walk.flags |= PATH_DELETED;
-	if (s->walk.len > RS_PATH_MAX - RS_NAME_MAX)
+	if (s->walk.len >= RS_PATH_MAX)
 		return 0;
 	walk_name(s, dentry);
-	if (parent == dentry) { /* a file without a place in the tree, as a memfd */
-		s->walk.flags &= ~PATH_TRUNCATED;
-		return 0;
-	}
+	if (parent == dentry) /* a file without a place in the tree, as a memfd */
+		return walk_end(s, dentry);
 	s->walk.dentry = (u64)parent;
 	return 1;
 }
@@ -90,12 +107,58 @@ __noinline u64 store_kernel_path(u64 dentry, u64 mnt, u32 off)
 	s->walk.mnt = mnt;
 	s->walk.root = (u64)BPF_CORE_READ(task, fs, root.dentry);
 	s->walk.root_mnt = (u64)BPF_CORE_READ(task, fs, root.mnt);
+	s->walk.left = 0;
+	s->walk.inside = 0;
 	s->walk.start = off;
 	s->walk.len = 0;
 	s->walk.steps = 0;
 	s->walk.flags = PATH_TRUNCATED;
 	for (i = 0; i < PATH_DEPTH_MAX; i++) {
 		if (!walk_step())
+			break;
+	}
+	len = s->walk.len;
+	return STORED(len, 0, s->walk.flags);
+}
+
+/* One name up, whatever is mounted where: 0 at the root of the file system. */
+__noinline int beyond_step(void)
+{
+	struct scratch *s = scratch();
+	struct dentry *dentry, *parent;
+
+	if (!s)
+		return 0;
+	dentry = (struct dentry *)s->walk.left;
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (parent == dentry) {
+		s->walk.flags &= ~PATH_TRUNCATED;
+		return 0;
+	}
+	if (s->walk.len >= RS_PATH_MAX)
+		return 0;
+	walk_name(s, dentry);
+	s->walk.left = (u64)parent;
+	return 1;
+}
+
+/*
+ * After a walk: the names from where it left the file's mount up to the root of the file system. With the names inside
+ * the mount they are the file's place in its file system, which user space finds in the host's mount table.
+ */
+__noinline u64 store_beyond(u32 off)
+{
+	struct scratch *s = scratch();
+	u32 len;
+	int i;
+
+	if (!s || !s->walk.left)
+		return STORED(0, 0, PATH_TRUNCATED);
+	s->walk.start = off;
+	s->walk.len = 0;
+	s->walk.flags = PATH_TRUNCATED;
+	for (i = 0; i < PATH_DEPTH_MAX; i++) {
+		if (!beyond_step())
 			break;
 	}
 	len = s->walk.len;
@@ -119,6 +182,8 @@ static __always_inline u64 store_file_path(struct file *file, u32 off)
 	return store_kernel_path((u64)BPF_CORE_READ(file, f_path.dentry), (u64)BPF_CORE_READ(file, f_path.mnt), off);
 }
 
+#define NO_BASE (-101) /* dirfd of a text that is not looked up, as a symbolic link's target */
+
 /* A path argument from user memory and, when it is relative, the kernel path it starts from. */
 __noinline u64 store_user_path(u64 address, s32 dirfd, u32 off)
 {
@@ -133,7 +198,7 @@ __noinline u64 store_user_path(u64 address, s32 dirfd, u32 off)
 	n = bpf_probe_read_user_str(&s->data[off], RS_PATH_MAX, (void *)address);
 	if (n <= 0)
 		return STORED(0, 0, PATH_FAULT);
-	if (s->data[off] == '/')
+	if (s->data[off] == '/' || dirfd == NO_BASE)
 		return STORED(n, 0, 0);
 	if (dirfd == AT_FDCWD) {
 		base = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry),

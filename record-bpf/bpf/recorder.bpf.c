@@ -15,7 +15,10 @@
 #include "emit.h"
 #include "path.h"
 #include "fd.h"
+#include "args.h"
 #include "file.h"
+#include "file_calls.h"
+#include "file_io.h"
 #include "network.h"
 #include "process.h"
 #include "flow.h"
@@ -40,23 +43,23 @@ struct {
 		});
 } wire_types SEC(".maps");
 
-/* Closes one tracked descriptor: emits its totals and forgets it. */
+/* Closes one tracked descriptor: emits its totals and forgets it. After begin(). */
 __noinline int close_fd(u32 tgid, u32 fd, u32 implicit)
 {
-	struct subject s = subject(current_task(), tgid);
 	struct fd_state *state = fd_lookup(tgid, fd);
 	struct cpu_state *cpu = cpu_state();
 	struct file *file;
 	bool same;
 
-	if (!state || !cpu || !s.followed)
+	if (!state || !cpu)
 		return 0;
+	cpu->exec_id = exec_id_of(cpu, tgid);
 	file = fd_file(fd);
 	same = (u64)file == state->file;
 	if (state->kind == FD_FILE)
-		emit_file_close(cpu, &s, tgid, fd, state, same, implicit);
+		emit_file_close(cpu, fd, state, same, implicit);
 	else if (state->kind == FD_SOCKET)
-		emit_socket_close(cpu, &s, tgid, fd, state, same, implicit);
+		emit_socket_close(cpu, fd, state, same, implicit);
 	fd_forget(tgid, fd);
 	return 0;
 }
@@ -93,7 +96,10 @@ static __always_inline void scan_fds(u32 tgid, u32 first, u32 last, u32 scan)
 /* After an exec: the descriptors that close-on-exec took. At exit: all of them. */
 __noinline int close_stale_fds(u32 tgid, u32 exiting)
 {
-	scan_fds(tgid, 0, ~0u, exiting ? SCAN_EXIT : SCAN_EXEC);
+	struct cpu_state *cpu = cpu_state();
+
+	if (cpu && begin(cpu, tgid))
+		scan_fds(tgid, 0, ~0u, exiting ? SCAN_EXIT : SCAN_EXEC);
 	return 0;
 }
 
@@ -103,8 +109,11 @@ enum action {
 	WRITE,
 	SENDFILE,
 	SPLICE,
+	SEND_MESSAGES,
+	RECEIVE_MESSAGES,
 	OPEN,
-	NAMED,
+	FILE_ENTRY,
+	FILE_CHANGE,
 	SOCKET,
 	CLOSE,
 };
@@ -117,65 +126,20 @@ static const u8 exit_action[NR_MAX] = {
 	[NR_sendto] = WRITE, [NR_sendmsg] = WRITE,
 	[NR_sendfile] = SENDFILE, [NR_splice] = SPLICE, [NR_copy_file_range] = SPLICE,
 	[NR_open] = OPEN, [NR_openat] = OPEN, [NR_openat2] = OPEN, [NR_creat] = OPEN,
-	[NR_rename] = NAMED, [NR_renameat] = NAMED, [NR_renameat2] = NAMED,
-	[NR_unlink] = NAMED, [NR_unlinkat] = NAMED, [NR_rmdir] = NAMED,
-	[NR_chmod] = NAMED, [NR_fchmodat] = NAMED, [NR_fchmodat2] = NAMED, [NR_fchmod] = NAMED,
+	[NR_sendmmsg] = SEND_MESSAGES, [NR_recvmmsg] = RECEIVE_MESSAGES,
+	[NR_rename] = FILE_ENTRY, [NR_renameat] = FILE_ENTRY, [NR_renameat2] = FILE_ENTRY,
+	[NR_link] = FILE_ENTRY, [NR_linkat] = FILE_ENTRY, [NR_symlink] = FILE_ENTRY, [NR_symlinkat] = FILE_ENTRY,
+	[NR_unlink] = FILE_ENTRY, [NR_unlinkat] = FILE_ENTRY, [NR_rmdir] = FILE_ENTRY,
+	[NR_mkdir] = FILE_ENTRY, [NR_mkdirat] = FILE_ENTRY, [NR_mknod] = FILE_ENTRY, [NR_mknodat] = FILE_ENTRY,
+	[NR_chmod] = FILE_CHANGE, [NR_fchmodat] = FILE_CHANGE, [NR_fchmodat2] = FILE_CHANGE, [NR_fchmod] = FILE_CHANGE,
+	[NR_chown] = FILE_CHANGE, [NR_lchown] = FILE_CHANGE, [NR_fchown] = FILE_CHANGE, [NR_fchownat] = FILE_CHANGE,
+	[NR_truncate] = FILE_CHANGE, [NR_ftruncate] = FILE_CHANGE, [NR_fallocate] = FILE_CHANGE,
+	[NR_setxattr] = FILE_CHANGE, [NR_lsetxattr] = FILE_CHANGE, [NR_fsetxattr] = FILE_CHANGE,
+	[NR_setxattrat] = FILE_CHANGE, [NR_removexattr] = FILE_CHANGE, [NR_lremovexattr] = FILE_CHANGE,
+	[NR_fremovexattr] = FILE_CHANGE, [NR_removexattrat] = FILE_CHANGE,
 	[NR_bind] = SOCKET, [NR_listen] = SOCKET, [NR_connect] = SOCKET, [NR_accept] = SOCKET, [NR_accept4] = SOCKET,
 };
 /* clang-format on */
-
-#define ARG1 BPF_CORE_READ(regs, di)
-#define ARG2 BPF_CORE_READ(regs, si)
-#define ARG3 BPF_CORE_READ(regs, dx)
-#define ARG4 BPF_CORE_READ(regs, r10)
-
-/* open_how.flags of openat2: the first u64. */
-static __always_inline u32 how_flags(u64 how)
-{
-	u64 flags = 0;
-
-	bpf_probe_read_user(&flags, sizeof(flags), (void *)how);
-	return flags;
-}
-
-static __always_inline void on_open(struct pt_regs *regs, u64 nr, s64 ret, struct cpu_state *cpu, struct subject *s,
-				    u32 tgid)
-{
-	s32 dirfd = AT_FDCWD;
-	u64 name = ARG1;
-	u32 flags = ARG2;
-
-	if (nr == NR_creat) {
-		flags = 01101; /* O_CREAT | O_WRONLY | O_TRUNC */
-	} else if (nr != NR_open) {
-		dirfd = ARG1;
-		name = ARG2;
-		flags = nr == NR_openat2 ? how_flags(ARG3) : ARG3;
-	}
-	emit_open(cpu, s, tgid, dirfd, name, flags, ret);
-}
-
-#define CWD ((u32)AT_FDCWD)
-#define BOTH(a, b) ((u64)(u32)(b) << 32 | (u32)(a))
-
-static __always_inline void on_named(struct pt_regs *regs, u64 nr, s64 ret, struct cpu_state *cpu, struct subject *s,
-				     u32 tgid)
-{
-	u64 no_mode = BOTH(ret, 0);
-
-	switch (nr) {
-	case NR_rename: emit_named(RS_FILE_RENAME, BOTH(CWD, CWD), ARG1, ARG2, no_mode); break;
-	case NR_renameat:
-	case NR_renameat2: emit_named(RS_FILE_RENAME, BOTH(ARG1, ARG3), ARG2, ARG4, no_mode); break;
-	case NR_unlink:
-	case NR_rmdir: emit_named(RS_FILE_UNLINK, CWD, ARG1, 0, no_mode); break;
-	case NR_unlinkat: emit_named(RS_FILE_UNLINK, (u32)ARG1, ARG2, 0, no_mode); break;
-	case NR_chmod: emit_named(RS_FILE_CHMOD, CWD, ARG1, 0, BOTH(ret, ARG2 & 07777)); break;
-	case NR_fchmodat:
-	case NR_fchmodat2: emit_named(RS_FILE_CHMOD, (u32)ARG1, ARG2, 0, BOTH(ret, ARG3 & 07777)); break;
-	case NR_fchmod: emit_fchmod(cpu, s, tgid, ARG1, ARG2, ret); break;
-	}
-}
 
 static __always_inline void on_socket(struct pt_regs *regs, u64 nr, s64 ret)
 {
@@ -192,38 +156,45 @@ static __always_inline void on_socket(struct pt_regs *regs, u64 nr, s64 ret)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
-	u64 nr = BPF_CORE_READ(regs, orig_ax);
+	u64 nr = regs->orig_ax; /* a pointer the verifier knows: no helper call on the way every system call takes */
 	u32 action = nr < NR_MAX ? exit_action[nr] : NONE;
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct cpu_state *cpu;
-	struct subject s;
+	struct proc *proc;
 
 	if (action == NONE)
 		return 0;
-	s = subject(current_task(), tgid);
 	cpu = cpu_state();
-	if (!s.followed || !cpu)
+	if (!cpu || !begin(cpu, tgid))
 		return 0;
 	if (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT) {
 		cpu->counters.compat_syscalls++;
 		return 0;
 	}
-	introduce(cpu, tgid);
+	proc = introduce(cpu, tgid);
+	cpu->exec_id = proc ? proc->exec_id : 0;
+	cpu->regs = (u64)regs;
 	switch (action) {
-	case READ: fd_account(cpu, tgid, ARG1, ret, false); break;
-	case WRITE: fd_account(cpu, tgid, ARG1, ret, true); break;
-	case SENDFILE: /* out, in */
-		fd_account(cpu, tgid, ARG1, ret, true);
-		fd_account(cpu, tgid, ARG2, ret, false);
+	case READ: on_io(cpu, tgid, ARG1, ret, false, io_position(regs, nr)); break;
+	case WRITE: on_io(cpu, tgid, ARG1, ret, true, io_position(regs, nr)); break;
+	case SENDFILE: /* out, in, its offset */
+		on_io(cpu, tgid, ARG1, ret, true, AT_POSITION);
+		on_io(cpu, tgid, ARG2, ret, false, pointed_position(ARG3));
 		break;
-	case SPLICE: /* in, its offset, out */
-		fd_account(cpu, tgid, ARG1, ret, false);
-		fd_account(cpu, tgid, ARG3, ret, true);
+	case SPLICE: /* in, its offset, out, its offset */
+		on_io(cpu, tgid, ARG1, ret, false, pointed_position(ARG2));
+		on_io(cpu, tgid, ARG3, ret, true, pointed_position(ARG4));
 		break;
-	case OPEN: on_open(regs, nr, ret, cpu, &s, tgid); break;
-	case NAMED:
+	case SEND_MESSAGES: account_messages(ARG1, ARG2, ret, true); break;
+	case RECEIVE_MESSAGES: account_messages(ARG1, ARG2, ret, false); break;
+	case OPEN: on_open(regs, nr, ret); break;
+	case FILE_ENTRY:
 		if (class_on(RS_CLASS_FILE))
-			on_named(regs, nr, ret, cpu, &s, tgid);
+			on_entry_call(nr, ret);
+		break;
+	case FILE_CHANGE:
+		if (class_on(RS_CLASS_FILE))
+			on_change_call(nr, ret);
 		break;
 	case SOCKET:
 		if (class_on(RS_CLASS_NETWORK))
@@ -237,14 +208,14 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
-	struct subject s;
+	struct cpu_state *cpu;
 	u32 tgid;
 
 	if (nr != NR_close && nr != NR_dup2 && nr != NR_dup3 && nr != NR_close_range)
 		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;
-	s = subject(current_task(), tgid);
-	if (!s.followed || (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT))
+	cpu = cpu_state();
+	if (!cpu || !begin(cpu, tgid) || (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT))
 		return 0;
 	if (nr == NR_close) {
 		close_fd(tgid, ARG1, 0);

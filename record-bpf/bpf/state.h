@@ -9,8 +9,8 @@
 #define VERDICT_IGNORE 0
 #define VERDICT_FOLLOW 1
 
-/* Data area of one record: up to four paths and the fixed part, then argv. */
-#define PATHS_MAX 32768 /* power of two, > sizeof(largest struct) + 4 * (RS_PATH_MAX + RS_NAME_MAX) */
+/* Data area of one record: up to five paths and the fixed part, then argv. */
+#define PATHS_MAX 32768 /* power of two, > sizeof(largest struct) + 5 * (RS_PATH_MAX + RS_NAME_MAX) + RS_NAME_MAX */
 #define SCRATCH_SIZE (PATHS_MAX + RS_NAME_MAX + RS_ARGV_MAX)
 
 #define FD_SCAN_MAX 1024 /* descriptors looked at when a process execs or exits */
@@ -19,10 +19,13 @@
 struct walk {
 	u64 dentry, mnt;
 	u64 root, root_mnt;
-	u32 start; /* offset in data */
+	u64 left;   /* dentry at which the walk left the mount it began in, or reached the root */
+	u32 inside; /* bytes stored before that */
+	u32 start;  /* offset in data */
 	u32 len;
 	u32 flags; /* PATH_* */
 	u32 steps;
+	u32 _pad;
 };
 
 struct scratch {
@@ -30,10 +33,21 @@ struct scratch {
 	char data[SCRATCH_SIZE];
 };
 
+/* Who an event is about, and whether we want it; see filter.h. */
+struct subject {
+	u64 cgroup_id;
+	u32 flags; /* RS_F_* */
+	bool followed;
+};
+
 struct cpu_state {
 	struct rs_counters counters;
 	u64 next_exec;
 	u64 since_wakeup;
+	/* Of the event at hand: found once by the program (begin() in filter.h), read by the functions it calls. */
+	struct subject subject;
+	u64 exec_id;
+	u64 regs; /* of the system call: as a number, since a kernel pointer is no argument for a global function */
 };
 
 struct proc {
@@ -65,10 +79,14 @@ struct fd_state {
 const volatile u32 self_tgid = 0;
 const volatile u32 filter_mode = 0;
 const volatile u32 wakeup_batch = 128;
-const volatile s32 hierarchy_id = 0; /* as in /proc/PID/cgroup; 0: the v2 hierarchy */
-const volatile u32 classes = ~0u;    /* bit per enum rs_class */
+const volatile s32 hierarchy_id = 0;  /* as in /proc/PID/cgroup; 0: the v2 hierarchy */
+const volatile u32 classes = ~0u;     /* bit per enum rs_class */
+const volatile u32 file_io_calls = 0; /* an event per read and write, besides the sums at close */
 /* Controller of the v1 hierarchy: 0 v2, 1 pids, 2 memory, 3 cpu, 4 cpuset, 5 devices, 6 freezer. */
 const volatile u32 controller = 0;
+
+/* The recorder's own root, learnt when it makes a system call: paths under it are the host's. */
+u64 host_root = 0, host_root_mnt = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

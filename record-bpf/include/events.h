@@ -21,6 +21,7 @@
 #define RS_ARGV_MAX 131072 /* bytes of argv kept; MAX_ARG_STRLEN of the kernel */
 #define RS_CGROUP_PATH_MAX 1024
 #define RS_UNIX_PATH_MAX 108 /* sun_path */
+#define RS_OFFSET_UNKNOWN (~0ULL)
 
 /* The high byte is the class, the low byte the operation. */
 enum rs_kind {
@@ -32,6 +33,18 @@ enum rs_kind {
 	RS_FILE_RENAME = 0x0203,
 	RS_FILE_UNLINK = 0x0204,
 	RS_FILE_CHMOD = 0x0205,
+	RS_FILE_LINK = 0x0206,
+	RS_FILE_SYMLINK = 0x0207,
+	RS_FILE_MKDIR = 0x0208,
+	RS_FILE_RMDIR = 0x0209,
+	RS_FILE_MKNOD = 0x020a,
+	RS_FILE_CHOWN = 0x020b,
+	RS_FILE_TRUNCATE = 0x020c,
+	RS_FILE_SETXATTR = 0x020d,
+	RS_FILE_REMOVEXATTR = 0x020e,
+	RS_FILE_FALLOCATE = 0x020f,
+	RS_FILE_READ = 0x0210, /* read, write: only when every call is asked for */
+	RS_FILE_WRITE = 0x0211,
 	RS_NETWORK_BIND = 0x0301,
 	RS_NETWORK_LISTEN = 0x0302,
 	RS_NETWORK_CONNECT = 0x0303,
@@ -73,6 +86,7 @@ enum rs_class {
 #define RS_FILE_PATH_DELETED 0x4    /* the name is gone from its directory */
 #define RS_FILE_PATH_FAULT 0x8	    /* user memory could not be read */
 #define RS_FILE_IMPLICIT_CLOSE 0x10 /* closed by exit, exec or dup2, not by close() */
+#define RS_FILE_OTHER_ROOT 0x20 /* the task's root is not the recorder's: inside_len and beyond_len lead to the file */
 
 /* rs_network.flags */
 #define RS_NET_ADDR_USER 0x1	  /* peer from the caller's sockaddr: the socket no longer had it */
@@ -132,19 +146,28 @@ struct rs_file {
 	__u64 inode;
 	__u64 bytes_read; /* close: summed over this descriptor in this process */
 	__u64 bytes_written;
-	__u32 reads; /* close: calls that returned >= 0 */
+	__u64 offset; /* read, write: where in the file; fallocate: begin of the range; RS_OFFSET_UNKNOWN */
+	__u64 size;   /* truncate: the new length; fallocate: length of the range */
+	__u32 reads;  /* close: calls that returned >= 0 */
 	__u32 writes;
 	__u32 dev;	  /* kernel dev_t: major << 20 | minor */
-	__u32 open_flags; /* open: O_*; close: the struct file's */
-	__u32 mode;	  /* open, close: i_mode of the file; chmod: the new mode bits */
-	__s32 ret;	  /* return value, -errno on failure */
+	__u32 call_flags; /* open: O_*; close: the struct file's; otherwise the flags argument of the call */
+	__u32 mode;	  /* i_mode of the file; chmod, mkdir, mknod: the mode asked for */
+	__s32 ret;	  /* return value, -errno on failure; read, write: bytes */
 	__s32 fd;	  /* -1: none */
 	__u32 flags;	  /* RS_FILE_* */
-	__u16 path_len;	  /* kernel path, or a C string when RS_FILE_PATH_USER */
+	__u32 uid;	  /* chown: the ids asked for; ~0: unchanged */
+	__u32 gid;
+	__u32 node;	  /* mknod: the device, as user space encodes it (new_encode_dev) */
+	__u16 path_len;	  /* kernel path, or a C string when RS_FILE_PATH_USER; symlink: the target's text */
+	__u16 inside_len; /* OTHER_ROOT: bytes of the path that lie in the mount the file is on */
+	__u16 beyond_len; /* OTHER_ROOT: names from there on up to the root of the file system */
 	__u16 base_len;	  /* user path that is relative: kernel path it starts from */
-	__u16 path2_len;  /* rename: the new name, always from user memory */
+	__u16 path2_len;  /* rename, link, symlink: the new name, always from user memory */
 	__u16 base2_len;
-	/* data: path, base, path2, base2 */
+	__u16 attr_len; /* setxattr, removexattr: the attribute's name, a C string from user memory */
+	__u16 _pad[3];
+	/* data: path, beyond, base, path2, base2, attr */
 };
 
 struct rs_network {

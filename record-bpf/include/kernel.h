@@ -127,6 +127,7 @@ struct path {
 
 struct file {
 	unsigned int f_flags;
+	s64 f_pos;
 	struct path f_path;
 	struct inode *f_inode;
 	void *private_data;
@@ -283,6 +284,8 @@ struct linux_binprm;
 /* Stable user-space ABI values. */
 #define EINPROGRESS 115
 #define AT_FDCWD (-100)
+#define AT_SYMLINK_NOFOLLOW 0x100
+#define AT_REMOVEDIR 0x200
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10

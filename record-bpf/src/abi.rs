@@ -10,6 +10,7 @@ pub const NAME_MAX: usize = 256;
 pub const ARGV_MAX: usize = 131_072;
 pub const CGROUP_PATH_MAX: usize = 1024;
 pub const UNIX_PATH_MAX: usize = 108;
+pub const OFFSET_UNKNOWN: u64 = u64::MAX;
 pub const CLASS_MAX: usize = 9;
 
 /// Wire id of the control record that announces a new cgroup.
@@ -32,6 +33,8 @@ pub const FILE_PATH_TRUNCATED: u32 = 0x2;
 pub const FILE_PATH_DELETED: u32 = 0x4;
 pub const FILE_PATH_FAULT: u32 = 0x8;
 pub const FILE_IMPLICIT_CLOSE: u32 = 0x10;
+/// The task's root is not the recorder's: `inside_len` and `beyond_len` lead to the file.
+pub const FILE_OTHER_ROOT: u32 = 0x20;
 
 pub const NET_ADDR_USER: u32 = 0x1;
 pub const NET_IMPLICIT_CLOSE: u32 = 0x2;
@@ -88,9 +91,10 @@ wire! { "rs_exec", 128 => Exec {
 
 wire! { "rs_exit", 88 => Exit { h: Header, utime: u64, stime: u64, runtime: u64, max_rss: u64, status: u32, _pad: u32, }}
 
-wire! { "rs_file", 112 => File {
-    h: Header, inode: u64, bytes_read: u64, bytes_written: u64, reads: u32, writes: u32, dev: u32, open_flags: u32,
-    mode: u32, ret: i32, fd: i32, flags: u32, path_len: u16, base_len: u16, path2_len: u16, base2_len: u16,
+wire! { "rs_file", 152 => File {
+    h: Header, inode: u64, bytes_read: u64, bytes_written: u64, offset: u64, size: u64, reads: u32, writes: u32,
+    dev: u32, call_flags: u32, mode: u32, ret: i32, fd: i32, flags: u32, uid: u32, gid: u32, node: u32, path_len: u16,
+    inside_len: u16, beyond_len: u16, base_len: u16, path2_len: u16, base2_len: u16, attr_len: u16, _pad: [u16; 3],
 }}
 
 wire! { "rs_network", 240 => Network {

@@ -97,15 +97,27 @@ pub const PROCESS: &[Column] = &[
 ];
 
 pub const FILE: &[Column] = &[
-    opt("path", Type::Utf8, "absolute path as the container sees it; bytes that are not UTF-8 as \\xNN"),
-    opt("new_path", Type::Utf8, "rename: the new name"),
+    opt(
+        "path",
+        Type::Utf8,
+        "absolute path as the container sees it; bytes that are not UTF-8 as \\xNN; symlink: the target as it was given",
+    ),
+    opt("new_path", Type::Utf8, "rename, link, symlink: the new name"),
     req("path_source", Type::Utf8, "kernel: from the struct file; user: from the caller's memory after the call"),
     req("path_truncated", Type::Bool, "the path is incomplete (too long, too deep, or unreadable)"),
     req("deleted", Type::Bool, "the name was gone from its directory at the event"),
-    req("ret", Type::I32, "return value; -errno on failure"),
+    req("ret", Type::I32, "return value; -errno on failure; read, write: bytes"),
     opt("fd", Type::I32, "file descriptor; null: the call has none"),
-    opt("flags", Type::U32, "open, close: O_* flags"),
-    opt("mode", Type::U32, "open, close: st_mode of the file; chmod: the new permission bits"),
+    opt(
+        "flags",
+        Type::U32,
+        "open, close: O_* flags; rename, link, chown, setxattr: flags of the call; fallocate: its mode",
+    ),
+    opt(
+        "mode",
+        Type::U32,
+        "st_mode of the file; chmod, mkdir: the permission bits asked for; mknod: type and permission bits asked for",
+    ),
     opt("inode", Type::U64, "inode number"),
     opt("dev", Type::U32, "device, kernel dev_t (major << 20 | minor)"),
     opt("bytes_read", Type::U64, "close: bytes this process read through the descriptor"),
@@ -113,6 +125,21 @@ pub const FILE: &[Column] = &[
     opt("reads", Type::U32, "close: successful read calls"),
     opt("writes", Type::U32, "close: successful write calls"),
     req("implicit", Type::Bool, "close: closed by exit, exec or dup2, not by close()"),
+    opt(
+        "host_path",
+        Type::Utf8,
+        "the path as the recorder's host sees it, where that differs; null: it does not, or the host does not see the file",
+    ),
+    opt(
+        "offset",
+        Type::U64,
+        "read, write: position in the file, null: not known; fallocate: begin of the range; bytes",
+    ),
+    opt("size", Type::U64, "truncate: the new length; fallocate: length of the range; bytes"),
+    opt("uid", Type::U32, "chown: the new owner, as the caller's user namespace numbers it; null: left as it was"),
+    opt("gid", Type::U32, "chown: the new group, as the caller's user namespace numbers it; null: left as it was"),
+    opt("attribute", Type::Utf8, "setxattr, removexattr: name of the extended attribute"),
+    opt("node_dev", Type::U32, "mknod: the device a device node stands for, kernel dev_t (major << 20 | minor)"),
 ];
 
 pub const NETWORK: &[Column] = &[

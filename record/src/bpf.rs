@@ -32,6 +32,8 @@ pub struct Settings {
     pub follow_tree: bool,
     pub follow_cgroups: bool,
     pub classes: Vec<Class>,
+    /// An event per read and write, besides the sums at close.
+    pub file_io_calls: bool,
     /// Bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
     /// Events per CPU before the consumer is woken.
@@ -65,6 +67,7 @@ impl Programs {
         rodata.hierarchy_id = hierarchy.id;
         rodata.controller = hierarchy.controller;
         rodata.classes = settings.classes.iter().fold(0, |bits, class| bits | (1 << (*class as u32)));
+        rodata.file_io_calls = settings.file_io_calls.into();
         for mut program in open.open_object_mut().progs_mut() {
             let hook = HOOKS.iter().find(|hook| program.name() == hook.program);
             program.set_autoload(hook.is_some_and(|hook| hook.serves(&settings.classes)));

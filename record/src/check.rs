@@ -67,8 +67,9 @@ fn limits(class: Class) -> &'static str {
     match class {
         Class::Process => "argv beyond 128 KiB is cut and marked",
         Class::File => {
-            "rename, unlink, chmod by name and failed opens: path as the caller passed it; bytes moved by mmap and \
-             io_uring are not counted; descriptors from 1024 up have no implicit close"
+            "calls by name and failed opens: path as the caller passed it, without the host's view; a file system that \
+             the host has not mounted has no host path; what mmap and io_uring move is not seen; paths beyond 4,096 \
+             bytes are cut and marked; descriptors from 1024 up have no implicit close"
         }
         Class::Security | Class::Dns | Class::Tls | Class::Syscall => "",
         Class::Flow => {
@@ -80,7 +81,7 @@ fn limits(class: Class) -> &'static str {
              controller; of a command, shared memory counts in each of its processes, and ended processes need the \
              process class"
         }
-        Class::Network => "bytes of sendmmsg and recvmmsg are not counted; UDP peers only after connect",
+        Class::Network => "UDP peers only after connect",
     }
 }
 
@@ -121,6 +122,7 @@ fn programs() -> Fact {
         follow_tree: true,
         follow_cgroups: true,
         classes: Class::ALL.into(),
+        file_io_calls: true,
         ring_bytes: 1 << 20,
         wakeup_batch: 128,
         flow_entries: 1,

@@ -97,6 +97,9 @@ pub struct RecordArgs {
     /// Event classes to record, and presets of them: minimal (process, security, network), default, all (but flow)
     #[arg(long, value_delimiter = ',', value_name = "CLASS", default_value = "default", value_parser = selection)]
     pub events: Vec<Selection>,
+    /// Reads and writes of files: summed until the file is closed, or also an event for each call
+    #[arg(long, value_enum, default_value_t = FileIo::Sums, value_name = "HOW")]
+    pub file_io: FileIo,
     /// Run this scenario in real containers, record it and label the attack
     #[arg(long, value_name = "NAME", conflicts_with_all = ["duration", "container", "image", "cgroup", "command"])]
     pub scenario: Option<String>,
@@ -136,6 +139,12 @@ pub struct RecordArgs {
     /// Record this command and its children instead of containers
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["container", "image", "cgroup"])]
     pub command: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileIo {
+    Sums,
+    Calls,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

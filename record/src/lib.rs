@@ -17,6 +17,7 @@ pub mod filter;
 pub mod hooks;
 pub mod identity;
 pub mod live;
+mod mounts;
 pub mod probe;
 pub mod processes;
 pub mod protocol;

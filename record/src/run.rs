@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use record_bpf::Class;
 
 use crate::check;
-use crate::cli::RecordArgs;
+use crate::cli::{FileIo, RecordArgs};
 use crate::command::{Held, Status};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -83,6 +83,7 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
         output: output.to_owned(),
         filter,
         classes: args.classes(),
+        file_io_calls: args.file_io == FileIo::Calls,
         ring_bytes: args.ring,
         wakeup_batch: args.batch,
         wakeup_deadline: Duration::from_millis(args.deadline),

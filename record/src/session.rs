@@ -35,6 +35,8 @@ pub struct Options {
     pub output: PathBuf,
     pub filter: Filter,
     pub classes: Vec<Class>,
+    /// An event per read and write, besides the sums at close.
+    pub file_io_calls: bool,
     pub ring_bytes: u32,
     /// Events per CPU before the drain thread is woken.
     pub wakeup_batch: u32,
@@ -93,6 +95,7 @@ impl Session {
             follow_tree: options.filter.tree,
             follow_cgroups: options.filter.by_cgroup(),
             classes: options.classes.clone(),
+            file_io_calls: options.file_io_calls,
             ring_bytes: options.ring_bytes,
             wakeup_batch: options.wakeup_batch,
             flow_entries: options.flow.as_ref().map_or(1, |flow| flow.entries),
@@ -117,11 +120,12 @@ impl Session {
             programs.verdicts()?,
             has_podman.then(|| Storage::find(&options.podman)),
             has_podman.then(|| Inspector::start(options.podman)),
-        );
+        )?;
         enricher.judge_existing(started_ns)?;
 
         let drain = Drain::start(programs.ring()?, options.wakeup_deadline)?;
         programs.attach()?;
+        // Its system calls also show the programs the recorder's own root (learn_host_root in filter.h).
         enricher.judge_existing(clock::unix_ns())?;
         let begin = |flow| Flows::begin(flow, programs.flow_parts()?, clock::unix_ns());
         let flows = options.flow.as_ref().map(begin).transpose()?;
@@ -171,6 +175,7 @@ impl Session {
     fn tick(&mut self, live: &mut Live) -> Result<()> {
         self.writer.tick()?;
         self.enricher.take_answers();
+        self.enricher.refresh();
         self.progress.lost = lost(&self.programs.counters()?);
         self.progress.containers = self.enricher.followed_containers();
         live.update(&self.progress, self.started.elapsed());

@@ -134,7 +134,7 @@ os.rmdir(d + '/sub')
         run.file(Kind::Chmod, &format!("{dir}/sub/new")).iter().map(|row| (row.mode, row.path_from_user)).collect();
     assert_eq!(modes, [(Some(0o4755), true), (Some(0o600), false)]);
     assert_eq!(one(run.file(Kind::Unlink, &format!("{dir}/sub/newer"))).ret, 0);
-    assert_eq!(one(run.file(Kind::Unlink, &format!("{dir}/sub"))).ret, 0);
+    assert_eq!(one(run.file(Kind::Rmdir, &format!("{dir}/sub"))).ret, 0);
 }
 
 #[test]

@@ -80,23 +80,11 @@ impl Script {
     fn open(&mut self, at: i64, exec: u64, path: &str, flags: u32) -> u64 {
         let common = self.common(at, Kind::Open, exec);
         self.events.push(Event::File(FileEvent {
-            common,
             path: Some(path.into()),
-            new_path: None,
-            path_from_user: false,
-            path_truncated: false,
-            deleted: false,
             ret: 3,
             fd: Some(3),
             flags: Some(flags),
-            mode: None,
-            inode: None,
-            dev: None,
-            bytes_read: None,
-            bytes_written: None,
-            reads: None,
-            writes: None,
-            implicit: false,
+            ..FileEvent::new(common)
         }));
         self.seq - 1
     }

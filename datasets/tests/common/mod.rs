@@ -99,6 +99,13 @@ pub fn event(random: &mut Random, kind: Kind, ts: i64, cpu: u16, seq: u64) -> Ev
             reads: r.some(|r| r.next() as u32),
             writes: r.some(|r| r.next() as u32),
             implicit: r.chance(),
+            host_path: r.some(Random::text),
+            offset: r.some(Random::next),
+            size: r.some(Random::next),
+            uid: r.some(|r| r.next() as u32),
+            gid: r.some(|r| r.next() as u32),
+            attribute: r.some(Random::text),
+            node_dev: r.some(|r| r.next() as u32),
         }),
         Class::Network => Event::Network(NetworkEvent {
             common,

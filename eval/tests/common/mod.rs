@@ -40,23 +40,15 @@ fn open(seconds: i64, cpu: u16, seq: u64, container: char, exec_id: Option<u64>)
 
 pub fn file(common: Common, path: Option<&str>, path_truncated: bool) -> Event {
     Event::File(FileEvent {
-        common,
         path: path.map(Arc::from),
-        new_path: None,
-        path_from_user: false,
         path_truncated,
-        deleted: false,
         ret: 3,
         fd: Some(3),
         flags: Some(0),
         mode: Some(0o100_644),
         inode: Some(1),
         dev: Some(1),
-        bytes_read: None,
-        bytes_written: None,
-        reads: None,
-        writes: None,
-        implicit: false,
+        ..FileEvent::new(common)
     })
 }
 

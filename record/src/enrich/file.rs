@@ -9,10 +9,18 @@ use record_bpf::abi;
 
 use super::strings::Interner;
 use crate::decode::FileRecord;
+use crate::mounts::HostView;
 
-/// Path of each descriptor opened, for closes that the kernel sees too late to name: (pid, fd) → (inode, path).
+/// Both views of a file's path.
+#[derive(Clone, Default)]
+struct Paths {
+    own: Option<Arc<str>>,
+    host: Option<Arc<str>>,
+}
+
+/// Path of each descriptor opened, for closes that the kernel sees too late to name: (pid, fd) → (inode, paths).
 #[derive(Default)]
-pub struct Opened(HashMap<(u32, i32), (u64, Arc<str>)>);
+pub struct Opened(HashMap<(u32, i32), (u64, Paths)>);
 
 impl Opened {
     pub fn exited(&mut self, pid: u32) {
@@ -20,24 +28,43 @@ impl Opened {
     }
 }
 
-pub fn event(common: Common, file: &FileRecord, strings: &mut Interner, opened: &mut Opened) -> FileEvent {
+pub fn event(
+    common: Common,
+    file: &FileRecord,
+    strings: &mut Interner,
+    opened: &mut Opened,
+    host: &mut HostView,
+) -> FileEvent {
     let wire = &file.wire;
     let has = |flag: u32| wire.flags & flag != 0;
-    let mut path = file.path.as_deref().map(|path| strings.get(path));
-    match common.kind {
-        Kind::Open if wire.ret >= 0 => {
-            if let Some(path) = &path {
-                opened.0.insert((common.pid, wire.fd), (wire.inode, path.clone()));
-            }
+    let kind = common.kind;
+    let mut paths = Paths { own: file.path.as_deref().map(|path| strings.get(path)), host: None };
+    if let Some(place) = &file.place {
+        let found = host.path(common.container.as_ref(), wire.dev, place);
+        paths.host = found.filter(|path| Some(path.as_str()) != file.path.as_deref()).map(|path| strings.get(&path));
+    }
+    match kind {
+        Kind::Open if wire.ret >= 0 && paths.own.is_some() => {
+            opened.0.insert((common.pid, wire.fd), (wire.inode, paths.clone()));
         }
         Kind::Close => {
             let open = opened.0.remove(&(common.pid, wire.fd));
-            path = path.or_else(|| open.filter(|(inode, _)| *inode == wire.inode).map(|(_, path)| path));
+            if let (None, Some((inode, known))) = (&paths.own, open)
+                && inode == wire.inode
+            {
+                paths = known;
+            }
         }
         _ => {}
     }
-    let (is_open, is_close) = (common.kind == Kind::Open, common.kind == Kind::Close);
-    let is_chmod = common.kind == Kind::Chmod;
+    let is_close = kind == Kind::Close;
+    let is_io = matches!(kind, Kind::Read | Kind::Write);
+    let has_flags = is_close
+        || matches!(kind, Kind::Open | Kind::Rename | Kind::Link | Kind::Chown | Kind::Setxattr | Kind::Fallocate);
+    let asks_mode = matches!(kind, Kind::Chmod | Kind::Mkdir | Kind::Mknod);
+    // chown leaves an id that is -1 as it is.
+    let owner = |id: u32| (kind == Kind::Chown && id != u32::MAX).then_some(id);
+    let device_node = kind == Kind::Mknod && matches!(wire.mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK);
     // A file without a name was not reached: the call failed, or went by name only.
     let identified = wire.inode != 0;
     FileEvent {
@@ -47,8 +74,8 @@ pub fn event(common: Common, file: &FileRecord, strings: &mut Interner, opened: 
         deleted: has(abi::FILE_PATH_DELETED),
         ret: wire.ret,
         fd: (wire.fd >= 0).then_some(wire.fd),
-        flags: (is_open || is_close).then_some(wire.open_flags),
-        mode: (is_chmod || identified).then_some(wire.mode),
+        flags: has_flags.then_some(wire.call_flags),
+        mode: (asks_mode || identified).then_some(wire.mode),
         inode: identified.then_some(wire.inode),
         dev: identified.then_some(wire.dev),
         bytes_read: is_close.then_some(wire.bytes_read),
@@ -56,7 +83,30 @@ pub fn event(common: Common, file: &FileRecord, strings: &mut Interner, opened: 
         reads: is_close.then_some(wire.reads),
         writes: is_close.then_some(wire.writes),
         implicit: has(abi::FILE_IMPLICIT_CLOSE),
-        path,
+        path: paths.own,
+        host_path: paths.host,
+        offset: ((is_io || kind == Kind::Fallocate) && wire.offset != abi::OFFSET_UNKNOWN).then_some(wire.offset),
+        size: matches!(kind, Kind::Truncate | Kind::Fallocate).then_some(wire.size),
+        uid: owner(wire.uid),
+        gid: owner(wire.gid),
+        attribute: file.attribute.as_deref().map(|name| strings.get(name)),
+        node_dev: device_node.then(|| kernel_dev(wire.node)),
         common,
+    }
+}
+
+/// A device as user space passes it (glibc's makedev, 32 bits) to the kernel's own form, as in every other column.
+fn kernel_dev(device: u32) -> u32 {
+    libc::major(device.into()) << 20 | libc::minor(device.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_one_form_in_every_column() {
+        let device = u32::try_from(libc::makedev(254, 300)).unwrap();
+        assert_eq!(kernel_dev(device), 254 << 20 | 300);
     }
 }

@@ -20,6 +20,7 @@ use crate::decode::{self, Record};
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::identity::{Inspected, Inspector, Storage};
+use crate::mounts::HostView;
 use crate::processes::ProcessTable;
 
 /// What became of one record.
@@ -53,6 +54,7 @@ pub struct Enricher {
     containers: BTreeMap<Arc<str>, Container>,
     processes: ProcessTable,
     opened: file::Opened,
+    host: HostView,
     strings: Interner,
 }
 
@@ -64,8 +66,8 @@ impl Enricher {
         verdicts: Verdicts,
         storage: Option<Storage>,
         inspector: Option<Inspector>,
-    ) -> Enricher {
-        Enricher {
+    ) -> Result<Enricher> {
+        Ok(Enricher {
             boot_offset,
             hierarchy,
             filter,
@@ -76,8 +78,9 @@ impl Enricher {
             containers: BTreeMap::new(),
             processes: ProcessTable::default(),
             opened: file::Opened::default(),
+            host: HostView::open()?,
             strings: Interner::default(),
-        }
+        })
     }
 
     /// Judges every cgroup there is. Called before the programs run, and again after, for those made in between.
@@ -134,6 +137,11 @@ impl Enricher {
             Some(event) => Outcome::Store(event),
             None => Outcome::Control,
         })
+    }
+
+    /// What changed on the host since the last call.
+    pub fn refresh(&mut self) {
+        self.host.refresh();
     }
 
     /// Takes in what podman said of containers since the last call.
@@ -247,7 +255,7 @@ impl Enricher {
                 self.opened.exited(header.pid);
                 Event::Process(process::exit(common, &exit))
             }
-            Record::File(file) => Event::File(file::event(common, &file, strings, &mut self.opened)),
+            Record::File(file) => Event::File(file::event(common, &file, strings, &mut self.opened, &mut self.host)),
             Record::Network(network) => Event::Network(network::event(common, &network, strings)),
             Record::Cgroup(..) | Record::Introduce(_) => return None,
         })

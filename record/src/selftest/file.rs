@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn at<'a>(path: &'a str) -> impl Fn(&FileEvent) -> bool + 'a {
+pub(super) fn at<'a>(path: &'a str) -> impl Fn(&FileEvent) -> bool + 'a {
     move |row| row.path.as_deref() == Some(path)
 }
 

@@ -41,6 +41,7 @@ use serde_json::Value;
 
 mod facts;
 mod file;
+mod file_changes;
 mod flow;
 mod judge;
 mod network;
@@ -61,7 +62,7 @@ pub use trigger::{FACTS_FILE, run_here, trigger};
 
 /// Every case of every class.
 pub fn cases() -> Vec<Case> {
-    [process::cases(), file::cases(), network::cases(), flow::cases(), resource::cases()]
+    [process::cases(), file::cases(), file_changes::cases(), network::cases(), flow::cases(), resource::cases()]
         .into_iter()
         .flatten()
         .collect()

@@ -60,23 +60,12 @@ fn exec(exe: &str, line: &str) -> ProcessEvent {
 
 fn file(kind: Kind, path: &str, flags: u32, mode: u32) -> FileEvent {
     FileEvent {
-        common: common(kind),
         path: Some(path.into()),
-        new_path: None,
-        path_from_user: false,
-        path_truncated: false,
-        deleted: false,
         ret: 3,
         fd: Some(3),
         flags: Some(flags),
         mode: Some(mode),
-        inode: None,
-        dev: None,
-        bytes_read: None,
-        bytes_written: None,
-        reads: None,
-        writes: None,
-        implicit: false,
+        ..FileEvent::new(common(kind))
     }
 }
 

@@ -86,7 +86,7 @@ impl Category {
             (Event::File(event), Kind::Open) if writes(event.flags) => &[Category::FileEvent],
             (Event::File(_), Kind::Open) => &[Category::FileAccess],
             (Event::File(_), Kind::Rename) => &[Category::FileRename, Category::FileEvent],
-            (Event::File(_), Kind::Unlink) => &[Category::FileDelete],
+            (Event::File(_), Kind::Unlink | Kind::Rmdir) => &[Category::FileDelete],
             (Event::File(_), Kind::Chmod) => &[Category::FileChange],
             _ => &[],
         }

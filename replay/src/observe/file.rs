@@ -75,7 +75,7 @@ fn operation(event: &FileEvent) -> Option<&'static str> {
             })
         }
         Kind::Rename => Some("rename"),
-        Kind::Unlink => Some("unlink"),
+        Kind::Unlink | Kind::Rmdir => Some("unlink"),
         Kind::Chmod => {
             let mode = event.mode.unwrap_or(0);
             Some(if mode & 0o6000 != 0 {

@@ -141,23 +141,14 @@ impl Script {
 
     fn file(&mut self, common: Common, path: &str, flags: Option<u32>, mode: Option<u32>, ret: i32) {
         self.events.push(Event::File(FileEvent {
-            common,
             path: Some(path.into()),
-            new_path: None,
-            path_from_user: false,
-            path_truncated: false,
-            deleted: false,
             ret,
             fd: Some(3),
             flags,
             mode,
             inode: Some(7),
             dev: Some(1),
-            bytes_read: None,
-            bytes_written: None,
-            reads: None,
-            writes: None,
-            implicit: false,
+            ..FileEvent::new(common)
         }));
     }
 
