@@ -222,6 +222,20 @@ pub struct DnsEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsEvent {
     pub common: Common,
+    pub library: Arc<str>,
+    pub connection: u64,
+    pub fd: Option<i32>,
+    pub bytes: u64,
+    pub captured: u32,
+    pub truncated: bool,
+    pub data: Vec<u8>,
+    pub http_method: Option<Arc<str>>,
+    pub http_path: Option<Arc<str>>,
+    pub http_version: Option<Arc<str>>,
+    pub http_host: Option<Arc<str>>,
+    /// As "name: value".
+    pub http_headers: Option<Vec<Arc<str>>>,
+    pub http_status: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

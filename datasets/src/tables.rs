@@ -81,7 +81,9 @@ table! { DnsEvent, DnsEventBuilder, DnsEventReader {
 }}
 
 table! { TlsEvent, TlsEventBuilder, TlsEventReader {
-    common: Common,
+    common: Common, library: Str, connection: u64, fd: Option::<i32>, bytes: u64, captured: u32, truncated: bool,
+    data: Vec::<u8>, http_method: Option::<Str>, http_path: Option::<Str>, http_version: Option::<Str>,
+    http_host: Option::<Str>, http_headers: Option::<Vec<Str>>, http_status: Option::<u16>,
 }}
 
 table! { FlowEvent, FlowEventBuilder, FlowEventReader {

@@ -22,6 +22,7 @@
 #include "network.h"
 #include "process.h"
 #include "flow.h"
+#include "tls.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -40,6 +41,8 @@ struct {
 			struct rs_cgroup cgroup;
 			struct rs_flow_key flow_key;
 			struct rs_flow flow;
+			struct rs_tls tls;
+			struct rs_library library;
 		});
 } wire_types SEC(".maps");
 
@@ -174,6 +177,12 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	proc = introduce(cpu, tgid);
 	cpu->exec_id = proc ? proc->exec_id : 0;
 	cpu->regs = (u64)regs;
+	if (class_on(RS_CLASS_TLS) && ret >= 0) {
+		if (action == READ || action == WRITE)
+			tls_saw_io(BPF_CORE_READ(regs, r14), ARG1);
+		else if (action == OPEN)
+			tls_saw_open(ret);
+	}
 	switch (action) {
 	case READ: on_io(cpu, tgid, ARG1, ret, false, io_position(regs, nr)); break;
 	case WRITE: on_io(cpu, tgid, ARG1, ret, true, io_position(regs, nr)); break;

@@ -20,7 +20,8 @@
 #define RS_NAME_MAX 256	   /* bytes of one name and its NUL, as NAME_MAX + 1 */
 #define RS_ARGV_MAX 131072 /* bytes of argv kept; MAX_ARG_STRLEN of the kernel */
 #define RS_CGROUP_PATH_MAX 1024
-#define RS_UNIX_PATH_MAX 108 /* sun_path */
+#define RS_UNIX_PATH_MAX 108  /* sun_path */
+#define RS_TLS_DATA_MAX 16384 /* plaintext of one call: a TLS record's most (RFC 8446, 5.1) */
 #define RS_OFFSET_UNKNOWN (~0ULL)
 
 /* The high byte is the class, the low byte the operation. */
@@ -50,10 +51,13 @@ enum rs_kind {
 	RS_NETWORK_CONNECT = 0x0303,
 	RS_NETWORK_ACCEPT = 0x0304,
 	RS_NETWORK_CLOSE = 0x0305,
+	RS_TLS_READ = 0x0501,
+	RS_TLS_WRITE = 0x0502,
 	/* Control records steer the recorder. They take no sequence number and are
 	 * never stored; losing one is counted in rs_counters.control_dropped. */
 	RS_CONTROL_CGROUP = 0xff01,
 	RS_CONTROL_PROCESS = 0xff02, /* an rs_exec: a process that ran before it was followed */
+	RS_CONTROL_LIBRARY = 0xff03, /* a followed process opened a TLS library */
 };
 
 enum rs_class {
@@ -91,6 +95,13 @@ enum rs_class {
 /* rs_network.flags */
 #define RS_NET_ADDR_USER 0x1	  /* peer from the caller's sockaddr: the socket no longer had it */
 #define RS_NET_IMPLICIT_CLOSE 0x2 /* closed by exit, exec or dup2, not by close() */
+
+/* rs_tls.library */
+#define RS_TLS_OPENSSL 1
+#define RS_TLS_GO 2
+
+/* rs_tls.flags */
+#define RS_TLS_FAULT 0x1 /* the buffer could not be read: nothing was captured */
 
 struct rs_header {
 	__u64 ts;	 /* CLOCK_BOOTTIME, ns */
@@ -190,6 +201,24 @@ struct rs_network {
 	char unix_path[RS_UNIX_PATH_MAX];
 };
 
+struct rs_tls {
+	struct rs_header h;
+	__u64 connection; /* address of the SSL or tls.Conn in its process */
+	__u64 bytes;	  /* what the call moved */
+	__u32 captured;	  /* bytes that follow; the record may be longer than they are */
+	__s32 fd;	  /* of the socket; -1: not seen */
+	__u32 library;	  /* RS_TLS_OPENSSL, RS_TLS_GO */
+	__u32 flags;	  /* RS_TLS_FAULT */
+			  /* data: the plaintext's first bytes */
+};
+
+struct rs_library {
+	struct rs_header h;
+	__u32 path_len; /* kernel path */
+	__u32 _pad;
+	/* data: path */
+};
+
 struct rs_cgroup {
 	struct rs_header h; /* cgroup_id is the new cgroup's */
 	char path[RS_CGROUP_PATH_MAX];
@@ -231,6 +260,7 @@ struct rs_counters {
 	__u64 argv_truncated;
 	__u64 read_fault;      /* user memory not resident */
 	__u64 compat_syscalls; /* 32-bit calls of followed processes, not decoded */
+	__u64 tls_calls_lost;  /* a call into a TLS library whose entry found no room in the table */
 };
 
 #endif

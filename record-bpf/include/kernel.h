@@ -32,6 +32,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
@@ -82,6 +83,7 @@ struct __sk_buff {
 
 struct pt_regs { /* x86-64 */
 	unsigned long di, si, dx, r10, r8, r9, orig_ax;
+	unsigned long ax, bx, cx, sp, r14;
 };
 
 struct qstr {

@@ -11,12 +11,15 @@ pub const ARGV_MAX: usize = 131_072;
 pub const CGROUP_PATH_MAX: usize = 1024;
 pub const UNIX_PATH_MAX: usize = 108;
 pub const OFFSET_UNKNOWN: u64 = u64::MAX;
+pub const TLS_DATA_MAX: usize = 16_384;
 pub const CLASS_MAX: usize = 9;
 
 /// Wire id of the control record that announces a new cgroup.
 pub const CONTROL_CGROUP: u16 = 0xff01;
 /// Wire id of the control record (an [`Exec`]) that describes a process which ran before it was followed.
 pub const CONTROL_PROCESS: u16 = 0xff02;
+/// Wire id of the control record that says that a followed process opened a TLS library.
+pub const CONTROL_LIBRARY: u16 = 0xff03;
 
 /// The cgroup was not judged yet when the event was emitted.
 pub const F_PENDING: u32 = 0x1;
@@ -38,6 +41,9 @@ pub const FILE_OTHER_ROOT: u32 = 0x20;
 
 pub const NET_ADDR_USER: u32 = 0x1;
 pub const NET_IMPLICIT_CLOSE: u32 = 0x2;
+
+pub const TLS_OPENSSL: u32 = 1;
+pub const TLS_GO: u32 = 2;
 
 /// A plain-old-data struct that crosses the ring buffer.
 ///
@@ -103,6 +109,12 @@ wire! { "rs_network", 240 => Network {
     backlog: i32, flags: u32, unix_path: [u8; UNIX_PATH_MAX],
 }}
 
+wire! { "rs_tls", 80 => Tls {
+    h: Header, connection: u64, bytes: u64, captured: u32, fd: i32, library: u32, flags: u32,
+}}
+
+wire! { "rs_library", 56 => Library { h: Header, path_len: u32, _pad: u32, }}
+
 wire! { "rs_cgroup", 1072 => Cgroup { h: Header, path: [u8; CGROUP_PATH_MAX], }}
 
 wire! {
@@ -119,10 +131,10 @@ wire! { "rs_flow", 64 => Flow {
 
 wire! {
     /// Per-CPU counters, read from the kernel when a recording ends.
-    "rs_counters", 208 => Counters {
+    "rs_counters", 216 => Counters {
         next_seq: u64, emitted: [u64; CLASS_MAX], dropped_ring: [u64; CLASS_MAX], control_dropped: u64,
         fd_table_full: u64, proc_table_full: u64, path_truncated: u64, argv_truncated: u64, read_fault: u64,
-        compat_syscalls: u64,
+        compat_syscalls: u64, tls_calls_lost: u64,
     }
 }
 

@@ -112,6 +112,8 @@ kinds! {
     Connect = 0x0303, Network, "connect", "connect returned";
     Accept = 0x0304, Network, "accept", "accept or accept4 returned a connection";
     NetClose = 0x0305, Network, "close", "a socket descriptor was closed, with the bytes this process moved through it";
+    TlsRead = 0x0501, Tls, "read", "a call gave plaintext that came in: SSL_read, SSL_read_ex, Go's (*tls.Conn).Read";
+    TlsWrite = 0x0502, Tls, "write", "a call took plaintext to send: SSL_write, SSL_write_ex, Go's (*tls.Conn).Write";
     Flow = 0x0601, Flow, "flow", "packets of one 5-tuple passed an interface in an interval";
     Usage = 0x0801, Resource, "usage", "CPU time and memory of a container, or of the recorded command, since it began";
 }

@@ -32,6 +32,7 @@ pub enum Type {
     I32,
     Utf8,
     Utf8List,
+    Binary,
     /// Unix time in nanoseconds, UTC.
     Timestamp,
 }
@@ -46,6 +47,7 @@ impl Type {
             Type::I32 => DataType::Int32,
             Type::Utf8 => DataType::Utf8,
             Type::Utf8List => DataType::List(Arc::new(Field::new("item", DataType::Utf8, false))),
+            Type::Binary => DataType::Binary,
             Type::Timestamp => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
         }
     }
@@ -164,7 +166,21 @@ pub const SECURITY: &[Column] = &[];
 
 pub const DNS: &[Column] = &[];
 
-pub const TLS: &[Column] = &[];
+pub const TLS: &[Column] = &[
+    req("library", Type::Utf8, "openssl (and what shares its function names), or go (crypto/tls)"),
+    req("connection", Type::U64, "address of the SSL or tls.Conn object: the same in every call on one connection"),
+    opt("fd", Type::I32, "the connection's socket; null: the process was not seen to read or write it in a call"),
+    req("bytes", Type::U64, "plaintext bytes the call moved"),
+    req("captured", Type::U32, "bytes of them in data, the first ones"),
+    req("truncated", Type::Bool, "captured is less than bytes: beyond --tls-bytes, or the buffer could not be read"),
+    req("data", Type::Binary, "the plaintext as it is; nothing is masked"),
+    opt("http_method", Type::Utf8, "HTTP/1 request: method. Parsed where a call's data begins with a message's head"),
+    opt("http_path", Type::Utf8, "HTTP/1 request: target, as sent"),
+    opt("http_version", Type::Utf8, "HTTP/1: 1.0 or 1.1"),
+    opt("http_host", Type::Utf8, "HTTP/1 request: value of the Host header"),
+    opt("http_headers", Type::Utf8List, "HTTP/1: headers in order, as name: value; bytes that are not UTF-8 as \\xNN"),
+    opt("http_status", Type::U16, "HTTP/1 response: status code"),
+];
 
 pub const FLOW: &[Column] = &[
     req("start", Type::Timestamp, "begin of the interval; ts is its end"),

@@ -1,9 +1,10 @@
 //! Loads the BPF programs with this recording's settings and hands out their maps.
 
 use std::mem::MaybeUninit;
+use std::path::Path;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{MapCore, MapFlags, MapHandle, OpenObject};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenObject, UprobeOpts};
 use record_bpf::Class;
 use record_bpf::abi::{Counters, Wire};
 
@@ -40,11 +41,31 @@ pub struct Settings {
     pub wakeup_batch: u32,
     /// Flows that an interval has room for.
     pub flow_entries: u32,
+    /// Plaintext kept of each TLS call, bytes; at most [`record_bpf::abi::TLS_DATA_MAX`].
+    pub tls_bytes: u32,
 }
 
 /// The loaded programs. Dropping it detaches them.
 pub struct Programs {
     skeleton: skeleton::RecorderSkel<'static>,
+    probes: Vec<Link>,
+    /// Which form of the programs that emit from uprobes was loaded.
+    atomics: bool,
+}
+
+/// A place in user space that a program is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    SslRead,
+    SslReadEx,
+    SslWrite,
+    SslWriteEx,
+    /// When one of the four returns.
+    SslReturn,
+    GoRead,
+    GoWrite,
+    /// A RET instruction of one of both.
+    GoReturn,
 }
 
 impl Programs {
@@ -59,6 +80,7 @@ impl Programs {
         let storage: &'static mut MaybeUninit<OpenObject> = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open =
             skeleton::RecorderSkelBuilder::default().open(storage).map_err(error("cannot open the BPF programs"))?;
+        let tls = settings.classes.contains(&Class::Tls);
         let rodata = open.maps.rodata_data.as_deref_mut().expect("the programs have settings");
         rodata.self_tgid = std::process::id();
         rodata.filter_mode =
@@ -68,9 +90,16 @@ impl Programs {
         rodata.controller = hierarchy.controller;
         rodata.classes = settings.classes.iter().fold(0, |bits, class| bits | (1 << (*class as u32)));
         rodata.file_io_calls = settings.file_io_calls.into();
+        rodata.tls_bytes = settings.tls_bytes;
+        let atomics = tls && atomics_return_values();
         for mut program in open.open_object_mut().progs_mut() {
-            let hook = HOOKS.iter().find(|hook| program.name() == hook.program);
-            program.set_autoload(hook.is_some_and(|hook| hook.serves(&settings.classes)));
+            // Two forms of one hook; see tls.h.
+            let name = program.name().to_string_lossy();
+            let (name, plain) = name.strip_suffix("_plain").map_or((&*name, false), |name| (name, true));
+            let has_forms = matches!(name, "on_ssl_return" | "on_go_return");
+            let hook = HOOKS.iter().find(|hook| name == hook.program);
+            let wanted = hook.is_some_and(|hook| hook.serves(&settings.classes));
+            program.set_autoload(wanted && (!has_forms || plain != atomics));
         }
         for table in [&mut open.maps.flows_even, &mut open.maps.flows_odd] {
             table.set_max_entries(settings.flow_entries).map_err(error("cannot size the flow tables"))?;
@@ -82,8 +111,14 @@ impl Programs {
         let cpus = u32::try_from(cpus).expect("a CPU count fits 32 bits");
         open.maps.scratches.set_max_entries(cpus).map_err(error("cannot size the scratch map"))?;
         open.maps.events.set_max_entries(settings.ring_bytes).map_err(error("cannot size the ring buffer"))?;
+        if !tls {
+            // Never used: as small as a map can be.
+            for map in [&mut open.maps.tls_calls, &mut open.maps.tls_sockets_in_call, &mut open.maps.tls_sockets] {
+                map.set_max_entries(1).map_err(error("cannot size the maps of the tls class"))?;
+            }
+        }
         let skeleton = open.load().map_err(error("the kernel refused the BPF programs"))?;
-        Ok(Programs { skeleton })
+        Ok(Programs { skeleton, probes: Vec::new(), atomics })
     }
 
     pub fn attach(&mut self) -> Result<()> {
@@ -93,6 +128,29 @@ impl Programs {
     /// Stops emission: after this call no program starts any more.
     pub fn detach(&mut self) {
         self.skeleton.links = skeleton::RecorderLinks::default();
+        self.probes.clear();
+    }
+
+    /// Watches an instruction, at an offset in the file `path`, of every process that runs it; the programs pick the
+    /// followed ones.
+    pub fn attach_probe(&mut self, probe: Probe, path: &Path, offset: usize) -> libbpf_rs::Result<()> {
+        let programs = &self.skeleton.progs;
+        let program = match (probe, self.atomics) {
+            (Probe::SslRead, _) => &programs.on_ssl_read,
+            (Probe::SslReadEx, _) => &programs.on_ssl_read_ex,
+            (Probe::SslWrite, _) => &programs.on_ssl_write,
+            (Probe::SslWriteEx, _) => &programs.on_ssl_write_ex,
+            (Probe::SslReturn, true) => &programs.on_ssl_return,
+            (Probe::SslReturn, false) => &programs.on_ssl_return_plain,
+            (Probe::GoRead, _) => &programs.on_go_read,
+            (Probe::GoWrite, _) => &programs.on_go_write,
+            (Probe::GoReturn, true) => &programs.on_go_return,
+            (Probe::GoReturn, false) => &programs.on_go_return_plain,
+        };
+        let options = UprobeOpts { retprobe: probe == Probe::SslReturn, ..UprobeOpts::default() };
+        let every_process = -1;
+        self.probes.push(program.attach_uprobe_with_opts(every_process, path, offset, options)?);
+        Ok(())
     }
 
     pub fn ring(&self) -> Result<MapHandle> {
@@ -156,6 +214,41 @@ impl Verdicts {
             .update(&cgroup_id.to_ne_bytes(), &verdict.to_ne_bytes(), MapFlags::ANY)
             .map_err(|source| Error::Bpf { what: "cannot tell the kernel which cgroups to follow", source })
     }
+}
+
+/// Whether the kernel has atomic operations that return the old value: Linux 5.12. Asked by loading a program that has one:
+/// `r1 = 0; *(u64 *)(r10 - 8) = r1; r0 = 0; r1 = atomic_fetch_add((u64 *)(r10 - 8), r1); exit`.
+fn atomics_return_values() -> bool {
+    use libbpf_rs::libbpf_sys as sys;
+    let instruction = |code: u32, registers: u8, off: i16, imm: i32| {
+        let mut instruction = sys::bpf_insn { code: code as u8, off, imm, ..Default::default() };
+        instruction.set_dst_reg(registers & 0xf);
+        instruction.set_src_reg(registers >> 4);
+        instruction
+    };
+    let program = [
+        instruction(sys::BPF_ALU64 | sys::BPF_MOV | sys::BPF_K, 0x01, 0, 0),
+        instruction(sys::BPF_STX | sys::BPF_DW | sys::BPF_MEM, 0x1a, -8, 0),
+        instruction(sys::BPF_ALU64 | sys::BPF_MOV | sys::BPF_K, 0x00, 0, 0),
+        instruction(sys::BPF_STX | sys::BPF_DW | sys::BPF_ATOMIC, 0x1a, -8, (sys::BPF_ADD | sys::BPF_FETCH) as i32),
+        instruction(sys::BPF_JMP | sys::BPF_EXIT, 0x00, 0, 0),
+    ];
+    // SAFETY: name, license and instructions are valid for the call, and null options are allowed.
+    let fd = unsafe {
+        sys::bpf_prog_load(
+            sys::BPF_PROG_TYPE_KPROBE,
+            c"has_atomics".as_ptr(),
+            c"GPL".as_ptr(),
+            program.as_ptr(),
+            program.len() as sys::size_t,
+            std::ptr::null_mut(),
+        )
+    };
+    if fd >= 0 {
+        // SAFETY: the descriptor is ours, and closed once.
+        unsafe { libc::close(fd) };
+    }
+    fd >= 0
 }
 
 fn handle(map: &impl MapCore) -> Result<MapHandle> {

@@ -43,6 +43,12 @@ impl Hierarchy {
         Some(Hierarchy { id: 0, controller: 0, name: "v2".to_owned(), mount })
     }
 
+    /// The processes in a cgroup; none if it is gone.
+    pub fn processes(&self, path: &str) -> Vec<u32> {
+        let file = self.mount.join(path.trim_start_matches('/')).join("cgroup.procs");
+        fs::read_to_string(file).unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     /// Every cgroup of the hierarchy: `(kernfs id, path from its root)`.
     pub fn walk(&self) -> Vec<(u64, String)> {
         let mut found = Vec::new();

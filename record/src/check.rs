@@ -71,7 +71,7 @@ fn limits(class: Class) -> &'static str {
              the host has not mounted has no host path; what mmap and io_uring move is not seen; paths beyond 4,096 \
              bytes are cut and marked; descriptors from 1024 up have no implicit close"
         }
-        Class::Security | Class::Dns | Class::Tls | Class::Syscall => "",
+        Class::Security | Class::Dns | Class::Syscall => "",
         Class::Flow => {
             "only at interfaces named with --interface, and all packets there, whoever they belong to; xdp sees what is \
              received; a recorder that was killed leaves its tc filters: tc qdisc del dev IFACE clsact"
@@ -80,6 +80,11 @@ fn limits(class: Class) -> &'static str {
             "a container shorter than a second may have no sample; memory only where the container has a memory \
              controller; of a command, shared memory counts in each of its processes, and ended processes need the \
              process class"
+        }
+        Class::Tls => {
+            "OpenSSL (libssl, or linked statically with its symbols) and Go's crypto/tls from 1.17 on; not GnuTLS, NSS, rustls, \
+             BoringSSL without symbols, kernel TLS, early data; what a program sends before its code is found is missed; the \
+             plaintext is recorded as it is"
         }
         Class::Network => "UDP peers only after connect",
     }
@@ -126,6 +131,7 @@ fn programs() -> Fact {
         ring_bytes: 1 << 20,
         wakeup_batch: 128,
         flow_entries: 1,
+        tls_bytes: crate::tls::DEFAULT_BYTES,
     };
     match Hierarchy::detect().and_then(|hierarchy| Programs::load(&settings, &hierarchy)) {
         Ok(_) => fact("BPF programs", true, true, "loaded and verified", ""),

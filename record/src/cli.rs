@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use record_bpf::Class;
 
 use crate::sample::flow::{FlowHook, FlowOptions};
+use crate::tls;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -109,6 +110,9 @@ pub struct RecordArgs {
     /// Scenario: seconds of ordinary life instead of the scenario's own
     #[arg(long, requires = "scenario", value_name = "SECONDS")]
     pub benign: Option<u64>,
+    /// Class tls: plaintext kept of each call, bytes
+    #[arg(long, default_value_t = tls::DEFAULT_BYTES, value_name = "N", help_heading = "Tuning", value_parser = clap::value_parser!(u32).range(0..=i64::from(tls::MAX_BYTES)))]
+    pub tls_bytes: u32,
     /// Ring buffer in MiB, a power of two
     #[arg(long, default_value_t = 64, value_name = "MIB", help_heading = "Tuning", value_parser = ring_size)]
     pub ring: u32,

@@ -34,10 +34,18 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_exit", "tp_btf/sched_process_exit", &[]),
     Hook::new("on_cgroup_mkdir", "tp_btf/cgroup_mkdir", &[]),
     Hook::new("on_sys_enter", "tp_btf/sys_enter", &[Class::File, Class::Network]),
-    Hook::new("on_sys_exit", "tp_btf/sys_exit", &[Class::File, Class::Network]),
+    Hook::new("on_sys_exit", "tp_btf/sys_exit", &[Class::File, Class::Network, Class::Tls]),
     Hook::new("on_flow_xdp", "xdp", &[Class::Flow]),
     Hook::new("on_flow_ingress", "tc ingress", &[Class::Flow]),
     Hook::new("on_flow_egress", "tc egress", &[Class::Flow]),
+    Hook::new("on_ssl_read", "uprobe/SSL_read", &[Class::Tls]),
+    Hook::new("on_ssl_read_ex", "uprobe/SSL_read_ex", &[Class::Tls]),
+    Hook::new("on_ssl_write", "uprobe/SSL_write", &[Class::Tls]),
+    Hook::new("on_ssl_write_ex", "uprobe/SSL_write_ex", &[Class::Tls]),
+    Hook::new("on_ssl_return", "uretprobe/SSL_{read,write}{,_ex}", &[Class::Tls]),
+    Hook::new("on_go_read", "uprobe/crypto/tls.(*Conn).Read", &[Class::Tls]),
+    Hook::new("on_go_write", "uprobe/crypto/tls.(*Conn).Write", &[Class::Tls]),
+    Hook::new("on_go_return", "uprobe at each RET of both", &[Class::Tls]),
 ];
 
 /// What a class is recorded through, in words for people and for the manifest.

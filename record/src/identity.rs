@@ -84,6 +84,15 @@ impl Storage {
         Storage { roots: vec![root] }
     }
 
+    /// The container's OCI bundle: there from its creation on, before anything runs in it.
+    pub fn bundle(&self, id: &str) -> Option<PathBuf> {
+        self.roots.iter().filter_map(|root| fs::read_dir(root).ok()).flatten().flatten().find_map(|entry| {
+            entry.file_name().to_str()?.ends_with("-containers").then_some(())?;
+            let bundle = entry.path().join(id).join("userdata");
+            bundle.is_dir().then_some(bundle)
+        })
+    }
+
     pub fn lookup(&self, id: &str) -> Option<Stored> {
         self.roots.iter().filter_map(|root| fs::read_dir(root).ok()).flatten().flatten().find_map(|entry| {
             entry.file_name().to_str()?.ends_with("-containers").then_some(())?;

@@ -27,3 +27,4 @@ pub mod scenario;
 pub mod selftest;
 pub mod session;
 pub mod summary;
+pub mod tls;

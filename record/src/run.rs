@@ -50,6 +50,7 @@ fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &AtomicBool) 
     let filter = Filter::command(format!("command = {}", args.command[0]));
     let mut session = Session::begin(options(args, output, filter, Podman::default()))?;
     session.follow(held.pid())?;
+    session.expect_command(held.pid(), &args.command[0]);
     held.release()?;
     let mut live = Live::new(args.quiet, args.duration);
     let end = args.duration.map(|duration| Instant::now() + duration);
@@ -86,6 +87,7 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
         file_io_calls: args.file_io == FileIo::Calls,
         ring_bytes: args.ring,
         wakeup_batch: args.batch,
+        tls_bytes: args.tls_bytes,
         wakeup_deadline: Duration::from_millis(args.deadline),
         podman,
         flow: args.flow(),

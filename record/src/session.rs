@@ -29,6 +29,7 @@ use crate::live::{Live, Progress};
 use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::{Cgroups, Tree};
 use crate::sample::{Every, Stream};
+use crate::tls::Watcher;
 
 /// What to record, where to, and how.
 pub struct Options {
@@ -45,6 +46,8 @@ pub struct Options {
     pub podman: Podman,
     /// Where to count flows; None: nowhere.
     pub flow: Option<FlowOptions>,
+    /// Class tls: plaintext kept of each call, bytes.
+    pub tls_bytes: u32,
 }
 
 /// A recording that has begun: the programs run, and events are being written.
@@ -58,6 +61,7 @@ pub struct Session {
     filtered: BTreeMap<(u16, Class), u64>,
     undecodable: BTreeMap<(u16, Class), u64>,
     decode_errors: u64,
+    tls: Option<Watcher>,
     started: Instant,
     sampled: Stream,
     usage: Option<Usage>,
@@ -99,6 +103,7 @@ impl Session {
             ring_bytes: options.ring_bytes,
             wakeup_batch: options.wakeup_batch,
             flow_entries: options.flow.as_ref().map_or(1, |flow| flow.entries),
+            tls_bytes: options.tls_bytes,
         };
         // The output comes first: without it there is nothing to do.
         let started_ns = clock::unix_ns();
@@ -121,6 +126,10 @@ impl Session {
             has_podman.then(|| Storage::find(&options.podman)),
             has_podman.then(|| Inspector::start(options.podman)),
         )?;
+        let tls = options.classes.contains(&Class::Tls).then(Watcher::default);
+        if tls.is_some() {
+            enricher.watch_tls();
+        }
         enricher.judge_existing(started_ns)?;
 
         let drain = Drain::start(programs.ring()?, options.wakeup_deadline)?;
@@ -130,7 +139,7 @@ impl Session {
         let begin = |flow| Flows::begin(flow, programs.flow_parts()?, clock::unix_ns());
         let flows = options.flow.as_ref().map(begin).transpose()?;
         let usage = options.classes.contains(&Class::Resource).then(Usage::new).transpose()?;
-        Ok(Session {
+        let mut session = Session {
             programs,
             drain,
             enricher,
@@ -140,11 +149,29 @@ impl Session {
             filtered: BTreeMap::new(),
             undecodable: BTreeMap::new(),
             decode_errors: 0,
+            tls,
             started: Instant::now(),
             sampled: Stream::default(),
             usage,
             flows,
-        })
+        };
+        session.watch_tls();
+        Ok(session)
+    }
+
+    /// A command is about to be executed by `pid`: its TLS code is watched before it runs.
+    pub fn expect_command(&mut self, pid: u32, argv0: &str) {
+        if let Some(tls) = &mut self.tls {
+            tls.command(pid, argv0, &mut self.programs);
+        }
+    }
+
+    fn watch_tls(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            for sighting in self.enricher.take_sightings() {
+                tls.see(&sighting, &mut self.programs);
+            }
+        }
     }
 
     /// Follows a process and its descendants; for [`Filter::command`].
@@ -224,6 +251,7 @@ impl Session {
     fn take(&mut self, chunk: &Chunk) -> Result<()> {
         for record in chunk.records() {
             let outcome = self.enricher.record(record)?;
+            self.watch_tls();
             let (counts, header) = match outcome {
                 Outcome::Store(event) => {
                     if let (Event::Process(row), Some(Usage { tree: Some(tree), .. })) = (&event, &mut self.usage)
@@ -310,6 +338,7 @@ impl Session {
                 argv_truncated,
                 read_fault,
                 compat_syscalls,
+                tls_calls_lost,
             } = *counter;
             for (name, count) in [
                 ("control_dropped", control_dropped),
@@ -319,11 +348,15 @@ impl Session {
                 ("argv_truncated", argv_truncated),
                 ("read_fault", read_fault),
                 ("compat_syscalls", compat_syscalls),
+                ("tls_calls_lost", tls_calls_lost),
             ] {
                 *accounting.failures.entry(name.to_owned()).or_default() += count;
             }
         }
         accounting.cpus.extend(self.sampled.account());
+        if let Some(tls) = &self.tls {
+            accounting.failures.insert("tls_files_not_watched".to_owned(), tls.failed);
+        }
         accounting.failures.insert("decode_errors".to_owned(), self.decode_errors);
         accounting
     }

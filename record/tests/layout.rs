@@ -2,7 +2,7 @@
 
 use libbpf_rs::btf::types::Struct;
 use libbpf_rs::btf::{Btf, BtfKind, HasSize};
-use record_bpf::abi::{Cgroup, Counters, Exec, Exit, File, Flow, FlowKey, Fork, Header, Network, Wire};
+use record_bpf::abi::{Cgroup, Counters, Exec, Exit, File, Flow, FlowKey, Fork, Header, Library, Network, Tls, Wire};
 
 const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/recorder.bpf.o"));
 
@@ -31,6 +31,8 @@ fn every_wire_struct_is_laid_out_as_the_kernel_side_has_it() {
     check::<Exit>(&btf);
     check::<File>(&btf);
     check::<Network>(&btf);
+    check::<Tls>(&btf);
+    check::<Library>(&btf);
     check::<Cgroup>(&btf);
     check::<FlowKey>(&btf);
     check::<Flow>(&btf);

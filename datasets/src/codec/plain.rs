@@ -1,9 +1,10 @@
-//! Numbers, points in time and booleans.
+//! Numbers, points in time, booleans and bytes.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, PrimitiveArray, PrimitiveBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder,
+    PrimitiveArray, PrimitiveBuilder,
 };
 use arrow::datatypes::{DataType, Int32Type, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type};
 
@@ -125,5 +126,26 @@ impl Codec for Option<bool> {
     }
     fn get(reader: &BooleanArray, row: usize) -> Option<bool> {
         reader.is_valid(row).then(|| reader.value(row))
+    }
+}
+
+impl Codec for Vec<u8> {
+    type Value = Vec<u8>;
+    type Builder = BinaryBuilder;
+    type Reader = BinaryArray;
+
+    fn append(builder: &mut BinaryBuilder, value: &Vec<u8>) -> usize {
+        builder.append_value(value);
+        size_of::<i32>() + value.len()
+    }
+    fn finish(builder: &mut BinaryBuilder, out: &mut Vec<ArrayRef>) {
+        out.push(Arc::new(builder.finish()));
+    }
+    fn reader(source: &mut Source<'_>) -> Result<BinaryArray, BadColumn> {
+        let array = source.take_required()?;
+        array.as_binary_opt::<i32>().cloned().ok_or_else(|| source.bad("has the wrong type"))
+    }
+    fn get(reader: &BinaryArray, row: usize) -> Vec<u8> {
+        reader.value(row).to_vec()
     }
 }

@@ -3,6 +3,7 @@
 mod file;
 mod process;
 mod text;
+mod tls;
 
 use record_bpf::abi::{self, Wire};
 use record_bpf::{Class, Kind};
@@ -10,6 +11,7 @@ use record_bpf::{Class, Kind};
 pub use file::FileRecord;
 pub use process::Program;
 pub use text::{text, until_nul};
+pub use tls::TlsRecord;
 
 /// A decoded record.
 #[derive(Debug)]
@@ -19,8 +21,11 @@ pub enum Record {
     Exit(abi::Exit),
     File(FileRecord),
     Network(Box<abi::Network>),
+    Tls(TlsRecord),
     /// A new cgroup and its path.
     Cgroup(abi::Header, String),
+    /// A TLS library that a followed process opened, by its path in the process's root.
+    Library(abi::Header, String),
     /// A followed process that neither forked nor executed before our eyes.
     Introduce(Program),
 }
@@ -47,6 +52,9 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
             let (cgroup, _) = abi::Cgroup::read(bytes).ok_or_else(short)?;
             return Ok(Record::Cgroup(header, text(until_nul(&cgroup.path))));
         }
+        abi::CONTROL_LIBRARY => {
+            return tls::library(bytes).map(|(header, path)| Record::Library(header, path)).ok_or_else(short);
+        }
         abi::CONTROL_PROCESS => return process::program(bytes).map(Record::Introduce).ok_or_else(short),
         _ => {}
     }
@@ -59,8 +67,9 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
         },
         Class::File => file::file(bytes, kind).map(Record::File),
         Class::Network => abi::Network::read(bytes).map(|(network, _)| Record::Network(Box::new(network))),
+        Class::Tls => tls::tls(bytes).map(Record::Tls),
         // Nothing emits them yet, and what is sampled never comes through the ring.
-        Class::Security | Class::Dns | Class::Tls | Class::Flow | Class::Syscall | Class::Resource => {
+        Class::Security | Class::Dns | Class::Flow | Class::Syscall | Class::Resource => {
             return Err(DecodeError::UnknownKind(header.kind));
         }
     }

@@ -1,9 +1,11 @@
 //! From decoded records to the rows of a recording: container, process, names, and the last word of the filter.
 
 mod file;
+mod http;
 mod network;
 mod process;
 mod strings;
+mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::filter::Filter;
 use crate::identity::{Inspected, Inspector, Storage};
 use crate::mounts::HostView;
 use crate::processes::ProcessTable;
+use crate::tls::Sighting;
 
 /// What became of one record.
 #[expect(clippy::large_enum_variant, reason = "nearly every record is one to store; a box each would cost more")]
@@ -56,6 +59,8 @@ pub struct Enricher {
     opened: file::Opened,
     host: HostView,
     strings: Interner,
+    /// Where TLS code may be, for who asks; None: nobody does.
+    sightings: Option<Vec<Sighting>>,
 }
 
 impl Enricher {
@@ -80,6 +85,7 @@ impl Enricher {
             opened: file::Opened::default(),
             host: HostView::open()?,
             strings: Interner::default(),
+            sightings: None,
         })
     }
 
@@ -96,6 +102,22 @@ impl Enricher {
     /// Unix time minus CLOCK_BOOTTIME, ns.
     pub fn boot_offset(&self) -> i64 {
         self.boot_offset
+    }
+
+    /// From now on notes where TLS code may be.
+    pub fn watch_tls(&mut self) {
+        self.sightings = Some(Vec::new());
+    }
+
+    /// What was noted since the last call.
+    pub fn take_sightings(&mut self) -> Vec<Sighting> {
+        self.sightings.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn sighted(&mut self, sighting: impl FnOnce() -> Sighting) {
+        if let Some(sightings) = &mut self.sightings {
+            sightings.push(sighting());
+        }
     }
 
     /// Containers being followed.
@@ -124,14 +146,26 @@ impl Enricher {
             Record::Exit(exit) => exit.h,
             Record::File(file) => file.wire.h,
             Record::Network(network) => network.h,
+            Record::Tls(tls) => tls.wire.h,
+            Record::Library(header, _) => *header,
         };
         let judged = self.judged(&header)?;
         // Pending when it was emitted, or judged in that very moment.
         if self.filter.by_cgroup() && !judged.follow {
             return Ok(match record {
-                Record::Introduce(_) => Outcome::Control,
+                Record::Introduce(_) | Record::Library(..) => Outcome::Control,
                 _ => Outcome::Filtered(header),
             });
+        }
+        match &record {
+            Record::Exec(program) | Record::Introduce(program) => {
+                let (pid, dev, inode) = (header.pid, program.wire.exe_dev, program.wire.exe_inode);
+                self.sighted(|| Sighting::Program { pid, dev, inode });
+            }
+            Record::Library(header, path) => {
+                self.sighted(|| Sighting::Library { pid: header.pid, path: path.into() });
+            }
+            _ => {}
         }
         Ok(match self.event(record, &header, judged.container) {
             Some(event) => Outcome::Store(event),
@@ -209,6 +243,13 @@ impl Enricher {
         if self.filter.by_cgroup() {
             self.verdicts.set(id, judged.follow)?;
         }
+        if judged.follow {
+            let pids = || self.hierarchy.processes(path);
+            let bundle = || self.storage.as_ref()?.bundle(cgroup::container_id(path)?);
+            if let Some(sightings) = &mut self.sightings {
+                sightings.push(Sighting::Container { bundle: bundle(), pids: pids() });
+            }
+        }
         if let Some(container) = container
             && judged.follow
             && !self.containers.contains_key(&container.id)
@@ -257,7 +298,8 @@ impl Enricher {
             }
             Record::File(file) => Event::File(file::event(common, &file, strings, &mut self.opened, &mut self.host)),
             Record::Network(network) => Event::Network(network::event(common, &network, strings)),
-            Record::Cgroup(..) | Record::Introduce(_) => return None,
+            Record::Tls(tls) => Event::Tls(tls::event(common, tls, strings)),
+            Record::Cgroup(..) | Record::Introduce(_) | Record::Library(..) => return None,
         })
     }
 }

@@ -51,6 +51,7 @@ mod resource;
 mod rows;
 mod run;
 pub mod sys;
+mod tls;
 mod trigger;
 
 pub use facts::Facts;
@@ -62,10 +63,18 @@ pub use trigger::{FACTS_FILE, run_here, trigger};
 
 /// Every case of every class.
 pub fn cases() -> Vec<Case> {
-    [process::cases(), file::cases(), file_changes::cases(), network::cases(), flow::cases(), resource::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        process::cases(),
+        file::cases(),
+        file_changes::cases(),
+        network::cases(),
+        flow::cases(),
+        resource::cases(),
+        tls::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub type Trigger = fn(&Scratch) -> Result<Value, Stop>;
