@@ -96,11 +96,11 @@ fn check_exchange(rows: &Rows, facts: &Facts) -> Checked {
             if from == "client" {
                 expect!((row.http_method.as_deref(), row.http_path.as_deref()), (Some("GET"), Some("/selftest")));
                 expect!((row.http_host.as_deref(), row.http_status), (Some("retroscope.test"), None));
-                expect!(headers, ["Host: retroscope.test"]);
+                expect!(headers, vec!["Host: retroscope.test"]);
             } else {
                 expect!((row.http_method.as_deref(), row.http_path.as_deref()), (None, None));
                 expect!((row.http_host.as_deref(), row.http_status), (None, Some(200)));
-                expect!(headers, ["Server: selftest"]);
+                expect!(headers, vec!["Server: selftest"]);
             }
         }
     }
