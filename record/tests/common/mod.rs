@@ -74,12 +74,15 @@ impl Recorded {
         })
     }
 
-    pub fn file(&self, kind: Kind, path: &str) -> Vec<&FileEvent> {
-        let rows = self.events.iter().filter_map(|event| match event {
-            Event::File(row) => Some(row),
+    pub fn files(&self, kind: Kind) -> impl Iterator<Item = &FileEvent> {
+        self.events.iter().filter_map(move |event| match event {
+            Event::File(row) if row.common.kind == kind => Some(row),
             _ => None,
-        });
-        rows.filter(|row| row.common.kind == kind && row.path.as_deref() == Some(path)).collect()
+        })
+    }
+
+    pub fn file(&self, kind: Kind, path: &str) -> Vec<&FileEvent> {
+        self.files(kind).filter(|row| row.path.as_deref() == Some(path)).collect()
     }
 
     pub fn network(&self, kind: Kind) -> impl Iterator<Item = &NetworkEvent> {
