@@ -96,6 +96,14 @@ pub struct ProcessEvent {
     pub cpu_system: Option<u64>,
     /// bytes
     pub max_rss: Option<u64>,
+    pub script: Option<Arc<str>>,
+    pub interpreter: Option<Arc<str>>,
+    pub caps_effective: Option<u64>,
+    pub pid_ns: Option<u32>,
+    pub mnt_ns: Option<u32>,
+    pub net_ns: Option<u32>,
+    pub user_ns: Option<u32>,
+    pub exe_upper: Option<bool>,
 }
 
 impl ProcessEvent {
@@ -121,6 +129,14 @@ impl ProcessEvent {
             cpu_user: None,
             cpu_system: None,
             max_rss: None,
+            script: None,
+            interpreter: None,
+            caps_effective: None,
+            pid_ns: None,
+            mnt_ns: None,
+            net_ns: None,
+            user_ns: None,
+            exe_upper: None,
         }
     }
 }
@@ -128,6 +144,69 @@ impl ProcessEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecurityEvent {
     pub common: Common,
+    pub ret: i32,
+    pub request: Option<Arc<str>>,
+    pub target_pid: Option<u32>,
+    pub target_container: Option<Arc<str>>,
+    pub signal: Option<i32>,
+    pub uid: Option<u32>,
+    pub euid: Option<u32>,
+    pub suid: Option<u32>,
+    pub fsuid: Option<u32>,
+    pub gid: Option<u32>,
+    pub egid: Option<u32>,
+    pub sgid: Option<u32>,
+    pub fsgid: Option<u32>,
+    pub caps_effective: Option<u64>,
+    pub caps_permitted: Option<u64>,
+    pub caps_inheritable: Option<u64>,
+    pub flags: Option<u64>,
+    pub path: Option<Arc<str>>,
+    pub source: Option<Arc<str>>,
+    pub fs_type: Option<Arc<str>>,
+    pub name: Option<Arc<str>>,
+    /// Where path, source and name come from: true for the caller's memory. None: the row has none.
+    pub text_from_user: Option<bool>,
+    pub path_truncated: bool,
+    pub address: Option<u64>,
+    /// bytes (io_uring_setup: entries)
+    pub length: Option<u64>,
+    pub namespace: Option<u32>,
+}
+
+impl SecurityEvent {
+    /// With nothing but what every row has; each kind fills its own columns.
+    pub fn new(common: Common, ret: i32) -> SecurityEvent {
+        SecurityEvent {
+            common,
+            ret,
+            request: None,
+            target_pid: None,
+            target_container: None,
+            signal: None,
+            uid: None,
+            euid: None,
+            suid: None,
+            fsuid: None,
+            gid: None,
+            egid: None,
+            sgid: None,
+            fsgid: None,
+            caps_effective: None,
+            caps_permitted: None,
+            caps_inheritable: None,
+            flags: None,
+            path: None,
+            source: None,
+            fs_type: None,
+            name: None,
+            text_from_user: None,
+            path_truncated: false,
+            address: None,
+            length: None,
+            namespace: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -264,6 +343,18 @@ pub struct FlowEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyscallEvent {
     pub common: Common,
+    pub nr: Option<u16>,
+    pub name: Option<Arc<str>>,
+    pub a0: Option<u64>,
+    pub a1: Option<u64>,
+    pub a2: Option<u64>,
+    pub a3: Option<u64>,
+    pub a4: Option<u64>,
+    pub a5: Option<u64>,
+    pub ret: Option<i64>,
+    /// ns
+    pub duration: Option<u64>,
+    pub calls: Option<Vec<Arc<str>>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
-use crate::codec::{BadColumn, ClassName, Codec, Op, OriginName, PathSource, Source, Words};
+use crate::codec::{BadColumn, ClassName, Codec, MaybeWords, Op, OriginName, PathSource, Signed, Source, Words};
 use crate::model::{
     Common, Container, DnsEvent, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent, ResourceEvent,
     SecurityEvent, SyscallEvent, TlsEvent,
@@ -54,11 +54,18 @@ table! { ProcessEvent, ProcessEventBuilder, ProcessEventReader {
     exe: Option::<Str>, exe_inode: Option::<u64>, exe_dev: Option::<u32>, exe_memfd: Option::<bool>,
     exe_deleted: Option::<bool>, argv: Option::<Vec<Str>>, argv_truncated: Option::<bool>, cwd: Option::<Str>,
     uid: Option::<u32>, gid: Option::<u32>, exit_code: Option::<i32>, exit_signal: Option::<i32>,
-    cpu_user: Option::<u64>, cpu_system: Option::<u64>, max_rss: Option::<u64>,
+    cpu_user: Option::<u64>, cpu_system: Option::<u64>, max_rss: Option::<u64>, script: Option::<Str>,
+    interpreter: Option::<Str>, caps_effective: Option::<u64>, pid_ns: Option::<u32>, mnt_ns: Option::<u32>,
+    net_ns: Option::<u32>, user_ns: Option::<u32>, exe_upper: Option::<bool>,
 }}
 
 table! { SecurityEvent, SecurityEventBuilder, SecurityEventReader {
-    common: Common,
+    common: Common, ret: i32, request: Option::<Str>, target_pid: Option::<u32>, target_container: Option::<Str>,
+    signal: Option::<i32>, uid: Option::<u32>, euid: Option::<u32>, suid: Option::<u32>, fsuid: Option::<u32>,
+    gid: Option::<u32>, egid: Option::<u32>, sgid: Option::<u32>, fsgid: Option::<u32>, caps_effective: Option::<u64>,
+    caps_permitted: Option::<u64>, caps_inheritable: Option::<u64>, flags: Option::<u64>, path: Option::<Str>,
+    source: Option::<Str>, fs_type: Option::<Str>, name: Option::<Str>, text_from_user: MaybeWords::<PathSource>,
+    path_truncated: bool, address: Option::<u64>, length: Option::<u64>, namespace: Option::<u32>,
 }}
 
 table! { FileEvent, FileEventBuilder, FileEventReader {
@@ -93,7 +100,9 @@ table! { FlowEvent, FlowEventBuilder, FlowEventReader {
 }}
 
 table! { SyscallEvent, SyscallEventBuilder, SyscallEventReader {
-    common: Common,
+    common: Common, nr: Option::<u16>, name: Option::<Str>, a0: Option::<u64>, a1: Option::<u64>, a2: Option::<u64>,
+    a3: Option::<u64>, a4: Option::<u64>, a5: Option::<u64>, ret: Signed, duration: Option::<u64>,
+    calls: Option::<Vec<Str>>,
 }}
 
 table! { ResourceEvent, ResourceEventBuilder, ResourceEventReader {

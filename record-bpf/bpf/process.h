@@ -3,16 +3,78 @@
 #ifndef RETROSCOPE_PROCESS_H
 #define RETROSCOPE_PROCESS_H
 
-static __always_inline u32 ns_pid(struct task_struct *task)
+/* A process in its own pid namespace, the innermost it is in. */
+static __always_inline struct upid *own_upid(struct task_struct *task)
 {
 	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
 	u32 level = BPF_CORE_READ(pid, level);
-	struct upid *upid;
 
 	/* The size of an entry differs from ours: CO-RE knows the kernel's. */
-	upid = (void *)__builtin_preserve_access_index(&pid->numbers[0]) +
+	return (void *)__builtin_preserve_access_index(&pid->numbers[0]) +
 	       (level & 31) * bpf_core_type_size(struct upid);
-	return BPF_CORE_READ(upid, nr);
+}
+
+static __always_inline u32 ns_pid(struct task_struct *task)
+{
+	return BPF_CORE_READ(own_upid(task), nr);
+}
+
+static __always_inline void exec_privileges(struct rs_exec *e, struct task_struct *task)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	e->uid = BPF_CORE_READ(cred, euid.val);
+	e->gid = BPF_CORE_READ(cred, egid.val);
+	bpf_core_read(&e->caps_effective, sizeof(e->caps_effective), &cred->cap_effective);
+	e->pid_ns = BPF_CORE_READ(own_upid(task), ns, ns.inum);
+	e->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	e->net_ns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	e->user_ns = BPF_CORE_READ(cred, user_ns, ns.inum);
+}
+
+/*
+ * Which layer of an overlayfs a file comes from. In struct ovl_inode the upper dentry follows the embedded inode, in every
+ * kernel from 5.10 to 6.18 (fs/overlayfs/ovl_entry.h); the type itself is a module's where overlayfs is one.
+ */
+static __always_inline u32 overlay_flags(struct inode *inode)
+{
+	void *upper = NULL;
+
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
+		return 0;
+	bpf_probe_read_kernel(&upper, sizeof(upper), (void *)inode + bpf_core_type_size(struct inode));
+	return upper ? RS_EXEC_OVERLAY | RS_EXEC_UPPER : RS_EXEC_OVERLAY;
+}
+
+/*
+ * What execve was given and the interpreter that runs instead. The kernel's copies: bprm->interp is bprm->filename until a
+ * #! line or binfmt_misc changes it (bprm_change_interp() in fs/exec.c).
+ */
+__noinline int store_script(u64 bprm_at, u32 off)
+{
+	struct linux_binprm *bprm = (void *)bprm_at;
+	struct scratch *s = scratch();
+	struct rs_exec *e;
+	const char *filename, *interp;
+	long n;
+
+	if (!s)
+		return 0;
+	e = (struct rs_exec *)s->data;
+	filename = BPF_CORE_READ(bprm, filename);
+	interp = BPF_CORE_READ(bprm, interp);
+	if (filename == interp)
+		return 0;
+	off &= PATHS_MAX - 1;
+	n = bpf_probe_read_kernel_str(&s->data[off], RS_PATH_MAX, filename);
+	if (n <= 0)
+		return 0;
+	e->script_len = n;
+	off = (off + n) & (PATHS_MAX - 1);
+	n = bpf_probe_read_kernel_str(&s->data[off], RS_NAME_MAX, interp);
+	if (n > 0)
+		e->interp_len = n;
+	return 0;
 }
 
 /* An unlinked file on an internal mount whose name the kernel begins with "memfd:" (mm/memfd.c). */
@@ -71,9 +133,9 @@ static __always_inline u32 store_argv(struct scratch *s, u32 off, u64 start, u64
 
 /*
  * Describes the program the current process runs: RS_PROCESS_EXEC after an exec, RS_CONTROL_PROCESS for a process that
- * was there before it was followed.
+ * was there before it was followed. `bprm` is the exec's, or 0.
  */
-__noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_exec_id)
+__noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_exec_id, u64 bprm)
 {
 	struct task_struct *task = current_task();
 	struct cpu_state *cpu = cpu_state();
@@ -92,8 +154,7 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 	e->parent_exec_id = parent_exec_id;
 	e->ppid = BPF_CORE_READ(task, real_parent, tgid);
 	e->ns_pid = ns_pid(task);
-	e->uid = BPF_CORE_READ(task, cred, euid.val);
-	e->gid = BPF_CORE_READ(task, cred, egid.val);
+	exec_privileges(e, task);
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 
 	exe = BPF_CORE_READ(task, mm, exe_file);
@@ -109,6 +170,7 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 			e->flags |= RS_EXEC_MEMFD;
 		else if ((STORED_FLAGS(stored) & PATH_DELETED) || !BPF_CORE_READ(exe, f_inode, i_nlink))
 			e->flags |= RS_EXEC_DELETED;
+		e->flags |= overlay_flags(BPF_CORE_READ(exe, f_inode));
 	}
 	stored = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry), (u64)BPF_CORE_READ(task, fs, pwd.mnt),
 				   off);
@@ -118,6 +180,10 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 		e->flags |= RS_EXEC_CWD_TRUNCATED;
 	if (e->flags & (RS_EXEC_EXE_TRUNCATED | RS_EXEC_CWD_TRUNCATED))
 		cpu->counters.path_truncated++;
+	if (bprm) {
+		store_script(bprm, off);
+		off += (u32)e->script_len + e->interp_len;
+	}
 
 	start = BPF_CORE_READ(task, mm, arg_start);
 	e->argv_total = BPF_CORE_READ(task, mm, arg_end) - start;
@@ -156,7 +222,7 @@ static __always_inline struct proc *introduce(struct cpu_state *cpu, u32 tgid)
 		return proc;
 	proc = proc_of(cpu, tgid);
 	if (proc)
-		emit_program(RS_CONTROL_PROCESS, proc->exec_id, 0, 0);
+		emit_program(RS_CONTROL_PROCESS, proc->exec_id, 0, 0, 0);
 	return proc;
 }
 
@@ -211,16 +277,43 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binp
 	close_stale_fds(tgid, 0);
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	prev = proc ? proc->exec_id : 0;
+	calls_exec(old_tid);
+	calls_incarnation_end(&s, cpu, tgid, prev);
 	proc = proc_of(cpu, tgid);
 	if (!proc)
 		return 0;
 	if (prev)
 		proc->exec_id = new_exec_id(cpu);
 	if (class_on(RS_CLASS_PROCESS))
-		emit_program(RS_PROCESS_EXEC, proc->exec_id, prev, proc->parent_exec_id);
+		emit_program(RS_PROCESS_EXEC, proc->exec_id, prev, proc->parent_exec_id, argument(ctx, 2));
 	else
-		emit_program(RS_CONTROL_PROCESS, proc->exec_id, prev, proc->parent_exec_id);
+		emit_program(RS_CONTROL_PROCESS, proc->exec_id, prev, proc->parent_exec_id, argument(ctx, 2));
 	return 0;
+}
+
+/* Processes that ended lately. */
+struct ended {
+	u64 start; /* CLOCK_BOOTTIME, ns: tells two processes of the same id apart */
+	u64 tgid;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct ended);
+	__type(value, u32);
+} ended SEC(".maps");
+
+/*
+ * Whether this thread is the first to come here after the last one was counted out: two that end at once may both find none
+ * left (the tracepoint comes after the count, and before 6.15 after exit_mm() too).
+ */
+static __always_inline bool first_to_end(struct task_struct *task, u32 tgid)
+{
+	struct ended key = { .start = BPF_CORE_READ(task, group_leader, start_boottime), .tgid = tgid };
+	u32 one = 1;
+
+	return bpf_map_update_elem(&ended, &key, &one, BPF_NOEXIST) != -EEXIST;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -232,13 +325,19 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct rs_exit event = {};
 	struct subject s;
 
+	if (!cpu)
+		return 0;
+	calls_thread_exit(task, cpu);
 	/* `live` was decremented before this tracepoint, on every kernel from 5.10 to 6.18. */
-	if (!cpu || BPF_CORE_READ(signal, live.counter))
+	if (BPF_CORE_READ(signal, live.counter))
 		return 0;
 	s = subject(task, tgid);
 	if (s.followed) {
+		if (!first_to_end(task, tgid))
+			return 0;
 		introduce(cpu, tgid);
 		close_stale_fds(tgid, 1);
+		calls_incarnation_end(&s, cpu, tgid, exec_id_of(cpu, tgid));
 		if (class_on(RS_CLASS_PROCESS)) {
 			event.utime = BPF_CORE_READ(signal, utime) + BPF_CORE_READ(task, utime);
 			event.stime = BPF_CORE_READ(signal, stime) + BPF_CORE_READ(task, stime);
@@ -252,6 +351,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 			submit(cpu, RS_CLASS_PROCESS, &event, sizeof(event));
 		}
 	}
+	calls_forget(tgid);
 	bpf_map_delete_elem(&procs, &tgid);
 	if (filter_mode & FILTER_TREE)
 		bpf_map_delete_elem(&tree, &tgid);

@@ -20,9 +20,13 @@
 #include "file_calls.h"
 #include "file_io.h"
 #include "network.h"
+#include "calls.h"
 #include "process.h"
 #include "flow.h"
 #include "tls.h"
+#include "task.h"
+#include "security.h"
+#include "syscall.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -38,6 +42,9 @@ struct {
 			struct rs_exit exit;
 			struct rs_file file;
 			struct rs_network network;
+			struct rs_security security;
+			struct rs_syscall syscall;
+			struct rs_syscall_set syscall_set;
 			struct rs_cgroup cgroup;
 			struct rs_flow_key flow_key;
 			struct rs_flow flow;
@@ -141,6 +148,23 @@ static const u8 exit_action[NR_MAX] = {
 	[NR_setxattrat] = FILE_CHANGE, [NR_removexattr] = FILE_CHANGE, [NR_lremovexattr] = FILE_CHANGE,
 	[NR_fremovexattr] = FILE_CHANGE, [NR_removexattrat] = FILE_CHANGE,
 	[NR_bind] = SOCKET, [NR_listen] = SOCKET, [NR_connect] = SOCKET, [NR_accept] = SOCKET, [NR_accept4] = SOCKET,
+	[NR_setuid] = SECURITY_PROCESS, [NR_setreuid] = SECURITY_PROCESS, [NR_setresuid] = SECURITY_PROCESS,
+	[NR_setfsuid] = SECURITY_PROCESS, [NR_setgid] = SECURITY_PROCESS, [NR_setregid] = SECURITY_PROCESS,
+	[NR_setresgid] = SECURITY_PROCESS, [NR_setfsgid] = SECURITY_PROCESS, [NR_capset] = SECURITY_PROCESS,
+	[NR_ptrace] = SECURITY_PROCESS, [NR_process_vm_readv] = SECURITY_PROCESS,
+	[NR_process_vm_writev] = SECURITY_PROCESS, [NR_pidfd_getfd] = SECURITY_PROCESS,
+	[NR_kill] = SECURITY_PROCESS, [NR_tkill] = SECURITY_PROCESS, [NR_tgkill] = SECURITY_PROCESS,
+	[NR_rt_sigqueueinfo] = SECURITY_PROCESS, [NR_rt_tgsigqueueinfo] = SECURITY_PROCESS,
+	[NR_pidfd_send_signal] = SECURITY_PROCESS, [NR_setns] = SECURITY_PROCESS, [NR_unshare] = SECURITY_PROCESS,
+	[NR_clone] = SECURITY_PROCESS, [NR_clone3] = SECURITY_PROCESS,
+	[NR_mount] = SECURITY_MOUNT, [NR_umount2] = SECURITY_MOUNT, [NR_pivot_root] = SECURITY_MOUNT,
+	[NR_move_mount] = SECURITY_MOUNT, [NR_fsopen] = SECURITY_MOUNT, [NR_fspick] = SECURITY_MOUNT,
+	[NR_fsconfig] = SECURITY_MOUNT, [NR_fsmount] = SECURITY_MOUNT, [NR_open_tree] = SECURITY_MOUNT,
+	[NR_mount_setattr] = SECURITY_MOUNT,
+	[NR_memfd_create] = SECURITY_CODE, [NR_mmap] = SECURITY_CODE, [NR_mprotect] = SECURITY_CODE,
+	[NR_pkey_mprotect] = SECURITY_CODE, [NR_init_module] = SECURITY_CODE, [NR_finit_module] = SECURITY_CODE,
+	[NR_delete_module] = SECURITY_CODE, [NR_bpf] = SECURITY_CODE, [NR_io_uring_setup] = SECURITY_CODE,
+	[NR_keyctl] = SECURITY_CODE, [NR_add_key] = SECURITY_CODE, [NR_request_key] = SECURITY_CODE,
 };
 /* clang-format on */
 
@@ -167,11 +191,17 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 	if (action == NONE)
 		return 0;
+	if (action >= SECURITY_PROCESS && (!class_on(RS_CLASS_SECURITY) || !security_wanted(regs, nr, ret)))
+		return 0;
+	if (action < SECURITY_PROCESS && !class_on(RS_CLASS_FILE) && !class_on(RS_CLASS_NETWORK) &&
+	    !class_on(RS_CLASS_TLS))
+		return 0;
 	cpu = cpu_state();
 	if (!cpu || !begin(cpu, tgid))
 		return 0;
 	if (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT) {
-		cpu->counters.compat_syscalls++;
+		if (!class_on(RS_CLASS_SYSCALL)) /* which counts every one */
+			cpu->counters.compat_syscalls++;
 		return 0;
 	}
 	proc = introduce(cpu, tgid);
@@ -209,6 +239,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		if (class_on(RS_CLASS_NETWORK))
 			on_socket(regs, nr, ret);
 		break;
+	case SECURITY_PROCESS:
+	case SECURITY_MOUNT:
+	case SECURITY_CODE: emit_security(nr, ret, action); break;
 	}
 	return 0;
 }

@@ -153,6 +153,15 @@ static __always_inline struct scratch *scratch(void)
 	return bpf_map_lookup_elem(&scratches, &cpu);
 }
 
+/* A tracepoint's argument as a number: a pointer of a known type may not be passed to a global function. */
+static __always_inline u64 argument(void *ctx, u32 i)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + i * sizeof(value));
+	return value;
+}
+
 static __always_inline struct task_struct *current_task(void)
 {
 	return (struct task_struct *)bpf_get_current_task();

@@ -29,6 +29,35 @@ enum rs_kind {
 	RS_PROCESS_FORK = 0x0001,
 	RS_PROCESS_EXEC = 0x0002,
 	RS_PROCESS_EXIT = 0x0003,
+
+	RS_SECURITY_SETUID = 0x0101,
+	RS_SECURITY_SETGID = 0x0102,
+	RS_SECURITY_CAPSET = 0x0103,
+	RS_SECURITY_PTRACE = 0x0104,
+	RS_SECURITY_KILL = 0x0105,
+	RS_SECURITY_SETNS = 0x0106,
+	RS_SECURITY_UNSHARE = 0x0107,
+	RS_SECURITY_CLONE = 0x0108,
+	RS_SECURITY_MOUNT = 0x0109,
+	RS_SECURITY_UMOUNT = 0x010a,
+	RS_SECURITY_PIVOT_ROOT = 0x010b,
+	RS_SECURITY_MOVE_MOUNT = 0x010c,
+	RS_SECURITY_FSOPEN = 0x010d,
+	RS_SECURITY_FSPICK = 0x010e,
+	RS_SECURITY_FSCONFIG = 0x010f,
+	RS_SECURITY_FSMOUNT = 0x0110,
+	RS_SECURITY_OPEN_TREE = 0x0111,
+	RS_SECURITY_MOUNT_SETATTR = 0x0112,
+	RS_SECURITY_MEMFD_CREATE = 0x0113,
+	RS_SECURITY_MMAP = 0x0114,
+	RS_SECURITY_MPROTECT = 0x0115,
+	RS_SECURITY_MODULE_LOAD = 0x0116,
+	RS_SECURITY_MODULE_UNLOAD = 0x0117,
+	RS_SECURITY_BPF = 0x0118,
+	RS_SECURITY_IO_URING_SETUP = 0x0119,
+	RS_SECURITY_KEYCTL = 0x011a,
+	RS_SECURITY_ADD_KEY = 0x011b,
+	RS_SECURITY_REQUEST_KEY = 0x011c,
 	RS_FILE_OPEN = 0x0201,
 	RS_FILE_CLOSE = 0x0202,
 	RS_FILE_RENAME = 0x0203,
@@ -53,6 +82,9 @@ enum rs_kind {
 	RS_NETWORK_CLOSE = 0x0305,
 	RS_TLS_READ = 0x0501,
 	RS_TLS_WRITE = 0x0502,
+
+	RS_SYSCALL_CALL = 0x0701,
+	RS_SYSCALL_SET = 0x0702,
 	/* Control records steer the recorder. They take no sequence number and are
 	 * never stored; losing one is counted in rs_counters.control_dropped. */
 	RS_CONTROL_CGROUP = 0xff01,
@@ -83,6 +115,8 @@ enum rs_class {
 #define RS_EXEC_ARGV_FAULT 0x8	   /* an argv page was not resident */
 #define RS_EXEC_EXE_TRUNCATED 0x10
 #define RS_EXEC_CWD_TRUNCATED 0x20
+#define RS_EXEC_OVERLAY 0x40 /* the executable is on an overlayfs */
+#define RS_EXEC_UPPER 0x80   /* and comes from its writable upper layer */
 
 /* rs_file.flags */
 #define RS_FILE_PATH_USER 0x1 /* path copied from user memory after the call, not from a struct file */
@@ -102,6 +136,18 @@ enum rs_class {
 
 /* rs_tls.flags */
 #define RS_TLS_FAULT 0x1 /* the buffer could not be read: nothing was captured */
+/* rs_security.flags */
+#define RS_SEC_TEXT_USER 0x1 /* paths and names copied from user memory after the call */
+#define RS_SEC_TRUNCATED 0x2 /* a path is incomplete, or user memory could not be read */
+#define RS_SEC_CREDS 0x4     /* ids and capabilities are filled */
+#define RS_SEC_TARGET 0x8    /* target_pid and target_cgroup are filled */
+#define RS_SEC_TEXT 0x10     /* a path or name was asked for */
+
+/* rs_syscall.flags */
+#define RS_SYSCALL_NO_RETURN 0x1 /* the thread ended in the call: no return value */
+#define RS_SYSCALL_NO_ENTRY 0x2	 /* it began before the recording: no duration */
+
+#define RS_SYSCALL_SET_SIZE 512 /* numbers a set can hold; NR_MAX */
 
 struct rs_header {
 	__u64 ts;	 /* CLOCK_BOOTTIME, ns */
@@ -127,6 +173,11 @@ struct rs_exec {
 	__u64 prev_exec_id;   /* the incarnation it replaces; 0: not seen */
 	__u64 parent_exec_id; /* the incarnation that forked it; 0: not followed */
 	__u64 exe_inode;
+	__u64 caps_effective; /* bit per CAP_* */
+	__u32 pid_ns;	      /* inode numbers of the namespaces, as in /proc/PID/ns */
+	__u32 mnt_ns;
+	__u32 net_ns;
+	__u32 user_ns;
 	__u32 exe_dev;	  /* kernel dev_t: major << 20 | minor */
 	__u32 ppid;	  /* initial pid namespace */
 	__u32 ns_pid;	  /* the task's own pid namespace */
@@ -137,9 +188,10 @@ struct rs_exec {
 	__u32 argv_len;	  /* bytes that follow, NUL-separated */
 	__u16 exe_len;	  /* kernel path */
 	__u16 cwd_len;	  /* kernel path */
-	__u32 _pad;
+	__u16 script_len; /* C string: what execve was given, when an interpreter runs instead */
+	__u16 interp_len; /* C string: that interpreter, as the last #! line (or binfmt_misc) names it */
 	char comm[RS_COMM_LEN];
-	/* data: exe, cwd, argv */
+	/* data: exe, cwd, script, interpreter, argv */
 };
 
 struct rs_exit {
@@ -150,6 +202,47 @@ struct rs_exit {
 	__u64 max_rss; /* pages */
 	__u32 status;  /* wait(2) status: exit code << 8 | signal */
 	__u32 _pad;
+};
+
+/* A security-relevant call that returned. What the numbers mean depends on `nr`; user space names them. */
+struct rs_security {
+	struct rs_header h;
+	__u64 args[6];	     /* as the call got them */
+	__u64 value;	     /* a number from user memory or a kernel object, by kind */
+	__u64 target_cgroup; /* kernfs id */
+	__u64 caps_effective;
+	__u64 caps_permitted;
+	__u64 caps_inheritable;
+	__s64 ret;
+	__u32 uid, euid, suid, fsuid; /* initial user namespace, after the call */
+	__u32 gid, egid, sgid, fsgid;
+	__u32 target_pid; /* thread group id, initial pid namespace */
+	__u32 nr;	  /* the call's number */
+	__u32 flags;	  /* RS_SEC_* */
+	__u16 path_len;	  /* kernel path, or a C string when RS_SEC_TEXT_USER */
+	__u16 base_len;	  /* user path that is relative: kernel path it starts from */
+	__u16 path2_len;  /* C string */
+	__u16 base2_len;
+	__u16 name_len; /* C string */
+	__u16 type_len; /* C string: filesystem, key or namespace type */
+			/* data: path, base, path2, base2, name, type */
+};
+
+/* A system call that returned, or that its thread ended in. */
+struct rs_syscall {
+	struct rs_header h;
+	__u64 args[6]; /* as the call got them */
+	__s64 ret;
+	__u64 duration; /* ns from entry to return */
+	__u32 nr;
+	__u32 flags; /* RS_SYSCALL_* */
+};
+
+/* The system calls of one process incarnation, emitted when it ends: at exec, exit. */
+struct rs_syscall_set {
+	struct rs_header h;
+	/* One byte a call, not one bit: a plain store needs no atomic operation, and threads store at once. */
+	__u8 called[RS_SYSCALL_SET_SIZE];
 };
 
 struct rs_file {

@@ -90,8 +90,14 @@ struct qstr {
 	const unsigned char *name;
 };
 
+struct file_system_type {
+	const char *name;
+};
+
 struct super_block {
 	u32 s_dev;
+	unsigned long s_magic;
+	struct file_system_type *s_type;
 };
 
 struct inode {
@@ -99,6 +105,7 @@ struct inode {
 	unsigned int i_nlink;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	void *i_private;
 };
 
 struct hlist_bl_node {
@@ -176,12 +183,66 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct proc_ns_operations {
+	const char *name;
+};
+
+struct ns_common {
+	const struct proc_ns_operations *ops;
+	unsigned int inum;
+};
+
+struct xarray {
+	void *xa_head;
+};
+
+struct xa_node {
+	unsigned char shift;
+	void *slots[64];
+};
+
+struct idr {
+	struct xarray idr_rt;
+};
+
+struct pid_namespace {
+	struct idr idr;
+	struct ns_common ns;
+};
+
+struct user_namespace {
+	struct ns_common ns;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
+};
+
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
 };
 
 struct pid {
 	unsigned int level;
+	struct hlist_head tasks[4];
 	struct upid numbers[1];
 };
 
@@ -193,9 +254,16 @@ typedef struct {
 	unsigned int val;
 } kgid_t;
 
+/* A u32[2] before 6.3, a u64 since: the same bits on a little-endian machine. */
+typedef struct {
+	u64 val;
+} kernel_cap_t;
+
 struct cred {
-	kuid_t euid;
-	kgid_t egid;
+	kuid_t uid, euid, suid, fsuid;
+	kgid_t gid, egid, sgid, fsgid;
+	kernel_cap_t cap_inheritable, cap_permitted, cap_effective;
+	struct user_namespace *user_ns;
 };
 
 typedef struct {
@@ -225,6 +293,8 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
+	struct nsproxy *nsproxy;
 	struct mm_struct *mm;
 	const struct cred *cred;
 	char comm[16];
@@ -234,6 +304,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	int exit_code;
 	u64 utime, stime;
+	u64 start_boottime;
 	struct sched_entity se;
 };
 
@@ -279,11 +350,23 @@ struct unix_sock {
 	struct sock *peer;
 };
 
-struct linux_binprm;
+struct linux_binprm {
+	const char *filename;
+	const char *interp;
+};
+
+struct fs_context {
+	struct file_system_type *fs_type;
+};
+
+struct kernel_siginfo {
+	int si_code;
+};
 
 #pragma clang attribute pop
 
 /* Stable user-space ABI values. */
+#define EEXIST 17
 #define EINPROGRESS 115
 #define AT_FDCWD (-100)
 #define AT_SYMLINK_NOFOLLOW 0x100
@@ -301,5 +384,19 @@ struct linux_binprm;
 #define SIGNAL_GROUP_EXIT 0x4
 #define TS_COMPAT 0x2 /* x86: the task is in a 32-bit system call */
 #define CLOSE_RANGE_CLOEXEC 0x4
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
+#define NSFS_MAGIC 0x6e736673
+#define PID_FS_MAGIC 0x50494446 /* pidfds have a filesystem of their own since 6.9 */
+#define SI_USER 0
+#define SI_TKILL (-6)
+#define PROT_WRITE 0x2
+#define PROT_EXEC 0x4
+#define MAP_ANONYMOUS 0x20
+#define CLONE_NEW_ANY 0x7e020080 /* CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET */
+#define OPEN_TREE_CLONE 0x1
+#define MOVE_MOUNT_F_EMPTY_PATH 0x4
+#define PTRACE_TRACEME 0
+#define BPF_CMD_MAP_CREATE 0
+#define BPF_CMD_PROG_LOAD 5
 
 #endif

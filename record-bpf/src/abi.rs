@@ -30,6 +30,18 @@ pub const EXEC_ARGV_TRUNCATED: u32 = 0x4;
 pub const EXEC_ARGV_FAULT: u32 = 0x8;
 pub const EXEC_EXE_TRUNCATED: u32 = 0x10;
 pub const EXEC_CWD_TRUNCATED: u32 = 0x20;
+pub const EXEC_OVERLAY: u32 = 0x40;
+pub const EXEC_UPPER: u32 = 0x80;
+
+pub const SEC_TEXT_USER: u32 = 0x1;
+pub const SEC_TRUNCATED: u32 = 0x2;
+pub const SEC_CREDS: u32 = 0x4;
+pub const SEC_TARGET: u32 = 0x8;
+pub const SEC_TEXT: u32 = 0x10;
+
+pub const SYSCALL_NO_RETURN: u32 = 0x1;
+pub const SYSCALL_NO_ENTRY: u32 = 0x2;
+pub const SYSCALL_SET_SIZE: usize = 512;
 
 pub const FILE_PATH_USER: u32 = 0x1;
 pub const FILE_PATH_TRUNCATED: u32 = 0x2;
@@ -90,9 +102,10 @@ wire! { "rs_header", 48 => Header {
 
 wire! { "rs_fork", 64 => Fork { h: Header, child_exec_id: u64, child_pid: u32, child_ns_pid: u32, }}
 
-wire! { "rs_exec", 128 => Exec {
-    h: Header, prev_exec_id: u64, parent_exec_id: u64, exe_inode: u64, exe_dev: u32, ppid: u32, ns_pid: u32, uid: u32,
-    gid: u32, flags: u32, argv_total: u32, argv_len: u32, exe_len: u16, cwd_len: u16, _pad: u32, comm: [u8; COMM_LEN],
+wire! { "rs_exec", 152 => Exec {
+    h: Header, prev_exec_id: u64, parent_exec_id: u64, exe_inode: u64, caps_effective: u64, pid_ns: u32, mnt_ns: u32,
+    net_ns: u32, user_ns: u32, exe_dev: u32, ppid: u32, ns_pid: u32, uid: u32, gid: u32, flags: u32, argv_total: u32,
+    argv_len: u32, exe_len: u16, cwd_len: u16, script_len: u16, interp_len: u16, comm: [u8; COMM_LEN],
 }}
 
 wire! { "rs_exit", 88 => Exit { h: Header, utime: u64, stime: u64, runtime: u64, max_rss: u64, status: u32, _pad: u32, }}
@@ -102,6 +115,19 @@ wire! { "rs_file", 152 => File {
     dev: u32, call_flags: u32, mode: u32, ret: i32, fd: i32, flags: u32, uid: u32, gid: u32, node: u32, path_len: u16,
     inside_len: u16, beyond_len: u16, base_len: u16, path2_len: u16, base2_len: u16, attr_len: u16, _pad: [u16; 3],
 }}
+
+wire! { "rs_security", 200 => Security {
+    h: Header, args: [u64; 6], value: u64, target_cgroup: u64, caps_effective: u64, caps_permitted: u64,
+    caps_inheritable: u64, ret: i64, uid: u32, euid: u32, suid: u32, fsuid: u32, gid: u32, egid: u32, sgid: u32,
+    fsgid: u32, target_pid: u32, nr: u32, flags: u32, path_len: u16, base_len: u16, path2_len: u16, base2_len: u16,
+    name_len: u16, type_len: u16,
+}}
+
+wire! { "rs_syscall", 120 => Syscall {
+    h: Header, args: [u64; 6], ret: i64, duration: u64, nr: u32, flags: u32,
+}}
+
+wire! { "rs_syscall_set", 560 => SyscallSet { h: Header, called: [u8; SYSCALL_SET_SIZE], }}
 
 wire! { "rs_network", 240 => Network {
     h: Header, inode: u64, bytes_received: u64, bytes_sent: u64, local_addr: [u8; 16], peer_addr: [u8; 16],

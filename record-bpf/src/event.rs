@@ -90,6 +90,34 @@ kinds! {
     Fork = 0x0001, Process, "fork", "a process was created by fork, vfork or clone (threads are not processes)";
     Exec = 0x0002, Process, "exec", "a process replaced its program";
     Exit = 0x0003, Process, "exit", "the last thread of a process ended";
+    Setuid = 0x0101, Security, "setuid", "setuid, setreuid, setresuid or setfsuid returned; ids as they are then";
+    Setgid = 0x0102, Security, "setgid", "setgid, setregid, setresgid or setfsgid returned; ids as they are then";
+    Capset = 0x0103, Security, "capset", "capset returned; capabilities as they are then";
+    Ptrace = 0x0104, Security, "ptrace", "ptrace, process_vm_readv, process_vm_writev or pidfd_getfd returned";
+    Kill = 0x0105, Security, "kill", "a process signalled another one, or was refused (signal 0 is no signal)";
+    Setns = 0x0106, Security, "setns", "setns returned";
+    Unshare = 0x0107, Security, "unshare", "unshare returned";
+    Clone = 0x0108, Security, "clone", "clone or clone3 that asked for new namespaces returned";
+    Mount = 0x0109, Security, "mount", "mount returned";
+    Umount = 0x010a, Security, "umount", "umount2 returned";
+    PivotRoot = 0x010b, Security, "pivot_root", "pivot_root returned";
+    MoveMount = 0x010c, Security, "move_mount", "move_mount returned";
+    Fsopen = 0x010d, Security, "fsopen", "fsopen returned";
+    Fspick = 0x010e, Security, "fspick", "fspick returned";
+    Fsconfig = 0x010f, Security, "fsconfig", "fsconfig returned";
+    Fsmount = 0x0110, Security, "fsmount", "fsmount returned";
+    OpenTree = 0x0111, Security, "open_tree", "open_tree returned";
+    MountSetattr = 0x0112, Security, "mount_setattr", "mount_setattr returned";
+    MemfdCreate = 0x0113, Security, "memfd_create", "memfd_create returned";
+    Mmap = 0x0114, Security, "mmap", "mmap of memory both writable and executable returned";
+    Mprotect = 0x0115, Security, "mprotect", "mprotect or pkey_mprotect to both writable and executable returned";
+    ModuleLoad = 0x0116, Security, "module_load", "init_module or finit_module returned";
+    ModuleUnload = 0x0117, Security, "module_unload", "delete_module returned";
+    Bpf = 0x0118, Security, "bpf", "bpf returned";
+    IoUringSetup = 0x0119, Security, "io_uring_setup", "io_uring_setup returned";
+    Keyctl = 0x011a, Security, "keyctl", "keyctl returned";
+    AddKey = 0x011b, Security, "add_key", "add_key returned";
+    RequestKey = 0x011c, Security, "request_key", "request_key returned";
     Open = 0x0201, File, "open", "open, openat, openat2 or creat returned";
     Close = 0x0202, File, "close", "a descriptor was closed, with the bytes this process moved through it";
     Rename = 0x0203, File, "rename", "rename, renameat or renameat2 returned";
@@ -115,6 +143,8 @@ kinds! {
     TlsRead = 0x0501, Tls, "read", "a call gave plaintext that came in: SSL_read, SSL_read_ex, Go's (*tls.Conn).Read";
     TlsWrite = 0x0502, Tls, "write", "a call took plaintext to send: SSL_write, SSL_write_ex, Go's (*tls.Conn).Write";
     Flow = 0x0601, Flow, "flow", "packets of one 5-tuple passed an interface in an interval";
+    Call = 0x0701, Syscall, "call", "a system call returned, or its thread ended in it";
+    CallSet = 0x0702, Syscall, "set", "a process incarnation ended: the system calls it made";
     Usage = 0x0801, Resource, "usage", "CPU time and memory of a container, or of the recorded command, since it began";
 }
 

@@ -30,6 +30,7 @@ pub enum Type {
     U32,
     U64,
     I32,
+    I64,
     Utf8,
     Utf8List,
     Binary,
@@ -45,6 +46,7 @@ impl Type {
             Type::U32 => DataType::UInt32,
             Type::U64 => DataType::UInt64,
             Type::I32 => DataType::Int32,
+            Type::I64 => DataType::Int64,
             Type::Utf8 => DataType::Utf8,
             Type::Utf8List => DataType::List(Arc::new(Field::new("item", DataType::Utf8, false))),
             Type::Binary => DataType::Binary,
@@ -96,6 +98,28 @@ pub const PROCESS: &[Column] = &[
     opt("cpu_user", Type::U64, "exit: user CPU time of all its threads, ns"),
     opt("cpu_system", Type::U64, "exit: system CPU time of all its threads, ns"),
     opt("max_rss", Type::U64, "exit: largest resident set, bytes"),
+    opt(
+        "script",
+        Type::Utf8,
+        "exec of a script: the file execve was given, made absolute, from the kernel's copy of the name; exe is then \
+         the interpreter's",
+    ),
+    opt(
+        "interpreter",
+        Type::Utf8,
+        "exec of a script: the interpreter as its #! line names it (the last one of a chain; those between are in argv)",
+    ),
+    opt("caps_effective", Type::U64, "exec: effective capabilities, bit per CAP_*"),
+    opt("pid_ns", Type::U32, "exec: inode number of the pid namespace, as in /proc/PID/ns"),
+    opt("mnt_ns", Type::U32, "exec: inode number of the mount namespace"),
+    opt("net_ns", Type::U32, "exec: inode number of the network namespace"),
+    opt("user_ns", Type::U32, "exec: inode number of the user namespace"),
+    opt(
+        "exe_upper",
+        Type::Bool,
+        "exec: the executable comes from the container's writable layer (overlayfs upper), so it was written or changed \
+         after the image was built; null: not on an overlayfs",
+    ),
 ];
 
 pub const FILE: &[Column] = &[
@@ -162,7 +186,67 @@ pub const NETWORK: &[Column] = &[
     req("implicit", Type::Bool, "close: closed by exit, exec or dup2, not by close()"),
 ];
 
-pub const SECURITY: &[Column] = &[];
+pub const SECURITY: &[Column] = &[
+    req("ret", Type::I32, "return value; -errno on failure; mmap: 0 on success"),
+    opt(
+        "request",
+        Type::Utf8,
+        "what was asked: the call with its ids (setuid, setgid), ptrace request, namespaces (setns, unshare, clone), \
+         protection (mmap, mprotect), command (bpf, fsconfig), operation (keyctl), key type (add_key, request_key)",
+    ),
+    opt(
+        "target_pid",
+        Type::U32,
+        "ptrace, kill, setns by pidfd, clone: the other process, initial pid namespace; null: there is none such",
+    ),
+    opt("target_container", Type::Utf8, "container of the target process; null: it is outside containers"),
+    opt("signal", Type::I32, "kill: the signal's number"),
+    opt("uid", Type::U32, "setuid, setgid, capset: real user id after the call, initial user namespace, as the next 7"),
+    opt("euid", Type::U32, "effective user id"),
+    opt("suid", Type::U32, "saved user id"),
+    opt("fsuid", Type::U32, "user id for file access"),
+    opt("gid", Type::U32, "real group id"),
+    opt("egid", Type::U32, "effective group id"),
+    opt("sgid", Type::U32, "saved group id"),
+    opt("fsgid", Type::U32, "group id for file access"),
+    opt("caps_effective", Type::U64, "setuid, setgid, capset: effective capabilities after the call, bit per CAP_*"),
+    opt("caps_permitted", Type::U64, "permitted capabilities after the call"),
+    opt("caps_inheritable", Type::U64, "inheritable capabilities after the call"),
+    opt(
+        "flags",
+        Type::U64,
+        "the call's flags: CLONE_* (setns, unshare, clone), MS_*, MNT_*, MOUNT_ATTR_* (fsmount, mount_setattr: set), \
+         MFD_*, MAP_*, IORING_SETUP_*, ...",
+    ),
+    opt(
+        "path",
+        Type::Utf8,
+        "mount, umount, move_mount, fspick, open_tree, mount_setattr: the place; pivot_root: the new root; mmap, \
+         module_load: the file",
+    ),
+    opt(
+        "source",
+        Type::Utf8,
+        "mount: the source; move_mount: from where; pivot_root: where the old root goes; fsconfig: the value",
+    ),
+    opt("fs_type", Type::Utf8, "mount, fsopen, fsconfig, fsmount, move_mount: the filesystem's type"),
+    opt(
+        "name",
+        Type::Utf8,
+        "memfd_create: its name; module_unload: the module; bpf: of the program or map; fsconfig: the key; add_key, \
+         request_key: the description",
+    ),
+    opt(
+        "path_source",
+        Type::Utf8,
+        "where path, source and name come from. kernel: its own objects; user: the caller's memory after the call; null: \
+         the row has none",
+    ),
+    req("path_truncated", Type::Bool, "a text is incomplete (too long, too deep, or unreadable)"),
+    opt("address", Type::U64, "mmap, mprotect: start of the memory"),
+    opt("length", Type::U64, "mmap, mprotect, init_module, add_key, process_vm_*: bytes; io_uring_setup: entries"),
+    opt("namespace", Type::U32, "setns by a namespace file: its inode number, as in /proc/PID/ns"),
+];
 
 pub const DNS: &[Column] = &[];
 
@@ -207,7 +291,33 @@ pub const FLOW: &[Column] = &[
     ),
 ];
 
-pub const SYSCALL: &[Column] = &[];
+pub const SYSCALL: &[Column] = &[
+    opt("nr", Type::U16, "call: number, x86-64; 65535: not a number of that table"),
+    opt("name", Type::Utf8, "call: name; null: newer than the recorder's table"),
+    opt("a0", Type::U64, "call: first argument, as the caller passed it; null: the call takes fewer"),
+    opt("a1", Type::U64, "call: second argument"),
+    opt("a2", Type::U64, "call: third argument"),
+    opt("a3", Type::U64, "call: fourth argument"),
+    opt("a4", Type::U64, "call: fifth argument"),
+    opt("a5", Type::U64, "call: sixth argument"),
+    opt(
+        "ret",
+        Type::I64,
+        "call: return value; -errno on failure; null: the thread ended in the call, as in exit_group",
+    ),
+    opt(
+        "duration",
+        Type::U64,
+        "call: from entry to return (or to the thread's end), ns; null: its entry was not seen (it began before it was followed, or seccomp \
+         refused it)",
+    ),
+    opt(
+        "calls",
+        Type::Utf8List,
+        "set: names of the system calls this incarnation made, in order of their numbers; \
+         sys_NNN for a number newer than the recorder's table",
+    ),
+];
 
 pub const RESOURCE: &[Column] = &[
     opt("cpu_total", Type::U64, "CPU time used since the container (or command) began, ns"),

@@ -21,6 +21,9 @@ mod skeleton {
 // As in state.h.
 const FILTER_TREE: u32 = 0x1;
 const FILTER_CGROUP: u32 = 0x2;
+// As in calls.h.
+const SYSCALL_CALLS: u32 = 1;
+const SYSCALL_SETS: u32 = 2;
 const VERDICT_IGNORE: u32 = 0;
 const VERDICT_FOLLOW: u32 = 1;
 
@@ -43,6 +46,27 @@ pub struct Settings {
     pub flow_entries: u32,
     /// Plaintext kept of each TLS call, bytes; at most [`record_bpf::abi::TLS_DATA_MAX`].
     pub tls_bytes: u32,
+    /// For the syscall class.
+    pub syscalls: SyscallForm,
+}
+
+/// How system calls are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SyscallForm {
+    /// Every call, with arguments, result and duration
+    #[default]
+    Calls,
+    /// The set of calls that each process made, when it ends
+    Bitmap,
+}
+
+/// The calls that a process made which is still there when a recording ends (`struct call_set`).
+pub struct OpenCallSet {
+    pub pid: u32,
+    pub exec_id: u64,
+    pub cgroup_id: u64,
+    /// A byte for each number, not 0 if the call was made.
+    pub called: Vec<u8>,
 }
 
 /// The loaded programs. Dropping it detaches them.
@@ -92,6 +116,12 @@ impl Programs {
         rodata.file_io_calls = settings.file_io_calls.into();
         rodata.tls_bytes = settings.tls_bytes;
         let atomics = tls && atomics_return_values();
+        let form = match settings.syscalls {
+            _ if !settings.classes.contains(&Class::Syscall) => 0,
+            SyscallForm::Calls => SYSCALL_CALLS,
+            SyscallForm::Bitmap => SYSCALL_SETS,
+        };
+        rodata.syscall_form = form;
         for mut program in open.open_object_mut().progs_mut() {
             // Two forms of one hook; see tls.h.
             let name = program.name().to_string_lossy();
@@ -99,7 +129,8 @@ impl Programs {
             let has_forms = matches!(name, "on_ssl_return" | "on_go_return");
             let hook = HOOKS.iter().find(|hook| name == hook.program);
             let wanted = hook.is_some_and(|hook| hook.serves(&settings.classes));
-            program.set_autoload(wanted && (!has_forms || plain != atomics));
+            let unused = form != SYSCALL_CALLS && name == "on_call_exit";
+            program.set_autoload(wanted && !unused && (!has_forms || plain != atomics));
         }
         for table in [&mut open.maps.flows_even, &mut open.maps.flows_odd] {
             table.set_max_entries(settings.flow_entries).map_err(error("cannot size the flow tables"))?;
@@ -110,6 +141,13 @@ impl Programs {
         let cpus = libbpf_rs::num_possible_cpus().map_err(error("cannot count the CPUs"))?;
         let cpus = u32::try_from(cpus).expect("a CPU count fits 32 bits");
         open.maps.scratches.set_max_entries(cpus).map_err(error("cannot size the scratch map"))?;
+        // Tables of the form that is not used take no memory.
+        if form != SYSCALL_CALLS {
+            open.maps.calls.set_max_entries(1).map_err(error("cannot size the table of calls"))?;
+        }
+        if form != SYSCALL_SETS {
+            open.maps.call_sets.set_max_entries(1).map_err(error("cannot size the table of call sets"))?;
+        }
         open.maps.events.set_max_entries(settings.ring_bytes).map_err(error("cannot size the ring buffer"))?;
         if !tls {
             // Never used: as small as a map can be.
@@ -185,6 +223,24 @@ impl Programs {
     /// The processes followed as a command's tree, now.
     pub fn tree(&self) -> Vec<u32> {
         self.skeleton.maps.tree.keys().filter_map(|key| key.try_into().ok().map(u32::from_ne_bytes)).collect()
+    }
+
+    /// What processes that are still there have called, in the bitmap form.
+    pub fn open_call_sets(&self) -> Vec<OpenCallSet> {
+        let sets = &self.skeleton.maps.call_sets;
+        let read = |key: Vec<u8>| {
+            // A set may go while it is looked for: its process ended then, and its row came through the ring.
+            let value = sets.lookup(&key, MapFlags::ANY).ok().flatten()?;
+            let (exec_id, rest) = value.split_first_chunk()?;
+            let (cgroup_id, called) = rest.split_first_chunk()?;
+            Some(OpenCallSet {
+                pid: u32::from_ne_bytes(key.try_into().ok()?),
+                exec_id: u64::from_ne_bytes(*exec_id),
+                cgroup_id: u64::from_ne_bytes(*cgroup_id),
+                called: called.to_owned(),
+            })
+        };
+        sets.keys().filter_map(read).collect()
     }
 
     /// The counters of every possible CPU.

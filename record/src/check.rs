@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use record_bpf::{Class, Kind};
 use serde::Serialize;
 
-use crate::bpf::{Programs, Settings};
+use crate::bpf::{Programs, Settings, SyscallForm};
 use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::hooks;
@@ -65,13 +65,22 @@ pub fn report(podman: &Podman) -> Report {
 
 fn limits(class: Class) -> &'static str {
     match class {
-        Class::Process => "argv beyond 128 KiB is cut and marked",
+        Class::Process => "argv beyond 128 KiB is cut and marked; which layer a program comes from: overlayfs only",
+        Class::Security => {
+            "mounts, keys, refused calls: paths and names as the caller passed them; memory written first and made \
+             executable later, never both at once, is no event; mprotect: no file; init_module: no name; a group signal \
+             that is refused: no target"
+        }
+        Class::Syscall => {
+            "numbers and pointers, not what they point to; no duration for a call that began before it was followed or \
+             that seccomp refused; 32-bit calls are counted, not recorded"
+        }
         Class::File => {
             "calls by name and failed opens: path as the caller passed it, without the host's view; a file system that \
              the host has not mounted has no host path; what mmap and io_uring move is not seen; paths beyond 4,096 \
              bytes are cut and marked; descriptors from 1024 up have no implicit close"
         }
-        Class::Security | Class::Dns | Class::Syscall => "",
+        Class::Dns => "",
         Class::Flow => {
             "only at interfaces named with --interface, and all packets there, whoever they belong to; xdp sees what is \
              received; a recorder that was killed leaves its tc filters: tc qdisc del dev IFACE clsact"
@@ -132,6 +141,7 @@ fn programs() -> Fact {
         wakeup_batch: 128,
         flow_entries: 1,
         tls_bytes: crate::tls::DEFAULT_BYTES,
+        syscalls: SyscallForm::Calls,
     };
     match Hierarchy::detect().and_then(|hierarchy| Programs::load(&settings, &hierarchy)) {
         Ok(_) => fact("BPF programs", true, true, "loaded and verified", ""),

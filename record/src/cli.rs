@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use record_bpf::Class;
 
+use crate::bpf::SyscallForm;
 use crate::sample::flow::{FlowHook, FlowOptions};
 use crate::tls;
 
@@ -101,6 +102,9 @@ pub struct RecordArgs {
     /// Reads and writes of files: summed until the file is closed, or also an event for each call
     #[arg(long, value_enum, default_value_t = FileIo::Sums, value_name = "HOW")]
     pub file_io: FileIo,
+    /// How the syscall class records: every call, or the set of calls of each process
+    #[arg(long, value_enum, default_value_t = SyscallForm::Calls, value_name = "FORM")]
+    pub syscalls: SyscallForm,
     /// Run this scenario in real containers, record it and label the attack
     #[arg(long, value_name = "NAME", conflicts_with_all = ["duration", "container", "image", "cgroup", "command"])]
     pub scenario: Option<String>,
@@ -164,7 +168,7 @@ pub struct Selection(&'static [Class]);
 /// What `--events` understands besides the classes' own names. flow needs an interface to look at, so no preset has it.
 const PRESETS: &[(&str, &[Class])] = &[
     ("minimal", &[Class::Process, Class::Security, Class::Network]),
-    ("default", &[Class::Process, Class::File, Class::Network, Class::Resource]),
+    ("default", &[Class::Process, Class::Security, Class::File, Class::Network, Class::Resource]),
     (
         "all",
         &[

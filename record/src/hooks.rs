@@ -34,7 +34,7 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_exit", "tp_btf/sched_process_exit", &[]),
     Hook::new("on_cgroup_mkdir", "tp_btf/cgroup_mkdir", &[]),
     Hook::new("on_sys_enter", "tp_btf/sys_enter", &[Class::File, Class::Network]),
-    Hook::new("on_sys_exit", "tp_btf/sys_exit", &[Class::File, Class::Network, Class::Tls]),
+    Hook::new("on_sys_exit", "tp_btf/sys_exit", &[Class::File, Class::Network, Class::Tls, Class::Security]),
     Hook::new("on_flow_xdp", "xdp", &[Class::Flow]),
     Hook::new("on_flow_ingress", "tc ingress", &[Class::Flow]),
     Hook::new("on_flow_egress", "tc egress", &[Class::Flow]),
@@ -46,6 +46,9 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_go_read", "uprobe/crypto/tls.(*Conn).Read", &[Class::Tls]),
     Hook::new("on_go_write", "uprobe/crypto/tls.(*Conn).Write", &[Class::Tls]),
     Hook::new("on_go_return", "uprobe at each RET of both", &[Class::Tls]),
+    Hook::new("on_signal", "tp_btf/signal_generate", &[Class::Security]),
+    Hook::new("on_call_enter", "tp_btf/sys_enter", &[Class::Syscall]),
+    Hook::new("on_call_exit", "tp_btf/sys_exit", &[Class::Syscall]),
 ];
 
 /// What a class is recorded through, in words for people and for the manifest.

@@ -18,6 +18,7 @@ pub mod hooks;
 pub mod identity;
 pub mod live;
 mod mounts;
+pub mod names;
 pub mod probe;
 pub mod processes;
 pub mod protocol;

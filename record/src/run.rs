@@ -91,6 +91,7 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
         wakeup_deadline: Duration::from_millis(args.deadline),
         podman,
         flow: args.flow(),
+        syscalls: args.syscalls,
     }
 }
 

@@ -16,7 +16,7 @@ use datasets::{
 use record_bpf::abi::Counters;
 use record_bpf::{Class, Kind};
 
-use crate::bpf::{Programs, Settings};
+use crate::bpf::{Programs, Settings, SyscallForm};
 use crate::cgroup::Hierarchy;
 use crate::clock;
 use crate::drain::{Chunk, Drain};
@@ -48,6 +48,7 @@ pub struct Options {
     pub flow: Option<FlowOptions>,
     /// Class tls: plaintext kept of each call, bytes.
     pub tls_bytes: u32,
+    pub syscalls: SyscallForm,
 }
 
 /// A recording that has begun: the programs run, and events are being written.
@@ -104,6 +105,7 @@ impl Session {
             wakeup_batch: options.wakeup_batch,
             flow_entries: options.flow.as_ref().map_or(1, |flow| flow.entries),
             tls_bytes: options.tls_bytes,
+            syscalls: options.syscalls,
         };
         // The output comes first: without it there is nothing to do.
         let started_ns = clock::unix_ns();
@@ -243,6 +245,17 @@ impl Session {
         Ok(())
     }
 
+    /// A row for every process that outlives the recording: what it called, in the bitmap form.
+    fn take_open_call_sets(&mut self, ts: i64) -> Result<()> {
+        for set in self.programs.open_call_sets() {
+            let stream = &mut self.sampled;
+            if let Some(event) = self.enricher.call_set(&set, || stream.common(Kind::CallSet, ts))? {
+                self.store(event)?;
+            }
+        }
+        Ok(())
+    }
+
     fn store(&mut self, event: Event) -> Result<()> {
         self.progress.stored += 1;
         Ok(self.writer.push(&event)?)
@@ -296,6 +309,7 @@ impl Session {
         // The last word on every container that is still there; a short recording has at least this.
         if result.is_ok() {
             result = self.sample_usage().and_then(|()| self.sample_flows());
+            result = result.and_then(|()| self.take_open_call_sets(ended_ns));
         }
         let counters = self.programs.counters()?;
         let accounting = self.accounting(&counters);

@@ -2,7 +2,10 @@
 
 use libbpf_rs::btf::types::Struct;
 use libbpf_rs::btf::{Btf, BtfKind, HasSize};
-use record_bpf::abi::{Cgroup, Counters, Exec, Exit, File, Flow, FlowKey, Fork, Header, Library, Network, Tls, Wire};
+use record_bpf::abi::{
+    Cgroup, Counters, Exec, Exit, File, Flow, FlowKey, Fork, Header, Library, Network, Security, Syscall, SyscallSet,
+    Tls, Wire,
+};
 
 const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/recorder.bpf.o"));
 
@@ -33,6 +36,9 @@ fn every_wire_struct_is_laid_out_as_the_kernel_side_has_it() {
     check::<Network>(&btf);
     check::<Tls>(&btf);
     check::<Library>(&btf);
+    check::<Security>(&btf);
+    check::<Syscall>(&btf);
+    check::<SyscallSet>(&btf);
     check::<Cgroup>(&btf);
     check::<FlowKey>(&btf);
     check::<Flow>(&btf);

@@ -14,8 +14,9 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::Int32Type;
 use record_bpf::Class;
 
+pub(crate) use plain::Signed;
 use text::StrReader;
-pub(crate) use words::{ClassName, Op, OriginName, PathSource, Words};
+pub(crate) use words::{ClassName, MaybeWords, Op, OriginName, PathSource, Words};
 
 /// A value in rows, as columns.
 pub(crate) trait Codec {

@@ -6,7 +6,7 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder,
     PrimitiveArray, PrimitiveBuilder,
 };
-use arrow::datatypes::{DataType, Int32Type, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type};
 
 use super::{BadColumn, Codec, Source};
 
@@ -75,8 +75,31 @@ primitive! {
     u32 => UInt32Type, DataType::UInt32;
     u64 => UInt64Type, DataType::UInt64;
     i32 => Int32Type, DataType::Int32;
-    // The only 64-bit signed columns are points in time.
+    // A point in time; other signed numbers are `Signed`.
     i64 => TimestampNanosecondType, record_bpf::schema::Type::Timestamp.arrow();
+}
+
+/// A signed number that is no point in time, or null.
+pub(crate) struct Signed;
+
+impl Codec for Signed {
+    type Value = Option<i64>;
+    type Builder = Primitive<Int64Type>;
+    type Reader = PrimitiveArray<Int64Type>;
+
+    fn append(builder: &mut Self::Builder, value: &Option<i64>) -> usize {
+        builder.0.append_option(*value);
+        size_of::<i64>()
+    }
+    fn finish(builder: &mut Self::Builder, out: &mut Vec<ArrayRef>) {
+        out.push(builder.finish(DataType::Int64));
+    }
+    fn reader(source: &mut Source<'_>) -> Result<Self::Reader, BadColumn> {
+        source.take().as_primitive_opt().cloned().ok_or_else(|| source.bad("has the wrong type"))
+    }
+    fn get(reader: &Self::Reader, row: usize) -> Option<i64> {
+        reader.is_valid(row).then(|| reader.value(row))
+    }
 }
 
 pub(crate) struct Bools(BooleanBuilder);

@@ -25,6 +25,36 @@ pub(crate) struct WordBuilder {
     words: Vec<&'static str>,
 }
 
+impl WordBuilder {
+    fn append(&mut self, word: Option<&'static str>) -> usize {
+        // A handful at most, found by address.
+        let key = word.map(|word| {
+            let seen = self.words.iter().position(|seen| std::ptr::eq(*seen, word));
+            seen.unwrap_or_else(|| {
+                self.words.push(word);
+                self.words.len() - 1
+            })
+        });
+        self.keys.append_option(key.map(|key| key as i32));
+        size_of::<i32>()
+    }
+
+    fn finish(&mut self, out: &mut Vec<ArrayRef>) {
+        let values = Arc::new(StringArray::from(std::mem::take(&mut self.words)));
+        out.push(Arc::new(DictionaryArray::<Int32Type>::new(self.keys.finish(), values)));
+    }
+}
+
+/// The values of a column of words, null by null.
+fn read<W: Word>(source: &mut Source<'_>, required: bool) -> Result<Vec<Option<W::Value>>, BadColumn> {
+    let StrReader { keys, table } = source.take_strings(required)?;
+    let parsed: Vec<_> = table.iter().map(|word| W::parse(word, source.class)).collect();
+    // A dictionary may hold a word that no row uses; only a row's is an error.
+    let unknown = |key: i32| source.bad(format!("{:?} is not a known value", table[key as usize]));
+    let value = |key: i32| parsed[key as usize].ok_or_else(|| unknown(key));
+    keys.iter().map(|key| key.map(value).transpose()).collect()
+}
+
 /// The codec of a [`Word`].
 pub(crate) struct Words<W>(PhantomData<W>);
 
@@ -34,28 +64,37 @@ impl<W: Word> Codec for Words<W> {
     type Reader = Vec<W::Value>;
 
     fn append(builder: &mut WordBuilder, value: &W::Value) -> usize {
-        let word = W::word(*value);
-        // A handful at most, found by address.
-        let seen = builder.words.iter().position(|seen| std::ptr::eq(*seen, word));
-        let key = seen.unwrap_or_else(|| {
-            builder.words.push(word);
-            builder.words.len() - 1
-        });
-        builder.keys.append_value(key as i32);
-        size_of::<i32>()
+        builder.append(Some(W::word(*value)))
     }
     fn finish(builder: &mut WordBuilder, out: &mut Vec<ArrayRef>) {
-        let values = Arc::new(StringArray::from(std::mem::take(&mut builder.words)));
-        out.push(Arc::new(DictionaryArray::<Int32Type>::new(builder.keys.finish(), values)));
+        builder.finish(out);
     }
     fn reader(source: &mut Source<'_>) -> Result<Self::Reader, BadColumn> {
-        let StrReader { keys, table } = source.take_strings(true)?;
-        let parsed: Vec<_> = table.iter().map(|word| W::parse(word, source.class)).collect();
-        // A dictionary may hold a word that no row uses; only a row's is an error.
-        let unknown = |key: i32| source.bad(format!("{:?} is not a known value", table[key as usize]));
-        keys.values().iter().map(|key| parsed[*key as usize].ok_or_else(|| unknown(*key))).collect()
+        Ok(read::<W>(source, true)?.into_iter().flatten().collect())
     }
     fn get(reader: &Self::Reader, row: usize) -> W::Value {
+        reader[row]
+    }
+}
+
+/// The codec of a [`Word`] that may be missing.
+pub(crate) struct MaybeWords<W>(PhantomData<W>);
+
+impl<W: Word> Codec for MaybeWords<W> {
+    type Value = Option<W::Value>;
+    type Builder = WordBuilder;
+    type Reader = Vec<Option<W::Value>>;
+
+    fn append(builder: &mut WordBuilder, value: &Option<W::Value>) -> usize {
+        builder.append(value.map(W::word))
+    }
+    fn finish(builder: &mut WordBuilder, out: &mut Vec<ArrayRef>) {
+        builder.finish(out);
+    }
+    fn reader(source: &mut Source<'_>) -> Result<Self::Reader, BadColumn> {
+        read::<W>(source, false)
+    }
+    fn get(reader: &Self::Reader, row: usize) -> Option<W::Value> {
         reader[row]
     }
 }

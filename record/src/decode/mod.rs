@@ -2,6 +2,7 @@
 
 mod file;
 mod process;
+mod security;
 mod text;
 mod tls;
 
@@ -10,6 +11,7 @@ use record_bpf::{Class, Kind};
 
 pub use file::FileRecord;
 pub use process::Program;
+pub use security::SecurityRecord;
 pub use text::{text, until_nul};
 pub use tls::TlsRecord;
 
@@ -22,6 +24,9 @@ pub enum Record {
     File(FileRecord),
     Network(Box<abi::Network>),
     Tls(TlsRecord),
+    Security(Box<SecurityRecord>),
+    Syscall(abi::Syscall),
+    SyscallSet(Box<abi::SyscallSet>),
     /// A new cgroup and its path.
     Cgroup(abi::Header, String),
     /// A TLS library that a followed process opened, by its path in the process's root.
@@ -68,8 +73,13 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
         Class::File => file::file(bytes, kind).map(Record::File),
         Class::Network => abi::Network::read(bytes).map(|(network, _)| Record::Network(Box::new(network))),
         Class::Tls => tls::tls(bytes).map(Record::Tls),
+        Class::Security => security::security(bytes, kind).map(|record| Record::Security(Box::new(record))),
+        Class::Syscall if kind == Kind::CallSet => {
+            abi::SyscallSet::read(bytes).map(|(set, _)| Record::SyscallSet(Box::new(set)))
+        }
+        Class::Syscall => abi::Syscall::read(bytes).map(|(call, _)| Record::Syscall(call)),
         // Nothing emits them yet, and what is sampled never comes through the ring.
-        Class::Security | Class::Dns | Class::Flow | Class::Syscall | Class::Resource => {
+        Class::Dns | Class::Flow | Class::Resource => {
             return Err(DecodeError::UnknownKind(header.kind));
         }
     }

@@ -4,7 +4,9 @@ mod file;
 mod http;
 mod network;
 mod process;
+mod security;
 mod strings;
+mod syscall;
 mod tls;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,11 +14,11 @@ use std::sync::Arc;
 
 use datasets::{Common, Container, Event, Origin, Process};
 use record_bpf::Kind;
-use record_bpf::abi::Header;
+use record_bpf::abi::{Header, SEC_TARGET};
 
 use strings::Interner;
 
-use crate::bpf::Verdicts;
+use crate::bpf::{OpenCallSet, Verdicts};
 use crate::cgroup::{self, Hierarchy};
 use crate::decode::{self, Record};
 use crate::error::Result;
@@ -61,6 +63,7 @@ pub struct Enricher {
     strings: Interner,
     /// Where TLS code may be, for who asks; None: nobody does.
     sightings: Option<Vec<Sighting>>,
+    call_names: syscall::Names,
 }
 
 impl Enricher {
@@ -86,6 +89,7 @@ impl Enricher {
             host: HostView::open()?,
             strings: Interner::default(),
             sightings: None,
+            call_names: syscall::Names::default(),
         })
     }
 
@@ -148,8 +152,11 @@ impl Enricher {
             Record::Network(network) => network.h,
             Record::Tls(tls) => tls.wire.h,
             Record::Library(header, _) => *header,
+            Record::Security(record) => record.wire.h,
+            Record::Syscall(call) => call.h,
+            Record::SyscallSet(set) => set.h,
         };
-        let judged = self.judged(&header)?;
+        let judged = self.judged(header.cgroup_id, header.ts)?;
         // Pending when it was emitted, or judged in that very moment.
         if self.filter.by_cgroup() && !judged.follow {
             return Ok(match record {
@@ -167,7 +174,13 @@ impl Enricher {
             }
             _ => {}
         }
-        Ok(match self.event(record, &header, judged.container) {
+        let target = match &record {
+            Record::Security(record) if record.wire.flags & SEC_TARGET != 0 => {
+                self.judged(record.wire.target_cgroup, header.ts)?.container
+            }
+            _ => None,
+        };
+        Ok(match self.event(record, &header, judged.container, target) {
             Some(event) => Outcome::Store(event),
             None => Outcome::Control,
         })
@@ -176,6 +189,22 @@ impl Enricher {
     /// What changed on the host since the last call.
     pub fn refresh(&mut self) {
         self.host.refresh();
+    }
+
+    /// The row of a set of calls that user space read itself; None if its process is not followed.
+    pub fn call_set(&mut self, set: &OpenCallSet, common: impl FnOnce() -> Common) -> Result<Option<Event>> {
+        let judged = self.judged(set.cgroup_id, 0)?;
+        if self.filter.by_cgroup() && !judged.follow {
+            return Ok(None);
+        }
+        let common = Common {
+            container: judged.container,
+            pid: set.pid,
+            tid: set.pid,
+            exec_id: (set.exec_id != 0).then_some(set.exec_id),
+            ..common()
+        };
+        Ok(Some(Event::Syscall(syscall::set(common, &set.called, &mut self.strings))))
     }
 
     /// Takes in what podman said of containers since the last call.
@@ -206,14 +235,15 @@ impl Enricher {
         boottime.cast_signed() + self.boot_offset
     }
 
-    fn judged(&mut self, header: &Header) -> Result<Judged> {
-        if let Some(judged) = self.cgroups.get(&header.cgroup_id) {
+    /// `boottime`: of the event that names the cgroup.
+    fn judged(&mut self, cgroup_id: u64, boottime: u64) -> Result<Judged> {
+        if let Some(judged) = self.cgroups.get(&cgroup_id) {
             return Ok(judged.clone());
         }
         // Its announcement was lost, or it is gone: look for it, once.
-        let ts = self.unix(header.ts);
-        let path = self.hierarchy.walk().into_iter().find(|(id, _)| *id == header.cgroup_id).map(|(_, path)| path);
-        self.judge(header.cgroup_id, path.as_deref().unwrap_or_default(), ts)
+        let ts = self.unix(boottime);
+        let path = self.hierarchy.walk().into_iter().find(|(id, _)| *id == cgroup_id).map(|(_, path)| path);
+        self.judge(cgroup_id, path.as_deref().unwrap_or_default(), ts)
     }
 
     /// Decides about a cgroup and tells the kernel.
@@ -263,8 +293,14 @@ impl Enricher {
         Ok(judged)
     }
 
-    /// The row of an event; None for a record that only fills the process table.
-    fn event(&mut self, record: Record, header: &Header, container: Option<Arc<str>>) -> Option<Event> {
+    /// The row of an event; None for a record that only fills the process table. `target`: container of the other process.
+    fn event(
+        &mut self,
+        record: Record,
+        header: &Header,
+        container: Option<Arc<str>>,
+        target: Option<Arc<str>>,
+    ) -> Option<Event> {
         let ts = self.unix(header.ts);
         let strings = &mut self.strings;
         let kind = Kind::from_wire(header.kind);
@@ -299,6 +335,9 @@ impl Enricher {
             Record::File(file) => Event::File(file::event(common, &file, strings, &mut self.opened, &mut self.host)),
             Record::Network(network) => Event::Network(network::event(common, &network, strings)),
             Record::Tls(tls) => Event::Tls(tls::event(common, tls, strings)),
+            Record::Security(record) => Event::Security(security::event(common, &record, target, strings)),
+            Record::Syscall(call) => Event::Syscall(syscall::call(common, &call, &mut self.call_names)),
+            Record::SyscallSet(set) => Event::Syscall(syscall::set(common, &set.called, strings)),
             Record::Cgroup(..) | Record::Introduce(_) | Record::Library(..) => return None,
         })
     }

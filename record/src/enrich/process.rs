@@ -30,6 +30,14 @@ pub fn exec(common: Common, program: &Program, strings: &mut Interner) -> Proces
         cwd: program.cwd.as_deref().map(|cwd| strings.get(cwd)),
         uid: Some(wire.uid),
         gid: Some(wire.gid),
+        script: program.script.as_deref().map(|script| strings.get(script)),
+        interpreter: program.interpreter.as_deref().map(|interpreter| strings.get(interpreter)),
+        caps_effective: Some(wire.caps_effective),
+        pid_ns: Some(wire.pid_ns),
+        mnt_ns: Some(wire.mnt_ns),
+        net_ns: Some(wire.net_ns),
+        user_ns: Some(wire.user_ns),
+        exe_upper: (wire.flags & abi::EXEC_OVERLAY != 0).then_some(wire.flags & abi::EXEC_UPPER != 0),
         ..ProcessEvent::new(common)
     }
 }

@@ -39,6 +39,7 @@ use std::path::{Path, PathBuf};
 use record_bpf::Kind;
 use serde_json::Value;
 
+mod exec;
 mod facts;
 mod file;
 mod file_changes;
@@ -50,7 +51,9 @@ mod report;
 mod resource;
 mod rows;
 mod run;
+mod security;
 pub mod sys;
+mod syscall;
 mod tls;
 mod trigger;
 
@@ -65,16 +68,17 @@ pub use trigger::{FACTS_FILE, run_here, trigger};
 pub fn cases() -> Vec<Case> {
     [
         process::cases(),
+        exec::cases(),
+        security::cases(),
         file::cases(),
         file_changes::cases(),
         network::cases(),
         flow::cases(),
+        syscall::cases(),
         resource::cases(),
         tls::cases(),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
+    .concat()
 }
 
 pub type Trigger = fn(&Scratch) -> Result<Value, Stop>;

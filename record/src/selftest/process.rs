@@ -6,6 +6,7 @@ use datasets::{Origin, ProcessEvent};
 use record_bpf::Kind;
 use serde_json::{Value, json};
 
+use super::exec::{check_own_namespaces, effective_capabilities, own_namespaces};
 use super::{Case, Checked, Facts, Rows, Scratch, Stop, sys};
 use crate::expect;
 
@@ -52,7 +53,7 @@ fn exec(scratch: &Scratch) -> Result<Value, Stop> {
     let uid = unsafe { libc::geteuid() };
     Ok(json!({
         "parent": sys::pid(), "child": ended.pid, "status": ended.status, "exe": exe, "inode": inode, "dev": dev,
-        "cwd": scratch.dir(), "uid": uid,
+        "cwd": scratch.dir(), "uid": uid, "ns": own_namespaces()?, "caps": effective_capabilities()?,
     }))
 }
 
@@ -68,6 +69,9 @@ fn check_exec(rows: &Rows, facts: &Facts) -> Checked {
     expect!(row.cwd.as_deref(), Some(facts.text("cwd")));
     expect!(row.uid, Some(facts.number::<u32>("uid")));
     expect!(row.gid, Some(GID));
+    check_own_namespaces(row, facts)?;
+    expect!(row.caps_effective, Some(facts.number::<u64>("caps")));
+    expect!((row.script.as_deref(), row.interpreter.as_deref()), (None, None));
     expect!((row.exe_memfd, row.exe_deleted, row.argv_truncated), (Some(false), Some(false), Some(false)));
     expect!(rows.process(row.parent_exec_id)?.pid, rows.host_pid(facts.number("parent"))?);
     let process = rows.process(row.common.exec_id)?;

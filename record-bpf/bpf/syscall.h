@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Every system call, or the set of calls each process incarnation makes. Programs of their own: none of this is loaded when
+ * the class is off.
+ */
+#ifndef RETROSCOPE_SYSCALL_H
+#define RETROSCOPE_SYSCALL_H
+
+/* Remembers the call that a thread enters. */
+static __always_inline void call_begin(struct pt_regs *regs, u64 nr)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct call call = {};
+
+	call.start = bpf_ktime_get_boot_ns();
+	call.nr = nr;
+	call.args[0] = regs->di;
+	call.args[1] = regs->si;
+	call.args[2] = regs->dx;
+	call.args[3] = regs->r10;
+	call.args[4] = regs->r8;
+	call.args[5] = regs->r9;
+	/* A full table costs the duration, and the return at exit: counted by the rows' nulls. */
+	bpf_map_update_elem(&calls, &id, &call, BPF_ANY);
+}
+
+static __always_inline void call_submit(struct cpu_state *cpu, struct subject *s, struct rs_syscall *e,
+					struct call *call)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	header(&e->h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_CALL, s, exec_id_of(cpu, tgid));
+	if (call) {
+		__builtin_memcpy(e->args, call->args, sizeof(e->args));
+		e->nr = call->nr;
+		e->duration = e->h.ts - call->start;
+	}
+	submit(cpu, RS_CLASS_SYSCALL, e, sizeof(*e));
+}
+
+/* Notes that a process made a call. */
+static __always_inline void set_note(struct cpu_state *cpu, struct subject *s, u64 nr)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct call_set *set = bpf_map_lookup_elem(&call_sets, &tgid);
+	u32 zero = 0;
+
+	if (!set) {
+		struct call_set *empty = bpf_map_lookup_elem(&empty_set, &zero);
+
+		if (!empty)
+			return;
+		bpf_map_update_elem(&call_sets, &tgid, empty, BPF_NOEXIST);
+		set = bpf_map_lookup_elem(&call_sets, &tgid);
+		if (!set)
+			return;
+		set->exec_id = exec_id_of(cpu, tgid);
+		set->cgroup_id = s->cgroup_id;
+	}
+	if (nr < RS_SYSCALL_SET_SIZE && !set->called[nr])
+		set->called[nr] = 1;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct subject s = subject(current_task(), tgid);
+	struct cpu_state *cpu;
+
+	if (!s.followed)
+		return 0;
+	cpu = cpu_state();
+	if (!cpu)
+		return 0;
+	if (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT) {
+		cpu->counters.compat_syscalls++;
+		return 0;
+	}
+	introduce(cpu, tgid);
+	if (syscall_form == SYSCALL_CALLS)
+		call_begin(regs, nr);
+	else
+		set_note(cpu, &s, nr);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct subject s = subject(current_task(), id >> 32);
+	struct rs_syscall e = {};
+	struct cpu_state *cpu;
+	struct call *call;
+
+	if (!s.followed)
+		return 0;
+	cpu = cpu_state();
+	if (!cpu || (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT))
+		return 0;
+	e.ret = ret;
+	call = bpf_map_lookup_elem(&calls, &id);
+	if (!call) {
+		u64 nr = regs->orig_ax;
+
+		/* A child's first return from fork is no call of its own. */
+		if (!ret && (nr == NR_clone || nr == NR_clone3 || nr == NR_fork || nr == NR_vfork))
+			return 0;
+		introduce(cpu, id >> 32);
+		e.flags = RS_SYSCALL_NO_ENTRY;
+		e.nr = nr;
+		e.args[0] = regs->di;
+		e.args[1] = regs->si;
+		e.args[2] = regs->dx;
+		e.args[3] = regs->r10;
+		e.args[4] = regs->r8;
+		e.args[5] = regs->r9;
+	}
+	call_submit(cpu, &s, &e, call);
+	if (call)
+		bpf_map_delete_elem(&calls, &id);
+	return 0;
+}
+
+#endif
