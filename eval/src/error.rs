@@ -6,6 +6,10 @@ use std::path::PathBuf;
 pub mod exit {
     /// A gate failed: `--fail-under` or `--fail-over`.
     pub const CHECK_FAILED: u8 = 1;
+    /// Bad usage, or a configuration that is not one.
+    pub const USAGE: u8 = 2;
+    /// Something that a measurement needs is missing.
+    pub const MISSING: u8 = 3;
     /// The recording or the alerts cannot be read, or do not belong together.
     pub const INPUT: u8 = 4;
     /// The output cannot be written.
@@ -28,6 +32,14 @@ pub enum Error {
     /// A gate asks for the detection of something, and there is nothing to detect.
     #[error("{}: has no ground truth, so there is no share of detected acts", path.display())]
     NoTruth { path: PathBuf },
+    /// A workload could not be prepared or run.
+    #[error("the workload {name} failed: {reason}")]
+    Workload { name: &'static str, reason: String },
+    #[error("{what} failed: {reason}")]
+    Run { what: String, reason: String },
+    /// An adapter file is not one, or there is none of that name.
+    #[error("recorder adapter {name}: {reason}")]
+    Adapter { name: String, reason: String },
     #[error("the analysis failed: {0}")]
     Analysis(#[from] polars::error::PolarsError),
 }
@@ -38,6 +50,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Replay(error) => error.exit_code(),
+            Error::Adapter { .. } => exit::USAGE,
+            Error::Workload { .. } | Error::Run { .. } => exit::MISSING,
             _ => exit::INPUT,
         }
     }
@@ -50,6 +64,8 @@ impl Error {
             Error::Alerts { .. } => "give the directory that `replay RECORDING -o DIR` wrote",
             Error::OtherRecording { .. } => "give the recording that was replayed, or leave --alerts out to replay now",
             Error::NoTruth { .. } => "leave --fail-under out, or give a recording with labels.parquet",
+            Error::Workload { .. } | Error::Run { .. } => "run it by itself: eval workload NAME DIR --prepare",
+            Error::Adapter { .. } => "eval/peers holds examples; eval/README.md describes the fields",
             Error::Analysis(_) => "this is a bug; please report it with the recording's manifest",
         }
     }

@@ -11,3 +11,5 @@ mod frames;
 mod judged;
 
 pub use error::{Error, Result};
+pub mod overhead;
+pub mod workload;

@@ -13,6 +13,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Detect(args) => cli::detect::run(&args),
         Command::Capture(args) => cli::capture::run(&args),
+        Command::Overhead(args) => cli::overhead::run(&args),
+        Command::Workload(args) => cli::overhead::workload(&args),
     };
     match outcome {
         Ok(outcome) => {

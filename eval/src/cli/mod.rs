@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod detect;
+pub mod overhead;
 pub mod text;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -23,6 +24,8 @@ Examples:
   eval detect xmrig --set args.embedding.threshold=0.9 --format json
   eval detect xmrig --fail-under 1 --fail-over 0 as a check: every act found at high, no false alert there
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
+  eval overhead --rounds 5                       our recorder and its peers on four workloads (root)
+  eval overhead --recorder retroscope,strace --workload storm --scale 0.1
 
 Exit codes: 0 ok; 1 --fail-under or --fail-over not met; 2 usage or config; 3 model or ONNX Runtime missing;
 4 bad input; 5 the output cannot be written.";
@@ -36,6 +39,14 @@ pub enum Command {
     Detect(detect::Args),
     /// Account for a recording: emitted, stored, dropped, bytes per event, completeness of fields
     Capture(capture::Args),
+    /// Measure what recorders cost: the same work bare and recorded, in turns (needs root)
+    ///
+    /// Recorders: ours in two modes and those that Debian packages. An absent one is named absent. Another is added by an
+    /// adapter file: eval/README.md describes it.
+    Overhead(overhead::Args),
+    /// Run one workload and print how long it took
+    #[command(hide = true)]
+    Workload(overhead::WorkloadArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

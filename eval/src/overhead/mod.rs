@@ -1,0 +1,194 @@
+//! What a recorder costs what it records: the same work bare and recorded, in turns, on the same machine.
+
+pub mod adapter;
+mod run;
+pub mod stats;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::workload::Workload;
+use adapter::{Adapter, Places};
+use run::{Once, bare, recorded};
+
+/// What to measure.
+pub struct Plan {
+    pub workloads: Vec<Workload>,
+    pub adapters: Vec<Adapter>,
+    pub rounds: usize,
+    /// Share of the usual amount of work.
+    pub scale: f64,
+    /// Our recorder.
+    pub record: PathBuf,
+    /// For files of the runs.
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Overhead {
+    pub rounds: usize,
+    pub scale: f64,
+    pub kernel: String,
+    pub cpus: usize,
+    /// Load average over a minute before the first run. A quiet machine has about 0.
+    pub load_before: f64,
+    pub bare: Vec<Bare>,
+    pub recorders: Vec<Recorder>,
+    /// Recorders and workloads that could not be measured, and why.
+    pub absent: Vec<Absent>,
+}
+
+/// A workload by itself.
+#[derive(Debug, Serialize)]
+pub struct Bare {
+    pub workload: Workload,
+    pub seconds: Vec<f64>,
+    pub median: f64,
+    /// Median absolute deviation over the median.
+    pub spread: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Recorder {
+    pub name: String,
+    pub about: String,
+    pub version: Option<String>,
+    pub results: Vec<Recorded>,
+}
+
+/// A workload under a recorder.
+#[derive(Debug, Serialize)]
+pub struct Recorded {
+    pub workload: Workload,
+    pub seconds: Vec<f64>,
+    /// median(seconds) / median(bare seconds), with its 95 % bootstrap interval
+    pub ratio: f64,
+    pub low: f64,
+    pub high: f64,
+    /// Medians over the rounds.
+    pub events: Option<f64>,
+    pub dropped: Option<f64>,
+    pub bytes_per_event: Option<f64>,
+    /// CPU time of the recorder alone, s.
+    pub cpu_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Absent {
+    pub name: String,
+    pub why: String,
+}
+
+/// Runs the plan. `say` hears what is going on.
+///
+/// # Errors
+/// A workload failed by itself. A recorder that fails is named absent instead.
+pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
+    let load_before = load();
+    let places = Places::new(&plan.record, &plan.dir);
+    let mut absent = Vec::new();
+    let mut adapters: Vec<&Adapter> = Vec::new();
+    for adapter in &plan.adapters {
+        match adapter.missing(&places) {
+            Some(program) => {
+                absent.push(Absent { name: adapter.name.clone(), why: format!("{program} is not installed") });
+            }
+            None => adapters.push(adapter),
+        }
+    }
+    let mut workloads = Vec::new();
+    for workload in &plan.workloads {
+        match workload.missing() {
+            Some(program) => {
+                absent.push(Absent { name: workload.name().to_owned(), why: format!("{program} is not installed") });
+            }
+            None => {
+                workload.prepare(&plan.dir)?;
+                workloads.push(*workload);
+            }
+        }
+    }
+    let mut alone = Vec::new();
+    let mut with: Vec<Vec<Recorded>> = adapters.iter().map(|_| Vec::new()).collect();
+    for workload in workloads {
+        let mut bare_runs: Vec<f64> = Vec::new();
+        let mut runs: Vec<Vec<Once>> = adapters.iter().map(|_| Vec::new()).collect();
+        let mut failed: Vec<Option<String>> = adapters.iter().map(|_| None).collect();
+        // One that does not count: files come into the page cache.
+        bare(workload, plan)?;
+        for round in 0..plan.rounds {
+            say(&format!("{}: round {} of {}", workload.name(), round + 1, plan.rounds));
+            bare_runs.push(bare(workload, plan)?.seconds);
+            for turn in 0..adapters.len() {
+                // Every recorder is once the first after the bare run.
+                let at = (turn + round) % adapters.len();
+                if failed[at].is_some() {
+                    continue;
+                }
+                match recorded(workload, adapters[at], plan) {
+                    Ok(once) => runs[at].push(once),
+                    Err(why) => failed[at] = Some(why),
+                }
+            }
+        }
+        for (at, why) in failed.into_iter().enumerate() {
+            if let Some(why) = why {
+                let name = format!("{} on {}", adapters[at].name, workload.name());
+                absent.push(Absent { name, why });
+            } else {
+                with[at].push(summary(workload, &runs[at], &bare_runs));
+            }
+        }
+        let (median, spread) = (stats::median(&bare_runs), stats::spread(&bare_runs));
+        alone.push(Bare { workload, seconds: bare_runs, median, spread });
+    }
+    let recorders = adapters.iter().zip(with).map(|(adapter, results)| Recorder {
+        name: adapter.name.clone(),
+        about: adapter.about.clone(),
+        version: adapter.version(&places),
+        results,
+    });
+    Ok(Overhead {
+        rounds: plan.rounds,
+        scale: plan.scale,
+        kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+        cpus: std::thread::available_parallelism().map_or(0, usize::from),
+        load_before,
+        bare: alone,
+        recorders: recorders.collect(),
+        absent,
+    })
+}
+
+fn summary(workload: Workload, runs: &[Once], bare: &[f64]) -> Recorded {
+    let seconds: Vec<f64> = runs.iter().map(|once| once.seconds).collect();
+    let (low, high) = stats::ratio_interval(&seconds, bare);
+    let of = |value: fn(&Once) -> Option<f64>| {
+        let values: Vec<f64> = runs.iter().filter_map(value).collect();
+        (!values.is_empty()).then(|| stats::median(&values))
+    };
+    Recorded {
+        workload,
+        ratio: stats::median(&seconds) / stats::median(bare),
+        low,
+        high,
+        events: of(|once| once.events),
+        dropped: of(|once| once.dropped),
+        bytes_per_event: of(|once| once.bytes_per_event()),
+        cpu_seconds: of(|once| Some(once.cpu_seconds)).unwrap_or(f64::NAN),
+        seconds,
+    }
+}
+
+fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
+}
+
+impl Error {
+    pub(crate) fn run(what: &str, reason: impl std::fmt::Display) -> Error {
+        Error::Run { what: what.to_owned(), reason: reason.to_string() }
+    }
+}

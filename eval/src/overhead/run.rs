@@ -1,0 +1,193 @@
+//! One run of a workload, bare or under a recorder.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Plan;
+use super::adapter::{Adapter, Places};
+use crate::error::{Error, Result};
+use crate::workload::{Measured, Workload};
+
+/// One recorded run.
+pub struct Once {
+    pub seconds: f64,
+    pub events: Option<f64>,
+    pub dropped: Option<f64>,
+    pub bytes: u64,
+    /// Of the recorder alone.
+    pub cpu_seconds: f64,
+}
+
+impl Once {
+    pub fn bytes_per_event(&self) -> Option<f64> {
+        self.events.filter(|events| *events > 0.0).map(|events| self.bytes as f64 / events)
+    }
+}
+
+/// Longest time for a recorder to begin, or to end after it was interrupted.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command line of a run, which writes what it measured to `result`.
+fn workload(workload: Workload, plan: &Plan, result: &Path) -> Vec<String> {
+    let own = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+    let text = |path: &Path| path.display().to_string();
+    vec![
+        text(&own),
+        "workload".to_owned(),
+        workload.name().to_owned(),
+        text(&plan.dir),
+        "--scale".to_owned(),
+        plan.scale.to_string(),
+        "--result".to_owned(),
+        text(result),
+    ]
+}
+
+fn measured(result: &Path) -> Result<Measured, String> {
+    let text = fs::read_to_string(result).map_err(|error| format!("the workload left no result: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+/// A run by itself.
+pub fn bare(kind: Workload, plan: &Plan) -> Result<Measured> {
+    let result = plan.dir.join("bare.json");
+    let line = workload(kind, plan, &result);
+    let output = Command::new(&line[0]).args(&line[1..]).output().map_err(|error| Error::run(kind.name(), error))?;
+    if !output.status.success() {
+        return Err(Error::run(kind.name(), String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    measured(&result).map_err(|error| Error::run(kind.name(), error))
+}
+
+/// A run under a recorder. Err: why it could not be recorded.
+pub fn recorded(kind: Workload, adapter: &Adapter, plan: &Plan) -> Result<Once, String> {
+    let dir = plan.dir.join("run");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+    let places = Places::new(&plan.record, &dir);
+    if !adapter.setup.is_empty() {
+        places.shell(&adapter.setup)?;
+    }
+    let once = around(kind, adapter, plan, &dir, &places);
+    let torn_down = if adapter.teardown.is_empty() { Ok(String::new()) } else { places.shell(&adapter.teardown) };
+    let once = once?;
+    torn_down?;
+    Ok(once)
+}
+
+fn around(kind: Workload, adapter: &Adapter, plan: &Plan, dir: &Path, places: &Places) -> Result<Once, String> {
+    let result = dir.join("result.json");
+    let work = workload(kind, plan, &result);
+    let words = adapter.command.iter().flat_map(|word| match word.as_str() {
+        "{workload}" => work.clone(),
+        word => vec![places.fill(word)],
+    });
+    let words: Vec<String> = words.collect();
+    let log = fs::File::create(dir.join("log")).map_err(|error| error.to_string())?;
+    let mut command = Command::new(places.program(&words[0]));
+    command.args(&words[1..]).stdin(Stdio::null()).stderr(log).stdout(Stdio::null());
+    let mut child = command.spawn().map_err(|error| format!("{}: {error}", words[0]))?;
+    let cpu_seconds = if adapter.wraps() {
+        let (status, used) = wait(&mut child, None)?;
+        if !status.success() {
+            return Err(format!("{} ended with {status}: {}", adapter.name, last_line(&dir.join("log"))));
+        }
+        // The workload was its child.
+        used - measured(&result)?.cpu_seconds
+    } else {
+        let ran = wait_ready(&child, adapter, places).and_then(|()| {
+            let run = Command::new(&work[0]).args(&work[1..]).status().map_err(|error| error.to_string())?;
+            if run.success() { Ok(()) } else { Err(format!("the workload ended with {run}")) }
+        });
+        interrupt(&child);
+        let (_, used) = wait(&mut child, Some(PATIENCE))?;
+        ran.map_err(|why| format!("{why}: {}", last_line(&dir.join("log"))))?;
+        used
+    };
+    let number = |line: &str| -> Result<Option<f64>, String> {
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let text = places.shell(line)?;
+        text.parse().map(Some).map_err(|_| format!("{line:?} printed {text:?} instead of a number"))
+    };
+    Ok(Once {
+        seconds: measured(&result)?.seconds,
+        events: number(&adapter.events)?,
+        dropped: number(&adapter.dropped)?,
+        bytes: size(Path::new(&places.fill(&adapter.output))),
+        cpu_seconds: cpu_seconds.max(0.0),
+    })
+}
+
+fn wait_ready(child: &Child, adapter: &Adapter, places: &Places) -> Result<(), String> {
+    let begun = Instant::now();
+    while places.shell(&adapter.ready).is_err() {
+        if has_ended(child) {
+            return Err(format!("{} ended before it was ready", adapter.name));
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("{} was not ready after {} s", adapter.name, PATIENCE.as_secs()));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Leaves it to be waited for: its resource use is not known before.
+fn has_ended(child: &Child) -> bool {
+    // SAFETY: all-zero bytes are a valid siginfo_t.
+    let mut info = unsafe { std::mem::zeroed::<libc::siginfo_t>() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is valid for writing; the fields read are those that waitid() sets.
+    unsafe { libc::waitid(libc::P_PID, child.id(), &raw mut info, options) == 0 && info.si_pid() != 0 }
+}
+
+fn interrupt(child: &Child) {
+    // SAFETY: the process is our child and not waited for yet, so the number is its own.
+    unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
+}
+
+/// Waits for a child; how it ended, and the CPU time of it and its waited-for children, s. After `patience` it is killed.
+fn wait(child: &mut Child, patience: Option<Duration>) -> Result<(std::process::ExitStatus, f64), String> {
+    let begun = Instant::now();
+    loop {
+        let (mut status, options) = (0, if patience.is_some() { libc::WNOHANG } else { 0 });
+        // SAFETY: all-zero bytes are a valid rusage.
+        let mut usage = unsafe { std::mem::zeroed::<libc::rusage>() };
+        let pid = child.id().cast_signed();
+        // SAFETY: the pointers are valid; nobody else waits for this child.
+        let ended = unsafe { libc::wait4(pid, &raw mut status, options, &raw mut usage) };
+        if ended == pid {
+            let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+            let used = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+            return Ok((std::process::ExitStatus::from_raw(status), used));
+        }
+        if ended < 0 {
+            return Err(std::io::Error::last_os_error().to_string());
+        }
+        if patience.is_some_and(|patience| begun.elapsed() > patience) {
+            let _ = child.kill();
+            return wait(child, None);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Bytes of a file, or of all files below a directory.
+fn size(path: &Path) -> u64 {
+    let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
+    if meta.is_file() {
+        return meta.len();
+    }
+    fs::read_dir(path).into_iter().flatten().flatten().map(|entry| size(&entry.path())).sum()
+}
+
+fn last_line(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().last().unwrap_or("it said nothing").trim().to_owned()
+}
