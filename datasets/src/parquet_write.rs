@@ -19,6 +19,11 @@ use crate::manifest_file::{create_private, sync_dir};
 use crate::{Error, Result};
 
 /// Columns that nearly never repeat, and grow or jump by little: differences are smaller than a dictionary.
+///
+/// Arguments, results and durations of system calls are not among them: of 80,000 calls of an exec storm, 62,000 of a socket
+/// server and 212,000 of find, grep and dd, a dictionary takes 9.2, 5.3 and 7.0 bytes a call (of which 2 are `ts` and 1.7 to
+/// 2.0 `duration`); differences in `duration` alone add 0.6 to 1.1, in any argument or `ret` 0.1 to 1.1; splitting the bytes
+/// into streams changes each by 0.3 at most, in both directions.
 const DELTA: &[&str] =
     &["ts", "seq", "start", "end", "first", "last", "child_exec_id", "cpu_total", "cpu_user", "cpu_system"];
 

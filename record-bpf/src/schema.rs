@@ -303,7 +303,8 @@ pub const SYSCALL: &[Column] = &[
     opt(
         "ret",
         Type::I64,
-        "call: return value; -errno on failure; null: the thread ended in the call, as in exit_group",
+        "call: return value; -errno on failure, -512 to -516 when a signal ended it (the kernel may restart it); null: the \
+         thread ended in the call, as in exit_group",
     ),
     opt(
         "duration",

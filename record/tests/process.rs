@@ -133,3 +133,27 @@ for n in (30, 40):
     assert_eq!(cut.argv.as_ref().unwrap().iter().map(|a| a.len() + 1).sum::<usize>(), 131_072 + 1);
     assert_eq!(run.manifest.accounting.as_ref().unwrap().failures["argv_truncated"], 1);
 }
+
+#[test]
+fn a_process_whose_threads_end_at_once_exits_once() {
+    if !can_record("a_process_whose_threads_end_at_once_exits_once") {
+        return;
+    }
+    let program = "
+import os, threading
+for _ in range(60):
+    pid = os.fork()
+    if pid == 0:
+        stop = threading.Event()
+        for _ in range(8): threading.Thread(target=stop.wait, daemon=True).start()
+        os._exit(3)
+    os.waitpid(pid, 0)
+";
+    let run = record_python(program, &[]);
+    let mut pids: Vec<_> =
+        run.process(Kind::Exit).filter(|row| row.exit_code == Some(3)).map(|row| row.common.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids.len(), 60);
+    assert_eq!(run.process(Kind::Exit).count(), 61, "and the interpreter's own");
+}
