@@ -56,20 +56,21 @@ static __always_inline s64 pointed_position(u64 pointer)
 	return pointer ? AT_UNKNOWN : AT_POSITION;
 }
 
-#define MESSAGES_MAX 1024 /* UIO_MAXIOV: the kernel takes no more per call */
-#define MMSGHDR_SIZE 64	  /* struct mmsghdr on x86-64 */
-#define MMSGHDR_LEN 56	  /* msg_len in it */
+#define MESSAGES_OUTER 32 /* times MESSAGES_INNER: UIO_MAXIOV, the kernel takes no more per call */
+#define MESSAGES_INNER 32
+#define MMSGHDR_SIZE 64 /* struct mmsghdr on x86-64 */
+#define MMSGHDR_LEN 56	/* msg_len in it */
 
-/* sendmmsg, recvmmsg: `count` messages went; the kernel wrote the length of each into user memory. */
-__noinline int account_messages(s32 fd, u64 messages, s64 count, u32 out)
+/* Bytes of the first `count` messages, of up to MESSAGES_INNER. */
+__noinline u64 message_bytes(u64 messages, s64 count)
 {
 	struct cpu_state *cpu = cpu_state();
 	u64 total = 0;
 	u32 len, i;
 
-	if (!cpu || count <= 0)
+	if (!cpu)
 		return 0;
-	for (i = 0; i < MESSAGES_MAX; i++) {
+	for (i = 0; i < MESSAGES_INNER; i++) {
 		if (i >= count)
 			break;
 		if (bpf_probe_read_user(&len, sizeof(len), (void *)(messages + i * MMSGHDR_SIZE + MMSGHDR_LEN))) {
@@ -77,6 +78,23 @@ __noinline int account_messages(s32 fd, u64 messages, s64 count, u32 out)
 			break;
 		}
 		total += len;
+	}
+	return total;
+}
+
+/* sendmmsg, recvmmsg: `count` messages went; the kernel wrote the length of each into user memory. */
+__noinline int account_messages(s32 fd, u64 messages, s64 count, u32 out)
+{
+	struct cpu_state *cpu = cpu_state();
+	u64 total = 0;
+	u32 i;
+
+	if (!cpu || count <= 0)
+		return 0;
+	for (i = 0; i < MESSAGES_OUTER; i++) {
+		if (i * MESSAGES_INNER >= count)
+			break;
+		total += message_bytes(messages + i * MESSAGES_INNER * MMSGHDR_SIZE, count - i * MESSAGES_INNER);
 	}
 	fd_account(cpu, bpf_get_current_pid_tgid() >> 32, fd, total, out);
 	return 0;

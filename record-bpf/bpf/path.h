@@ -6,7 +6,10 @@
 #ifndef RETROSCOPE_PATH_H
 #define RETROSCOPE_PATH_H
 
-#define PATH_DEPTH_MAX 2100 /* names in RS_PATH_MAX bytes, and some mounts */
+/* Steps of a walk, two loops deep, so that the verifier goes through 64 + 33 of them: names in RS_PATH_MAX bytes, and some
+ * mounts. */
+#define WALK_OUTER 33
+#define WALK_INNER 64
 
 #define PATH_TRUNCATED 0x1
 #define PATH_DELETED 0x2
@@ -47,7 +50,7 @@ static __always_inline int walk_end(struct scratch *s, struct dentry *dentry)
 
 /*
  * One step of a walk: across a mount, or one name up. 0 when the walk is over. The walk's state lives in memory and each
- * step is a function of its own, so that the verifier checks a step once and not every path through 2,100 of them.
+ * step is a function of its own, so that the verifier checks a step once and not every path through 2,112 of them.
  */
 __noinline int walk_step(void)
 {
@@ -94,6 +97,17 @@ __noinline int walk_step(void)
 	return 1;
 }
 
+__noinline int walk_steps(void)
+{
+	int i;
+
+	for (i = 0; i < WALK_INNER; i++) {
+		if (!walk_step())
+			return 0;
+	}
+	return 1;
+}
+
 __noinline u64 store_kernel_path(u64 dentry, u64 mnt, u32 off)
 {
 	struct task_struct *task = current_task();
@@ -113,8 +127,8 @@ __noinline u64 store_kernel_path(u64 dentry, u64 mnt, u32 off)
 	s->walk.len = 0;
 	s->walk.steps = 0;
 	s->walk.flags = PATH_TRUNCATED;
-	for (i = 0; i < PATH_DEPTH_MAX; i++) {
-		if (!walk_step())
+	for (i = 0; i < WALK_OUTER; i++) {
+		if (!walk_steps())
 			break;
 	}
 	len = s->walk.len;
@@ -142,6 +156,17 @@ __noinline int beyond_step(void)
 	return 1;
 }
 
+__noinline int beyond_steps(void)
+{
+	int i;
+
+	for (i = 0; i < WALK_INNER; i++) {
+		if (!beyond_step())
+			return 0;
+	}
+	return 1;
+}
+
 /*
  * After a walk: the names from where it left the file's mount up to the root of the file system. With the names inside
  * the mount they are the file's place in its file system, which user space finds in the host's mount table.
@@ -157,8 +182,8 @@ __noinline u64 store_beyond(u32 off)
 	s->walk.start = off;
 	s->walk.len = 0;
 	s->walk.flags = PATH_TRUNCATED;
-	for (i = 0; i < PATH_DEPTH_MAX; i++) {
-		if (!beyond_step())
+	for (i = 0; i < WALK_OUTER; i++) {
+		if (!beyond_steps())
 			break;
 	}
 	len = s->walk.len;

@@ -76,14 +76,23 @@ __noinline int close_fd(u32 tgid, u32 fd, u32 implicit)
 
 enum scan { SCAN_EXEC, SCAN_EXIT, SCAN_RANGE };
 
-/* One descriptor of a scan; a function of its own, so that the verifier checks it once and not 1,024 times. */
-__noinline int scan_fd(u32 tgid, u32 fd, u32 scan)
-{
-	struct fd_state *state = fd_lookup(tgid, fd);
+#define SCAN_INNER 32 /* FD_SCAN_MAX in two loops, so that the verifier goes through 32 + 32 descriptors */
 
-	if (!state || (scan == SCAN_EXEC && (u64)fd_file(fd) == state->file))
-		return 0;
-	close_fd(tgid, fd, scan != SCAN_RANGE);
+/* Up to SCAN_INNER descriptors of a scan. */
+__noinline int scan_some(u32 tgid, u32 first, u32 last, u32 scan)
+{
+	struct fd_state *state;
+	u32 i, fd;
+
+	for (i = 0; i < SCAN_INNER; i++) {
+		fd = first + i;
+		if (fd > last)
+			break;
+		state = fd_lookup(tgid, fd);
+		if (!state || (scan == SCAN_EXEC && (u64)fd_file(fd) == state->file))
+			continue;
+		close_fd(tgid, fd, scan != SCAN_RANGE);
+	}
 	return 0;
 }
 
@@ -96,10 +105,10 @@ static __always_inline void scan_fds(u32 tgid, u32 first, u32 last, u32 scan)
 		return;
 	if (last > proc->max_fd)
 		last = proc->max_fd;
-	for (i = 0; i < FD_SCAN_MAX; i++) {
-		if (first + i > last)
+	for (i = 0; i < FD_SCAN_MAX / SCAN_INNER; i++) {
+		if (first + i * SCAN_INNER > last)
 			break;
-		scan_fd(tgid, first + i, scan);
+		scan_some(tgid, first + i * SCAN_INNER, last, scan);
 	}
 }
 

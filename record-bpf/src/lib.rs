@@ -8,4 +8,7 @@ pub mod abi;
 pub mod event;
 pub mod schema;
 
+/// Verified instructions of each BPF program: what `record check --verifier` measures, kept in check by a test (TOML).
+pub const VERIFIER_BUDGET: &str = include_str!("../verifier.toml");
+
 pub use event::{Class, Kind};

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::path::Path;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, OpenObject, UprobeOpts};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, Object, OpenObject, UprobeOpts};
 use record_bpf::Class;
 use record_bpf::abi::{Counters, Wire};
 
@@ -95,6 +95,15 @@ pub enum Probe {
 impl Programs {
     /// Opens, configures and loads; nothing runs until [`Programs::attach`].
     pub fn load(settings: &Settings, hierarchy: &Hierarchy) -> Result<Programs> {
+        Programs::load_with(settings, hierarchy, |_| {})
+    }
+
+    /// As [`Programs::load`]; `prepare` has the last word on the programs before they are loaded.
+    pub fn load_with(
+        settings: &Settings,
+        hierarchy: &Hierarchy,
+        prepare: impl FnOnce(&mut OpenObject),
+    ) -> Result<Programs> {
         // libbpf writes the verifier's log to stderr, thousands of lines; it is kept for who asks for it.
         if std::env::var_os(DEBUG_VARIABLE).is_none() {
             libbpf_rs::set_print(None);
@@ -155,8 +164,14 @@ impl Programs {
                 map.set_max_entries(1).map_err(error("cannot size the maps of the tls class"))?;
             }
         }
+        prepare(open.open_object_mut());
         let skeleton = open.load().map_err(error("the kernel refused the BPF programs"))?;
         Ok(Programs { skeleton, probes: Vec::new(), atomics })
+    }
+
+    /// The programs themselves.
+    pub fn object(&self) -> &Object {
+        self.skeleton.object()
     }
 
     pub fn attach(&mut self) -> Result<()> {

@@ -130,9 +130,9 @@ fn cgroups() -> Fact {
     }
 }
 
-/// Loads the programs for real; nothing is attached.
-fn programs() -> Fact {
-    let settings = Settings {
+/// The most that can be asked of the programs.
+pub fn widest() -> Settings {
+    Settings {
         follow_tree: true,
         follow_cgroups: true,
         classes: Class::ALL.into(),
@@ -142,8 +142,12 @@ fn programs() -> Fact {
         flow_entries: 1,
         tls_bytes: crate::tls::DEFAULT_BYTES,
         syscalls: SyscallForm::Calls,
-    };
-    match Hierarchy::detect().and_then(|hierarchy| Programs::load(&settings, &hierarchy)) {
+    }
+}
+
+/// Loads the programs for real; nothing is attached.
+fn programs() -> Fact {
+    match Hierarchy::detect().and_then(|hierarchy| Programs::load(&widest(), &hierarchy)) {
         Ok(_) => fact("BPF programs", true, true, "loaded and verified", ""),
         Err(error) => {
             let hint =
@@ -189,7 +193,7 @@ pub fn table(report: &Report) -> String {
 }
 
 /// As wide as the terminal, and of a readable width in a pipe.
-fn new_table() -> Table {
+pub(crate) fn new_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     if !table.is_tty() {

@@ -40,10 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Print what this kernel offers and what each event class will use
-    Check {
-        #[arg(long, value_enum, default_value_t = Format::Table)]
-        format: Format,
-    },
+    Check(CheckArgs),
     /// Do one thing of every kind, record it, and check that exactly its row is there, every field right
     #[command(after_help = SELFTEST_CODES)]
     Selftest(SelftestArgs),
@@ -77,6 +74,18 @@ pub struct TriggerArgs {
     #[arg(long, value_name = "CODE")]
     pub end: Option<u8>,
     pub names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Print what the kernel's verifier had to do for each BPF program instead
+    #[arg(long)]
+    pub verifier: bool,
+    /// Write what was measured as the new budget (record-bpf/verifier.toml)
+    #[arg(long, value_name = "FILE", requires = "verifier")]
+    pub update: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

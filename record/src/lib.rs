@@ -29,3 +29,4 @@ pub mod selftest;
 pub mod session;
 pub mod summary;
 pub mod tls;
+pub mod verifier;

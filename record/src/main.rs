@@ -4,15 +4,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use record::cli::{Action, Cli, Format, SelftestArgs, TriggerArgs};
+use record::cli::{Action, CheckArgs, Cli, Format, SelftestArgs, TriggerArgs};
 use record::error::Result;
 use record::identity::Podman;
-use record::{check, run, selftest, summary};
+use record::{check, run, selftest, summary, verifier};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.action {
-        Some(Action::Check { format }) => Ok(print_check(format)),
+        Some(Action::Check(args)) if args.verifier => print_verifier(&args),
+        Some(Action::Check(args)) => Ok(print_check(args.format)),
         Some(Action::Selftest(args)) => test(&args),
         Some(Action::SelftestTrigger(args)) => trigger(&args),
         None => record(&cli.record),
@@ -42,6 +43,19 @@ fn print_check(format: Format) -> ExitCode {
         Format::Json => format!("{:#}\n", serde_json::json!(report)),
     });
     if report.ready { ExitCode::SUCCESS } else { ExitCode::from(3) }
+}
+
+fn print_verifier(args: &CheckArgs) -> Result<ExitCode> {
+    check::require()?;
+    let report = verifier::report(&check::widest())?;
+    if let Some(path) = &args.update {
+        verifier::Budget::write(&report, path)?;
+    }
+    print(&match args.format {
+        Format::Table => verifier::table(&report),
+        Format::Json => format!("{:#}\n", serde_json::json!(report)),
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 fn test(args: &SelftestArgs) -> Result<ExitCode> {
