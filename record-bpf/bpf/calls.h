@@ -46,39 +46,44 @@ struct {
 	__type(value, struct call_set);
 } empty_set SEC(".maps");
 
+/*
+ * Global functions, here and below: what they keep on the stack must not add to that of the deepest chain of calls, which
+ * ends in a path walk (512 bytes at most for all of a chain).
+ */
+
 /* An exec gives its thread the id of the thread group: the call in progress goes with it. */
-static __always_inline void calls_exec(u32 old_tid)
+__noinline int calls_exec(u32 old_tid)
 {
 	u64 now = bpf_get_current_pid_tgid();
 	u64 old = (now & ~0xffffffffull) | old_tid;
 	struct call *call, moved;
 
-	if (syscall_form != SYSCALL_CALLS || old == now)
-		return;
+	if (old == now)
+		return 0;
 	call = bpf_map_lookup_elem(&calls, &old);
 	if (!call)
-		return;
+		return 0;
 	moved = *call;
 	bpf_map_update_elem(&calls, &now, &moved, BPF_ANY);
 	bpf_map_delete_elem(&calls, &old);
+	return 0;
 }
 
 /* A thread ends: the call it is in does not return. */
-static __always_inline void calls_thread_exit(struct task_struct *task, struct cpu_state *cpu)
+__noinline int calls_thread_exit(void)
 {
 	u64 id = bpf_get_current_pid_tgid();
+	struct cpu_state *cpu = cpu_state();
 	struct rs_syscall e = {};
 	u32 tgid = id >> 32;
 	struct subject s;
 	struct proc *proc;
 	struct call *call;
 
-	if (syscall_form != SYSCALL_CALLS)
-		return;
 	call = bpf_map_lookup_elem(&calls, &id);
-	if (!call)
-		return;
-	s = subject(task, tgid);
+	if (!call || !cpu)
+		return 0;
+	s = subject(current_task(), tgid);
 	if (s.followed) {
 		/* Looked up, not made up: another thread may have seen the process end already. */
 		proc = bpf_map_lookup_elem(&procs, &tgid);
@@ -90,6 +95,7 @@ static __always_inline void calls_thread_exit(struct task_struct *task, struct c
 		submit(cpu, RS_CLASS_SYSCALL, &e, sizeof(e));
 	}
 	bpf_map_delete_elem(&calls, &id);
+	return 0;
 }
 
 /* A process incarnation ends: emits the set of its calls. */

@@ -277,7 +277,8 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binp
 	close_stale_fds(tgid, 0);
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	prev = proc ? proc->exec_id : 0;
-	calls_exec(old_tid);
+	if (syscall_form == SYSCALL_CALLS)
+		calls_exec(old_tid);
 	calls_incarnation_end(&s, cpu, tgid, prev);
 	proc = proc_of(cpu, tgid);
 	if (!proc)
@@ -327,7 +328,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 
 	if (!cpu)
 		return 0;
-	calls_thread_exit(task, cpu);
+	if (syscall_form == SYSCALL_CALLS)
+		calls_thread_exit();
 	/* `live` was decremented before this tracepoint, on every kernel from 5.10 to 6.18. */
 	if (BPF_CORE_READ(signal, live.counter))
 		return 0;
