@@ -102,22 +102,15 @@ fn file(common: Common, random: &mut Random) -> Event {
 fn network(common: Common, random: &mut Random) -> Event {
     let close = common.kind == Kind::NetClose;
     Event::Network(NetworkEvent {
-        family: "inet".into(),
-        protocol: "tcp".into(),
         local_addr: Some("10.89.0.2".into()),
         local_port: Some(32_768 + random.below(20_000) as u16),
         peer_addr: Some("10.89.0.3".into()),
         peer_port: Some(6_379),
-        unix_path: None,
-        ret: 0,
         fd: 9,
-        backlog: None,
         inode: Some(random.below(1 << 20)),
         bytes_received: close.then(|| random.below(10_000)),
         bytes_sent: close.then(|| random.below(10_000)),
-        peer_from_user: false,
-        implicit: false,
-        common,
+        ..NetworkEvent::new(common, "inet", "tcp")
     })
 }
 

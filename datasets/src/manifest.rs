@@ -210,6 +210,13 @@ pub const FAILURES: &[(&str, &str)] = &[
     ("argv_truncated", "argument vectors longer than 128 KiB"),
     ("read_fault", "reads of user memory that failed"),
     ("compat_syscalls", "system calls of 32-bit programs, which are not recorded"),
+    ("sock_table_full", "TCP sockets whose changes of state and retransmissions could not be followed"),
+    ("messages_skipped", "messages of one sendmmsg or recvmmsg beyond the first 16, not looked at for peers and DNS"),
+    (
+        "skipped_runs",
+        "times the kernel left a program out because it was running on that CPU already: an event of TCP state or \
+         retransmission that interrupted another",
+    ),
     ("decode_errors", "records that user space could not decode"),
 ];
 

@@ -291,11 +291,80 @@ pub struct NetworkEvent {
     pub bytes_sent: Option<u64>,
     pub peer_from_user: bool,
     pub implicit: bool,
+    pub socket_type: Option<Arc<str>>,
+    pub direction: Option<Arc<str>>,
+    pub old_state: Option<Arc<str>>,
+    pub state: Option<Arc<str>>,
+    pub tcp_bytes_received: Option<u64>,
+    pub tcp_bytes_sent: Option<u64>,
+    pub tcp_bytes_acked: Option<u64>,
+    pub retransmits: Option<u32>,
+    /// µs
+    pub rtt: Option<u32>,
+    pub unix_local: Option<Arc<str>>,
+    pub unix_peer: Option<Arc<str>>,
+    pub peer_pid: Option<u32>,
+}
+
+impl NetworkEvent {
+    /// Of a socket of this family and protocol; each kind fills its own columns.
+    pub fn new(common: Common, family: &str, protocol: &str) -> NetworkEvent {
+        NetworkEvent {
+            common,
+            family: family.into(),
+            protocol: protocol.into(),
+            local_addr: None,
+            local_port: None,
+            peer_addr: None,
+            peer_port: None,
+            unix_path: None,
+            ret: 0,
+            fd: -1,
+            backlog: None,
+            inode: None,
+            bytes_received: None,
+            bytes_sent: None,
+            peer_from_user: false,
+            implicit: false,
+            socket_type: None,
+            direction: None,
+            old_state: None,
+            state: None,
+            tcp_bytes_received: None,
+            tcp_bytes_sent: None,
+            tcp_bytes_acked: None,
+            retransmits: None,
+            rtt: None,
+            unix_local: None,
+            unix_peer: None,
+            peer_pid: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct DnsEvent {
     pub common: Common,
+    pub direction: Arc<str>,
+    pub protocol: Arc<str>,
+    pub local_addr: Option<Arc<str>>,
+    pub local_port: u16,
+    pub peer_addr: Option<Arc<str>>,
+    pub peer_port: u16,
+    pub peer_from_user: bool,
+    pub fd: i32,
+    pub inode: u64,
+    pub bytes: u32,
+    pub id: Option<u16>,
+    pub opcode: Option<Arc<str>>,
+    pub rcode: Option<Arc<str>>,
+    pub question: Option<Arc<str>>,
+    pub qtype: Option<Arc<str>>,
+    pub answers: Option<Vec<Arc<str>>>,
+    pub truncated: Option<bool>,
+    pub malformed: bool,
+    pub cut: bool,
+    pub more: Option<Vec<Arc<str>>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -80,11 +80,17 @@ table! { NetworkEvent, NetworkEventBuilder, NetworkEventReader {
     common: Common, family: Str, protocol: Str, local_addr: Option::<Str>, local_port: Option::<u16>,
     peer_addr: Option::<Str>, peer_port: Option::<u16>, unix_path: Option::<Str>, ret: i32, fd: i32,
     backlog: Option::<i32>, inode: Option::<u64>, bytes_received: Option::<u64>, bytes_sent: Option::<u64>,
-    peer_from_user: bool, implicit: bool,
+    peer_from_user: bool, implicit: bool, socket_type: Option::<Str>, direction: Option::<Str>,
+    old_state: Option::<Str>, state: Option::<Str>, tcp_bytes_received: Option::<u64>, tcp_bytes_sent: Option::<u64>,
+    tcp_bytes_acked: Option::<u64>, retransmits: Option::<u32>, rtt: Option::<u32>, unix_local: Option::<Str>,
+    unix_peer: Option::<Str>, peer_pid: Option::<u32>,
 }}
 
 table! { DnsEvent, DnsEventBuilder, DnsEventReader {
-    common: Common,
+    common: Common, direction: Str, protocol: Str, local_addr: Option::<Str>, local_port: u16, peer_addr: Option::<Str>,
+    peer_port: u16, peer_from_user: bool, fd: i32, inode: u64, bytes: u32, id: Option::<u16>, opcode: Option::<Str>,
+    rcode: Option::<Str>, question: Option::<Str>, qtype: Option::<Str>, answers: Option::<Vec<Str>>,
+    truncated: Option::<bool>, malformed: bool, cut: bool, more: Option::<Vec<Str>>,
 }}
 
 table! { TlsEvent, TlsEventBuilder, TlsEventReader {

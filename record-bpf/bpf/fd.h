@@ -3,25 +3,15 @@
 #ifndef RETROSCOPE_FD_H
 #define RETROSCOPE_FD_H
 
-static __always_inline struct sock *file_sock(struct file *file)
-{
-	struct socket *socket = BPF_CORE_READ(file, private_data);
-
-	return BPF_CORE_READ(socket, sk);
-}
-
 static __always_inline u32 kind_of(struct file *file, u16 mode)
 {
-	u16 family;
-
 	switch (mode & S_IFMT) {
 	case S_IFREG:
 	case S_IFDIR:
 	case S_IFCHR:
 	case S_IFBLK: return FD_FILE;
 	case S_IFSOCK:
-		family = BPF_CORE_READ(file_sock(file), __sk_common.skc_family);
-		return family == AF_INET || family == AF_INET6 || family == AF_UNIX ? FD_SOCKET : FD_OTHER;
+		return sock_family(file_sock(file)) ? FD_SOCKET : FD_OTHER; /* a name opened with O_PATH has none */
 	}
 	return FD_OTHER;
 }
@@ -42,11 +32,13 @@ static __always_inline struct fd_state *fd_track(struct cpu_state *cpu, u32 tgid
 	fresh.dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
 	fresh.open_flags = BPF_CORE_READ(file, f_flags);
 	fresh.kind = kind_of(file, fresh.mode);
+	proc = proc_of(cpu, tgid);
+	if (fresh.kind == FD_SOCKET)
+		fresh.watch = adopt_sock((u64)file_sock(file), proc ? proc->exec_id : 0, fresh.inode);
 	if (bpf_map_update_elem(&fds, &key, &fresh, BPF_ANY)) {
 		cpu->counters.fd_table_full++;
 		return NULL;
 	}
-	proc = proc_of(cpu, tgid);
 	if (proc && (u32)fd > proc->max_fd)
 		proc->max_fd = fd;
 	return bpf_map_lookup_elem(&fds, &key);
@@ -66,18 +58,18 @@ static __always_inline void fd_forget(u32 tgid, s32 fd)
 	bpf_map_delete_elem(&fds, &key);
 }
 
-/* Adds the bytes of a read (or, if `out`, a write) that returned `ret`. */
-static __always_inline void fd_account(struct cpu_state *cpu, u32 tgid, s32 fd, s64 ret, bool out)
+/* Adds the bytes of a read (or, if `out`, a write) that returned `ret`. NULL if it failed or is not tracked. */
+static __always_inline struct fd_state *fd_account(struct cpu_state *cpu, u32 tgid, s32 fd, s64 ret, bool out)
 {
 	struct fd_state *state;
 
 	if (ret < 0 || fd < 0)
-		return;
+		return NULL;
 	state = fd_lookup(tgid, fd);
 	if (!state)
 		state = fd_track(cpu, tgid, fd);
 	if (!state)
-		return;
+		return NULL;
 	/* Two threads may share a descriptor. */
 	if (out) {
 		__sync_fetch_and_add(&state->tx, ret);
@@ -86,6 +78,7 @@ static __always_inline void fd_account(struct cpu_state *cpu, u32 tgid, s32 fd, 
 		__sync_fetch_and_add(&state->rx, ret);
 		__sync_fetch_and_add(&state->reads, 1);
 	}
+	return state;
 }
 
 #endif

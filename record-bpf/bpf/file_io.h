@@ -28,12 +28,14 @@ __noinline int emit_io(u32 kind, s32 fd, s64 ret, s64 position)
 	return 0;
 }
 
-/* A read (or, if `out`, a write) that returned `ret`. */
-static __always_inline void on_io(struct cpu_state *cpu, u32 tgid, s32 fd, s64 ret, bool out, s64 position)
+/* A read (or, if `out`, a write) that returned `ret`. What it went through, if that is tracked. */
+static __always_inline struct fd_state *on_io(struct cpu_state *cpu, u32 tgid, s32 fd, s64 ret, bool out, s64 position)
 {
-	fd_account(cpu, tgid, fd, ret, out);
+	struct fd_state *state = fd_account(cpu, tgid, fd, ret, out);
+
 	if (file_io_calls && class_on(RS_CLASS_FILE))
 		emit_io(out ? RS_FILE_WRITE : RS_FILE_READ, fd, ret, position);
+	return state;
 }
 
 /* The offset argument of pread64 and its kin; preadv2 and pwritev2 use the file's position when it is -1. */

@@ -14,6 +14,7 @@
 #include "filter.h"
 #include "emit.h"
 #include "path.h"
+#include "sock.h"
 #include "fd.h"
 #include "args.h"
 #include "file.h"
@@ -21,7 +22,9 @@
 #include "file_io.h"
 #include "network.h"
 #include "calls.h"
+#include "message.h"
 #include "process.h"
+#include "tcp.h"
 #include "flow.h"
 #include "tls.h"
 #include "task.h"
@@ -45,6 +48,8 @@ struct {
 			struct rs_security security;
 			struct rs_syscall syscall;
 			struct rs_syscall_set syscall_set;
+			struct rs_unix_names unix_names;
+			struct rs_dns dns;
 			struct rs_cgroup cgroup;
 			struct rs_flow_key flow_key;
 			struct rs_flow flow;
@@ -156,6 +161,7 @@ static const u8 exit_action[NR_MAX] = {
 	[NR_setxattr] = FILE_CHANGE, [NR_lsetxattr] = FILE_CHANGE, [NR_fsetxattr] = FILE_CHANGE,
 	[NR_setxattrat] = FILE_CHANGE, [NR_removexattr] = FILE_CHANGE, [NR_lremovexattr] = FILE_CHANGE,
 	[NR_fremovexattr] = FILE_CHANGE, [NR_removexattrat] = FILE_CHANGE,
+	[NR_socket] = SOCKET, [NR_socketpair] = SOCKET,
 	[NR_bind] = SOCKET, [NR_listen] = SOCKET, [NR_connect] = SOCKET, [NR_accept] = SOCKET, [NR_accept4] = SOCKET,
 	[NR_setuid] = SECURITY_PROCESS, [NR_setreuid] = SECURITY_PROCESS, [NR_setresuid] = SECURITY_PROCESS,
 	[NR_setfsuid] = SECURITY_PROCESS, [NR_setgid] = SECURITY_PROCESS, [NR_setregid] = SECURITY_PROCESS,
@@ -179,7 +185,23 @@ static const u8 exit_action[NR_MAX] = {
 
 static __always_inline void on_socket(struct pt_regs *regs, u64 nr, s64 ret)
 {
+	s32 pair[2];
+
 	switch (nr) {
+	case NR_socket:
+		if (ret < 0)
+			emit_no_socket(ARG1, ARG2, ARG3, ret);
+		else
+			emit_socket(RS_NETWORK_SOCKET, ret, ARG3, ret);
+		break;
+	case NR_socketpair: /* a row for each end */
+		if (ret < 0) {
+			emit_no_socket(ARG1, ARG2, ARG3, ret);
+		} else if (!bpf_probe_read_user(pair, sizeof(pair), (void *)ARG4)) {
+			emit_socket(RS_NETWORK_SOCKET, pair[0], ARG3, ret);
+			emit_socket(RS_NETWORK_SOCKET, pair[1], ARG3, ret);
+		}
+		break;
 	case NR_bind: emit_socket(RS_NETWORK_BIND, ARG1, ARG2, ret); break;
 	case NR_listen: emit_socket(RS_NETWORK_LISTEN, ARG1, ARG2, ret); break;
 	case NR_connect: emit_socket(RS_NETWORK_CONNECT, ARG1, ARG2, ret); break;
@@ -223,8 +245,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 			tls_saw_open(ret);
 	}
 	switch (action) {
-	case READ: on_io(cpu, tgid, ARG1, ret, false, io_position(regs, nr)); break;
-	case WRITE: on_io(cpu, tgid, ARG1, ret, true, io_position(regs, nr)); break;
+	case READ: on_message(on_io(cpu, tgid, ARG1, ret, false, io_position(regs, nr)), nr, ret, false); break;
+	case WRITE: on_message(on_io(cpu, tgid, ARG1, ret, true, io_position(regs, nr)), nr, ret, true); break;
 	case SENDFILE: /* out, in, its offset */
 		on_io(cpu, tgid, ARG1, ret, true, AT_POSITION);
 		on_io(cpu, tgid, ARG2, ret, false, pointed_position(ARG3));
@@ -233,8 +255,12 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		on_io(cpu, tgid, ARG1, ret, false, pointed_position(ARG2));
 		on_io(cpu, tgid, ARG3, ret, true, pointed_position(ARG4));
 		break;
-	case SEND_MESSAGES: account_messages(ARG1, ARG2, ret, true); break;
-	case RECEIVE_MESSAGES: account_messages(ARG1, ARG2, ret, false); break;
+	case SEND_MESSAGES:
+	case RECEIVE_MESSAGES:
+		account_messages(ARG1, ARG2, ret, action == SEND_MESSAGES);
+		if (ret > 0)
+			on_message(fd_lookup(tgid, ARG1), nr, ret, action == SEND_MESSAGES);
+		break;
 	case OPEN: on_open(regs, nr, ret); break;
 	case FILE_ENTRY:
 		if (class_on(RS_CLASS_FILE))
@@ -245,7 +271,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 			on_change_call(nr, ret);
 		break;
 	case SOCKET:
-		if (class_on(RS_CLASS_NETWORK))
+		if (class_on(RS_CLASS_NETWORK) || class_on(RS_CLASS_DNS))
 			on_socket(regs, nr, ret);
 		break;
 	case SECURITY_PROCESS:

@@ -73,6 +73,8 @@ struct fd_state {
 	u32 kind;
 	u32 mode;
 	u32 open_flags;
+	u32 watch;    /* sockets: WATCH_* */
+	u32 protocol; /* AF_PACKET: the ethertype asked for */
 };
 
 /* Set by user space before loading. */

@@ -80,6 +80,13 @@ enum rs_kind {
 	RS_NETWORK_CONNECT = 0x0303,
 	RS_NETWORK_ACCEPT = 0x0304,
 	RS_NETWORK_CLOSE = 0x0305,
+	RS_NETWORK_SOCKET = 0x0306,
+	RS_NETWORK_STATE = 0x0307,
+	RS_NETWORK_RETRANSMIT = 0x0308,
+	RS_NETWORK_PEER = 0x0309,
+	RS_DNS_QUERY = 0x0401,
+	RS_DNS_ANSWER = 0x0402,
+	RS_DNS_SEGMENT = 0x0403, /* the kernel side sends only these; user space reads what they are */
 	RS_TLS_READ = 0x0501,
 	RS_TLS_WRITE = 0x0502,
 
@@ -129,6 +136,20 @@ enum rs_class {
 /* rs_network.flags */
 #define RS_NET_ADDR_USER 0x1	  /* peer from the caller's sockaddr: the socket no longer had it */
 #define RS_NET_IMPLICIT_CLOSE 0x2 /* closed by exit, exec or dup2, not by close() */
+#define RS_NET_TCP 0x4		  /* the tcp_* fields, retransmits and rtt are filled */
+#define RS_NET_SENT 0x8		  /* peer: the datagram was sent, not received */
+
+/* rs_dns.flags */
+#define RS_DNS_ADDR_USER 0x1 /* peer from the caller's sockaddr */
+#define RS_DNS_SENT 0x2	     /* sent, not received */
+
+/*
+ * rs_header.cpu of what is emitted in softirq: a stream of its own per CPU and level of nesting (bpf/tcp.h), so that
+ * a number is never taken twice. CPUs stay below 16,384 (CONFIG_NR_CPUS is at most 8,192 on x86-64).
+ */
+#define RS_SOFT_STREAM(level) (0x8000 + ((level) << 14))
+
+#define RS_DNS_PAYLOAD_MAX 4096 /* bytes kept of one datagram, or of one piece of a TCP stream; a power of two */
 
 /* rs_tls.library */
 #define RS_TLS_OPENSSL 1
@@ -276,22 +297,53 @@ struct rs_file {
 
 struct rs_network {
 	struct rs_header h;
-	__u64 inode;	      /* socket inode */
+	__u64 inode;	      /* socket inode; 0: a connection nobody has accepted yet */
 	__u64 bytes_received; /* close: summed return values on this descriptor in this process */
 	__u64 bytes_sent;
+	__u64 tcp_received;  /* of the connection; a FIN counts as a byte */
+	__u64 tcp_sent;	     /* of the connection, with what was sent again */
+	__u64 tcp_acked;     /* of the connection; SYN and FIN count as a byte each */
 	__u8 local_addr[16]; /* network byte order; IPv4 in the first 4 bytes */
 	__u8 peer_addr[16];
 	__u16 local_port;
 	__u16 peer_port;
-	__u16 family;	 /* AF_INET, AF_INET6, AF_UNIX */
-	__u16 protocol;	 /* IPPROTO_*; 0 for AF_UNIX */
+	__u16 family;	 /* AF_* */
+	__u16 protocol;	 /* IPPROTO_*; NETLINK_*; an ethertype for AF_PACKET; 0 for AF_UNIX */
 	__u16 sock_type; /* SOCK_STREAM, ... */
-	__u16 unix_len;	 /* bytes of unix_path; a leading NUL is the abstract namespace */
+	__u16 unix_len;	 /* bytes of the local name; a leading NUL is the abstract namespace */
+	__u16 unix_peer_len;
+	__u8 old_state; /* state, retransmit: TCP_* of include/net/tcp_states.h */
+	__u8 new_state;
 	__s32 ret;
 	__s32 fd;
 	__s32 backlog;
-	__u32 flags; /* RS_NET_* */
-	char unix_path[RS_UNIX_PATH_MAX];
+	__u32 flags;	   /* RS_NET_* */
+	__u32 retransmits; /* segments sent again so far */
+	__u32 rtt;	   /* smoothed, us */
+	__u32 peer_pid;	   /* unix: initial pid namespace; 0: not known */
+	__u32 _pad;
+	/* data: an rs_unix_names if the family is AF_UNIX */
+};
+
+struct rs_unix_names {
+	char local[RS_UNIX_PATH_MAX];
+	char peer[RS_UNIX_PATH_MAX];
+};
+
+struct rs_dns {
+	struct rs_header h;
+	__u64 inode;	     /* socket inode */
+	__u8 local_addr[16]; /* as in rs_network */
+	__u8 peer_addr[16];
+	__u16 local_port;
+	__u16 peer_port;
+	__u16 family;	/* AF_INET, AF_INET6 */
+	__u16 protocol; /* IPPROTO_UDP, IPPROTO_TCP */
+	__s32 fd;
+	__u32 bytes; /* of the datagram, or of this piece of the stream */
+	__u32 data_len;
+	__u32 flags; /* RS_DNS_* */
+		     /* data: the first data_len bytes */
 };
 
 struct rs_tls {
@@ -351,9 +403,11 @@ struct rs_counters {
 	__u64 proc_table_full; /* a process was not tracked: exec_id 0 */
 	__u64 path_truncated;
 	__u64 argv_truncated;
-	__u64 read_fault;      /* user memory not resident */
-	__u64 compat_syscalls; /* 32-bit calls of followed processes, not decoded */
-	__u64 tls_calls_lost;  /* a call into a TLS library whose entry found no room in the table */
+	__u64 read_fault;	/* user memory not resident */
+	__u64 compat_syscalls;	/* 32-bit calls of followed processes, not decoded */
+	__u64 tls_calls_lost;	/* a call into a TLS library whose entry found no room in the table */
+	__u64 sock_table_full;	/* a TCP socket was not tracked: no state or retransmit rows for it */
+	__u64 messages_skipped; /* of one sendmmsg or recvmmsg, beyond the first 16 */
 };
 
 #endif

@@ -320,19 +320,37 @@ struct sock_common {
 	__be16 skc_dport;
 	u16 skc_num;
 	unsigned short skc_family;
+	volatile unsigned char skc_state;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
 	u16 sk_type;
 	u16 sk_protocol;
+	struct pid *sk_peer_pid;
 };
 
 struct socket {
 	struct file *file;
 	struct sock *sk;
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
+};
+
+struct tcp_sock {
+	u64 bytes_received, bytes_sent, bytes_acked;
+	u32 total_retrans;
+	u32 srtt_us; /* eighths of a microsecond */
+	struct list_head tsq_node;
 };
 
 struct sockaddr_un {
@@ -374,6 +392,19 @@ struct kernel_siginfo {
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define AF_PACKET 17
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define SOCK_RAW 3
+#define SOCK_TYPE_MASK 0xf
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define MSG_PEEK 0x2
+#define MSG_ERRQUEUE 0x2000
+#define TCP_SYN_SENT 2 /* include/net/tcp_states.h */
+#define TCP_SYN_RECV 3
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define S_IFREG 0100000

@@ -15,6 +15,7 @@
 #define NR_writev 20
 #define NR_dup2 33
 #define NR_sendfile 40
+#define NR_socket 41
 #define NR_connect 42
 #define NR_accept 43
 #define NR_sendto 44
@@ -29,6 +30,7 @@
 #define NR_kill 62
 #define NR_truncate 76
 #define NR_ftruncate 77
+#define NR_socketpair 53
 #define NR_rename 82
 #define NR_mkdir 83
 #define NR_rmdir 84

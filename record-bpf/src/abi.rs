@@ -53,6 +53,15 @@ pub const FILE_OTHER_ROOT: u32 = 0x20;
 
 pub const NET_ADDR_USER: u32 = 0x1;
 pub const NET_IMPLICIT_CLOSE: u32 = 0x2;
+pub const NET_TCP: u32 = 0x4;
+pub const NET_SENT: u32 = 0x8;
+
+pub const DNS_ADDR_USER: u32 = 0x1;
+pub const DNS_SENT: u32 = 0x2;
+pub const DNS_PAYLOAD_MAX: usize = 4096;
+
+/// The `cpu` of what CPU 0 emits in softirq, by level of nesting; the other CPUs follow.
+pub const SOFT_STREAMS: [u16; 2] = [0x8000, 0xc000];
 
 pub const TLS_OPENSSL: u32 = 1;
 pub const TLS_GO: u32 = 2;
@@ -129,10 +138,18 @@ wire! { "rs_syscall", 120 => Syscall {
 
 wire! { "rs_syscall_set", 560 => SyscallSet { h: Header, called: [u8; SYSCALL_SET_SIZE], }}
 
-wire! { "rs_network", 240 => Network {
-    h: Header, inode: u64, bytes_received: u64, bytes_sent: u64, local_addr: [u8; 16], peer_addr: [u8; 16],
-    local_port: u16, peer_port: u16, family: u16, protocol: u16, sock_type: u16, unix_len: u16, ret: i32, fd: i32,
-    backlog: i32, flags: u32, unix_path: [u8; UNIX_PATH_MAX],
+wire! { "rs_network", 176 => Network {
+    h: Header, inode: u64, bytes_received: u64, bytes_sent: u64, tcp_received: u64, tcp_sent: u64, tcp_acked: u64,
+    local_addr: [u8; 16], peer_addr: [u8; 16], local_port: u16, peer_port: u16, family: u16, protocol: u16,
+    sock_type: u16, unix_len: u16, unix_peer_len: u16, old_state: u8, new_state: u8, ret: i32, fd: i32, backlog: i32,
+    flags: u32, retransmits: u32, rtt: u32, peer_pid: u32, _pad: u32,
+}}
+
+wire! { "rs_unix_names", 216 => UnixNames { local: [u8; UNIX_PATH_MAX], peer: [u8; UNIX_PATH_MAX], }}
+
+wire! { "rs_dns", 112 => Dns {
+    h: Header, inode: u64, local_addr: [u8; 16], peer_addr: [u8; 16], local_port: u16, peer_port: u16, family: u16,
+    protocol: u16, fd: i32, bytes: u32, data_len: u32, flags: u32,
 }}
 
 wire! { "rs_tls", 80 => Tls {
@@ -157,10 +174,10 @@ wire! { "rs_flow", 64 => Flow {
 
 wire! {
     /// Per-CPU counters, read from the kernel when a recording ends.
-    "rs_counters", 216 => Counters {
+    "rs_counters", 232 => Counters {
         next_seq: u64, emitted: [u64; CLASS_MAX], dropped_ring: [u64; CLASS_MAX], control_dropped: u64,
         fd_table_full: u64, proc_table_full: u64, path_truncated: u64, argv_truncated: u64, read_fault: u64,
-        compat_syscalls: u64, tls_calls_lost: u64,
+        compat_syscalls: u64, tls_calls_lost: u64, sock_table_full: u64, messages_skipped: u64,
     }
 }
 

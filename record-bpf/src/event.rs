@@ -140,6 +140,13 @@ kinds! {
     Connect = 0x0303, Network, "connect", "connect returned";
     Accept = 0x0304, Network, "accept", "accept or accept4 returned a connection";
     NetClose = 0x0305, Network, "close", "a socket descriptor was closed, with the bytes this process moved through it";
+    Socket = 0x0306, Network, "socket", "socket or socketpair returned";
+    TcpState = 0x0307, Network, "state", "a TCP socket changed its state; the process is the one that connected, listened or accepted";
+    Retransmit = 0x0308, Network, "retransmit", "TCP sent a segment again";
+    Peer = 0x0309, Network, "peer", "the first datagram between a socket and this peer, in this direction";
+    DnsQuery = 0x0401, Dns, "query", "a DNS query was sent or received";
+    DnsAnswer = 0x0402, Dns, "answer", "a DNS answer was sent or received";
+    DnsSegment = 0x0403, Dns, "segment", "a piece of DNS over TCP that completed no message, or bytes too few to be one";
     TlsRead = 0x0501, Tls, "read", "a call gave plaintext that came in: SSL_read, SSL_read_ex, Go's (*tls.Conn).Read";
     TlsWrite = 0x0502, Tls, "write", "a call took plaintext to send: SSL_write, SSL_write_ex, Go's (*tls.Conn).Write";
     Flow = 0x0601, Flow, "flow", "packets of one 5-tuple passed an interface in an interval";

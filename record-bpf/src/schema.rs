@@ -66,7 +66,12 @@ const fn opt(name: &'static str, ty: Type, doc: &'static str) -> Column {
 /// The columns every event table starts with.
 pub const COMMON: &[Column] = &[
     req("ts", Type::Timestamp, "when the kernel emitted the event; Unix time, ns, UTC"),
-    req("cpu", Type::U16, "CPU that emitted it; 65535: the recorder itself, for what it samples (flow, resource)"),
+    req(
+        "cpu",
+        Type::U16,
+        "CPU that emitted it; CPU + 32768 or + 49152: a stream of its own for what that CPU emits in softirq (TCP state, \
+         retransmit); 65535: the recorder itself, for what it samples (flow, resource)",
+    ),
     req(
         "seq",
         Type::U64,
@@ -169,21 +174,46 @@ pub const FILE: &[Column] = &[
 ];
 
 pub const NETWORK: &[Column] = &[
-    req("family", Type::Utf8, "inet, inet6 or unix"),
-    req("protocol", Type::Utf8, "tcp, udp, icmp, ..., or the number; stream, dgram or seqpacket for unix"),
+    req("family", Type::Utf8, "inet, inet6, unix, netlink, packet, or the number"),
+    req(
+        "protocol",
+        Type::Utf8,
+        "inet: tcp, udp, icmp, ...; unix: stream, dgram or seqpacket; netlink: route, audit, ...; packet: ethertype; or the \
+         number",
+    ),
     opt("local_addr", Type::Utf8, "local IP address"),
     opt("local_port", Type::U16, "local port"),
     opt("peer_addr", Type::Utf8, "remote IP address, from the socket"),
     opt("peer_port", Type::U16, "remote port"),
-    opt("unix_path", Type::Utf8, "path of a unix socket; @ starts an abstract name"),
-    req("ret", Type::I32, "return value; -errno on failure"),
-    req("fd", Type::I32, "file descriptor"),
+    opt("unix_path", Type::Utf8, "path of a unix socket (connect: the peer's); @ starts an abstract name"),
+    req("ret", Type::I32, "return value; -errno on failure; peer: bytes of the datagram; state, retransmit: 0"),
+    req("fd", Type::I32, "file descriptor; -1: none (state, retransmit, a socket that was refused)"),
     opt("backlog", Type::I32, "listen: the backlog asked for"),
-    opt("inode", Type::U64, "socket inode"),
+    opt("inode", Type::U64, "socket inode; null: a connection nobody has accepted yet"),
     opt("bytes_received", Type::U64, "close: bytes this process received through the descriptor"),
     opt("bytes_sent", Type::U64, "close: bytes this process sent through the descriptor"),
     req("peer_from_user", Type::Bool, "the peer came from the caller's sockaddr: the socket no longer had it"),
     req("implicit", Type::Bool, "close: closed by exit, exec or dup2, not by close()"),
+    opt("socket_type", Type::Utf8, "stream, dgram, raw, seqpacket, rdm, or the number"),
+    opt("direction", Type::Utf8, "peer: sent or received"),
+    opt("old_state", Type::Utf8, "state: the TCP state before, as ESTABLISHED"),
+    opt("state", Type::Utf8, "state: the TCP state after; retransmit: the present one"),
+    opt(
+        "tcp_bytes_received",
+        Type::U64,
+        "TCP close, state, retransmit: bytes received on the connection by whomever; a FIN counts as one",
+    ),
+    opt("tcp_bytes_sent", Type::U64, "TCP close, state, retransmit: bytes sent on the connection, each time they were"),
+    opt(
+        "tcp_bytes_acked",
+        Type::U64,
+        "TCP close, state, retransmit: bytes the peer has acknowledged; SYN and FIN count as one each",
+    ),
+    opt("retransmits", Type::U32, "TCP close, state, retransmit: segments the connection has sent again so far"),
+    opt("rtt", Type::U32, "TCP close, state, retransmit: smoothed round-trip time, µs; 0: not measured yet"),
+    opt("unix_local", Type::Utf8, "name of this end of a unix socket; @ starts an abstract name"),
+    opt("unix_peer", Type::Utf8, "name of the other end of a unix socket; @ starts an abstract name"),
+    opt("peer_pid", Type::U32, "unix: process that connected, or listened, at the other end; initial pid namespace"),
 ];
 
 pub const SECURITY: &[Column] = &[
@@ -248,7 +278,28 @@ pub const SECURITY: &[Column] = &[
     opt("namespace", Type::U32, "setns by a namespace file: its inode number, as in /proc/PID/ns"),
 ];
 
-pub const DNS: &[Column] = &[];
+pub const DNS: &[Column] = &[
+    req("direction", Type::Utf8, "sent or received by this process"),
+    req("protocol", Type::Utf8, "udp or tcp"),
+    opt("local_addr", Type::Utf8, "local IP address"),
+    req("local_port", Type::U16, "local port"),
+    opt("peer_addr", Type::Utf8, "remote IP address"),
+    req("peer_port", Type::U16, "remote port"),
+    req("peer_from_user", Type::Bool, "the peer came from the caller's sockaddr: the socket is not connected"),
+    req("fd", Type::I32, "file descriptor"),
+    req("inode", Type::U64, "socket inode; joins to the network table"),
+    req("bytes", Type::U32, "query, answer: bytes of the message; segment: bytes of the piece"),
+    opt("id", Type::U16, "the message's id: an answer has its query's"),
+    opt("opcode", Type::Utf8, "query, status, notify, update, or the number"),
+    opt("rcode", Type::Utf8, "answer: NOERROR, NXDOMAIN, SERVFAIL, ..., or the number, from the header's four bits"),
+    opt("question", Type::Utf8, "the name asked for, without the last dot; bytes that are no letters as \\DDD"),
+    opt("qtype", Type::Utf8, "the record type asked for, as A"),
+    opt("answers", Type::Utf8List, "answer: the answer section, each record as 'name type data'"),
+    opt("truncated", Type::Bool, "the server cut the answer short (TC): it will be asked for again over TCP"),
+    req("malformed", Type::Bool, "the message cannot be read to its end; what comes before the fault is kept"),
+    req("cut", Type::Bool, "the recorder kept only the first 4,096 bytes, or lost where messages begin in this stream"),
+    opt("more", Type::Utf8List, "further messages that the same piece of a TCP stream completed, in one line each"),
+];
 
 pub const TLS: &[Column] = &[
     req("library", Type::Utf8, "openssl (and what shares its function names), or go (crypto/tls)"),

@@ -1,12 +1,13 @@
 //! Loads the BPF programs with this recording's settings and hands out their maps.
 
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, Object, OpenObject, UprobeOpts};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, Object, OpenObject, UprobeOpts, libbpf_sys};
 use record_bpf::Class;
-use record_bpf::abi::{Counters, Wire};
+use record_bpf::abi::{Counters, SOFT_STREAMS, Wire};
 
 use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
@@ -258,19 +259,41 @@ impl Programs {
         sets.keys().filter_map(read).collect()
     }
 
-    /// The counters of every possible CPU.
-    pub fn counters(&self) -> Result<Vec<Counters>> {
-        let what = "cannot read the kernel's counters";
-        let values = self
-            .skeleton
-            .maps
-            .cpu_states
-            .lookup_percpu(&0u32.to_ne_bytes(), MapFlags::ANY)
-            .map_err(|source| Error::Bpf { what, source })?
-            .unwrap_or_default();
-        // The counters open the per-CPU state (struct cpu_state).
-        Ok(values.iter().filter_map(|bytes| Counters::read(bytes)).map(|(counters, _)| counters).collect())
+    /// The counters of every stream of sequence numbers, with the `cpu` its events carry: the possible CPUs, and for each
+    /// CPU and level of nesting what it emitted in softirq, if anything.
+    pub fn counters(&self) -> Result<Vec<(u16, Counters)>> {
+        let maps = &self.skeleton.maps;
+        let mut streams: Vec<_> = (0..).zip(per_cpu(&maps.cpu_states, 0)?).collect();
+        for (level, first) in (0u32..).zip(SOFT_STREAMS) {
+            let used = (first..).zip(per_cpu(&maps.soft_states, level)?).filter(|(_, counters)| counters.next_seq > 0);
+            streams.extend(used);
+        }
+        Ok(streams)
     }
+
+    /// How often the kernel did not run a program because it was running on that CPU already. From 6.2 on (05b24ff9b2cf)
+    /// a tracepoint program does not interrupt itself; before, and where the kernel does not count, it is 0.
+    pub fn skipped_runs(&self) -> u64 {
+        let loaded = self.skeleton.object().progs().map(|program| program.as_fd().as_raw_fd()).filter(|fd| *fd >= 0);
+        loaded.map(recursion_misses).sum()
+    }
+}
+
+fn recursion_misses(program: RawFd) -> u64 {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = u32::try_from(size_of_val(&info)).expect("a small struct");
+    // SAFETY: `info` and `len` are valid for the call, and `len` is the size of `info`.
+    let ret = unsafe { libbpf_sys::bpf_obj_get_info_by_fd(program, (&raw mut info).cast(), &raw mut len) };
+    if ret == 0 { info.recursion_misses } else { 0 }
+}
+
+/// The counters that open each CPU's value (struct cpu_state, struct soft_state).
+fn per_cpu(map: &impl MapCore, key: u32) -> Result<Vec<Counters>> {
+    let values = map
+        .lookup_percpu(&key.to_ne_bytes(), MapFlags::ANY)
+        .map_err(|source| Error::Bpf { what: "cannot read the kernel's counters", source })?
+        .unwrap_or_default();
+    Ok(values.iter().filter_map(|bytes| Counters::read(bytes)).map(|(counters, _)| counters).collect())
 }
 
 /// The kernel's table of judged cgroups.

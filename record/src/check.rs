@@ -80,7 +80,6 @@ fn limits(class: Class) -> &'static str {
              the host has not mounted has no host path; what mmap and io_uring move is not seen; paths beyond 4,096 \
              bytes are cut and marked; descriptors from 1024 up have no implicit close"
         }
-        Class::Dns => "",
         Class::Flow => {
             "only at interfaces named with --interface, and all packets there, whoever they belong to; xdp sees what is \
              received; a recorder that was killed leaves its tc filters: tc qdisc del dev IFACE clsact"
@@ -95,7 +94,16 @@ fn limits(class: Class) -> &'static str {
              BoringSSL without symbols, kernel TLS, early data; what a program sends before its code is found is missed; the \
              plaintext is recorded as it is"
         }
-        Class::Network => "UDP peers only after connect",
+        Class::Network => {
+            "system calls only: what io_uring does to sockets is not seen; state and retransmit name the process that \
+             connected, listened or accepted, also after it passed the socket on; no retransmitted SYN-ACK; a datagram's \
+             sender is known if the caller asked for it; unix datagrams have no peer rows"
+        }
+        Class::Dns => {
+            "port 53 only: no mDNS or LLMNR, no DNS over TLS or HTTPS; the first 4,096 bytes of a message, 16 messages of \
+             one sendmmsg or recvmmsg; over TCP, a connection from before the recording has no beginning of messages; \
+             bytes sent by splice, sendfile or io_uring are not seen"
+        }
     }
 }
 

@@ -177,7 +177,7 @@ pub struct Selection(&'static [Class]);
 /// What `--events` understands besides the classes' own names. flow needs an interface to look at, so no preset has it.
 const PRESETS: &[(&str, &[Class])] = &[
     ("minimal", &[Class::Process, Class::Security, Class::Network]),
-    ("default", &[Class::Process, Class::Security, Class::File, Class::Network, Class::Resource]),
+    ("default", &[Class::Process, Class::Security, Class::File, Class::Network, Class::Dns, Class::Resource]),
     (
         "all",
         &[

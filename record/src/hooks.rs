@@ -33,8 +33,12 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_exec", "tp_btf/sched_process_exec", &[]),
     Hook::new("on_exit", "tp_btf/sched_process_exit", &[]),
     Hook::new("on_cgroup_mkdir", "tp_btf/cgroup_mkdir", &[]),
-    Hook::new("on_sys_enter", "tp_btf/sys_enter", &[Class::File, Class::Network]),
-    Hook::new("on_sys_exit", "tp_btf/sys_exit", &[Class::File, Class::Network, Class::Tls, Class::Security]),
+    Hook::new("on_sys_enter", "tp_btf/sys_enter", &[Class::File, Class::Network, Class::Dns]),
+    Hook::new(
+        "on_sys_exit",
+        "tp_btf/sys_exit",
+        &[Class::Security, Class::File, Class::Network, Class::Dns, Class::Tls],
+    ),
     Hook::new("on_flow_xdp", "xdp", &[Class::Flow]),
     Hook::new("on_flow_ingress", "tc ingress", &[Class::Flow]),
     Hook::new("on_flow_egress", "tc egress", &[Class::Flow]),
@@ -49,6 +53,8 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_signal", "tp_btf/signal_generate", &[Class::Security]),
     Hook::new("on_call_enter", "tp_btf/sys_enter", &[Class::Syscall]),
     Hook::new("on_call_exit", "tp_btf/sys_exit", &[Class::Syscall]),
+    Hook::new("on_tcp_state", "tp_btf/inet_sock_set_state", &[Class::Network]),
+    Hook::new("on_tcp_retransmit", "tp_btf/tcp_retransmit_skb", &[Class::Network]),
 ];
 
 /// What a class is recorded through, in words for people and for the manifest.

@@ -327,9 +327,9 @@ impl Session {
         })
     }
 
-    fn accounting(&self, counters: &[Counters]) -> Accounting {
+    fn accounting(&self, counters: &[(u16, Counters)]) -> Accounting {
         let mut accounting = Accounting::default();
-        for (cpu, counter) in (0u16..).zip(counters) {
+        for &(cpu, counter) in counters {
             let classes = self.classes.iter().map(|class| {
                 let index = *class as usize;
                 let key = (cpu, *class);
@@ -353,7 +353,9 @@ impl Session {
                 read_fault,
                 compat_syscalls,
                 tls_calls_lost,
-            } = *counter;
+                sock_table_full,
+                messages_skipped,
+            } = counter;
             for (name, count) in [
                 ("control_dropped", control_dropped),
                 ("fd_table_full", fd_table_full),
@@ -363,6 +365,8 @@ impl Session {
                 ("read_fault", read_fault),
                 ("compat_syscalls", compat_syscalls),
                 ("tls_calls_lost", tls_calls_lost),
+                ("sock_table_full", sock_table_full),
+                ("messages_skipped", messages_skipped),
             ] {
                 *accounting.failures.entry(name.to_owned()).or_default() += count;
             }
@@ -371,6 +375,7 @@ impl Session {
         if let Some(tls) = &self.tls {
             accounting.failures.insert("tls_files_not_watched".to_owned(), tls.failed);
         }
+        accounting.failures.insert("skipped_runs".to_owned(), self.programs.skipped_runs());
         accounting.failures.insert("decode_errors".to_owned(), self.decode_errors);
         accounting
     }
@@ -384,8 +389,8 @@ impl Usage {
     }
 }
 
-fn lost(counters: &[Counters]) -> u64 {
-    counters.iter().flat_map(|counter| counter.dropped_ring).sum()
+fn lost(counters: &[(u16, Counters)]) -> u64 {
+    counters.iter().flat_map(|(_, counter)| counter.dropped_ring).sum()
 }
 
 fn kernel() -> Result<Kernel> {

@@ -3,8 +3,8 @@
 use libbpf_rs::btf::types::Struct;
 use libbpf_rs::btf::{Btf, BtfKind, HasSize};
 use record_bpf::abi::{
-    Cgroup, Counters, Exec, Exit, File, Flow, FlowKey, Fork, Header, Library, Network, Security, Syscall, SyscallSet,
-    Tls, Wire,
+    Cgroup, Counters, Dns, Exec, Exit, File, Flow, FlowKey, Fork, Header, Library, Network, Security, Syscall,
+    SyscallSet, Tls, UnixNames, Wire,
 };
 
 const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/recorder.bpf.o"));
@@ -39,6 +39,8 @@ fn every_wire_struct_is_laid_out_as_the_kernel_side_has_it() {
     check::<Security>(&btf);
     check::<Syscall>(&btf);
     check::<SyscallSet>(&btf);
+    check::<UnixNames>(&btf);
+    check::<Dns>(&btf);
     check::<Cgroup>(&btf);
     check::<FlowKey>(&btf);
     check::<Flow>(&btf);

@@ -92,22 +92,9 @@ impl Script {
     fn connect(&mut self, at: i64, exec: u64) -> u64 {
         let common = self.common(at, Kind::Connect, exec);
         self.events.push(Event::Network(NetworkEvent {
-            common,
-            family: "inet".into(),
-            protocol: "tcp".into(),
-            local_addr: None,
-            local_port: None,
-            peer_addr: None,
             peer_port: Some(3333),
-            unix_path: None,
-            ret: 0,
             fd: 4,
-            backlog: None,
-            inode: None,
-            bytes_received: None,
-            bytes_sent: None,
-            peer_from_user: false,
-            implicit: false,
+            ..NetworkEvent::new(common, "inet", "tcp")
         }));
         self.seq - 1
     }

@@ -71,22 +71,11 @@ fn exec(seconds: i64, seq: u64, exec_id: u64, argv: Option<&[&str]>) -> Event {
 
 fn connect(seconds: i64, seq: u64, exec_id: u64, family: &str, peer: Option<&str>) -> Event {
     Event::Network(NetworkEvent {
-        common: common(Kind::Connect, seconds, 0, seq, '1', Some(exec_id)),
-        family: family.into(),
-        protocol: "tcp".into(),
-        local_addr: None,
-        local_port: None,
         peer_addr: peer.map(Arc::from),
         peer_port: peer.map(|_| 3333),
-        unix_path: None,
-        ret: 0,
         fd: 4,
-        backlog: None,
         inode: Some(3),
-        bytes_received: None,
-        bytes_sent: None,
-        peer_from_user: false,
-        implicit: false,
+        ..NetworkEvent::new(common(Kind::Connect, seconds, 0, seq, '1', Some(exec_id)), family, "tcp")
     })
 }
 

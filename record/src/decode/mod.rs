@@ -1,6 +1,8 @@
 //! Bytes from the ring to owned values. A record that does not fit its definition is an error to count, never a panic.
 
+mod dns;
 mod file;
+mod network;
 mod process;
 mod security;
 mod text;
@@ -9,7 +11,9 @@ mod tls;
 use record_bpf::abi::{self, Wire};
 use record_bpf::{Class, Kind};
 
+pub use dns::{DnsRecord, Message as DnsMessage, message as dns_message};
 pub use file::FileRecord;
+pub use network::NetworkRecord;
 pub use process::Program;
 pub use security::SecurityRecord;
 pub use text::{text, until_nul};
@@ -22,11 +26,12 @@ pub enum Record {
     Exec(Program),
     Exit(abi::Exit),
     File(FileRecord),
-    Network(Box<abi::Network>),
     Tls(TlsRecord),
     Security(Box<SecurityRecord>),
     Syscall(abi::Syscall),
     SyscallSet(Box<abi::SyscallSet>),
+    Network(Box<NetworkRecord>),
+    Dns(Box<DnsRecord>),
     /// A new cgroup and its path.
     Cgroup(abi::Header, String),
     /// A TLS library that a followed process opened, by its path in the process's root.
@@ -71,15 +76,16 @@ pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
             _ => abi::Exit::read(bytes).map(|(exit, _)| Record::Exit(exit)),
         },
         Class::File => file::file(bytes, kind).map(Record::File),
-        Class::Network => abi::Network::read(bytes).map(|(network, _)| Record::Network(Box::new(network))),
+        Class::Network => network::network(bytes).map(|network| Record::Network(Box::new(network))),
+        Class::Dns => dns::dns(bytes).map(|dns| Record::Dns(Box::new(dns))),
         Class::Tls => tls::tls(bytes).map(Record::Tls),
         Class::Security => security::security(bytes, kind).map(|record| Record::Security(Box::new(record))),
         Class::Syscall if kind == Kind::CallSet => {
             abi::SyscallSet::read(bytes).map(|(set, _)| Record::SyscallSet(Box::new(set)))
         }
         Class::Syscall => abi::Syscall::read(bytes).map(|(call, _)| Record::Syscall(call)),
-        // Nothing emits them yet, and what is sampled never comes through the ring.
-        Class::Dns | Class::Flow | Class::Resource => {
+        // What is sampled never comes through the ring.
+        Class::Flow | Class::Resource => {
             return Err(DecodeError::UnknownKind(header.kind));
         }
     }

@@ -1,5 +1,6 @@
 //! From decoded records to the rows of a recording: container, process, names, and the last word of the filter.
 
+mod dns;
 mod file;
 mod http;
 mod network;
@@ -60,6 +61,7 @@ pub struct Enricher {
     processes: ProcessTable,
     opened: file::Opened,
     host: HostView,
+    dns: dns::Streams,
     strings: Interner,
     /// Where TLS code may be, for who asks; None: nobody does.
     sightings: Option<Vec<Sighting>>,
@@ -87,6 +89,7 @@ impl Enricher {
             processes: ProcessTable::default(),
             opened: file::Opened::default(),
             host: HostView::open()?,
+            dns: dns::Streams::default(),
             strings: Interner::default(),
             sightings: None,
             call_names: syscall::Names::default(),
@@ -149,12 +152,13 @@ impl Enricher {
             Record::Exec(program) | Record::Introduce(program) => program.wire.h,
             Record::Exit(exit) => exit.h,
             Record::File(file) => file.wire.h,
-            Record::Network(network) => network.h,
             Record::Tls(tls) => tls.wire.h,
             Record::Library(header, _) => *header,
             Record::Security(record) => record.wire.h,
             Record::Syscall(call) => call.h,
             Record::SyscallSet(set) => set.h,
+            Record::Network(network) => network.wire.h,
+            Record::Dns(dns) => dns.wire.h,
         };
         let judged = self.judged(header.cgroup_id, header.ts)?;
         // Pending when it was emitted, or judged in that very moment.
@@ -338,6 +342,7 @@ impl Enricher {
             Record::Security(record) => Event::Security(security::event(common, &record, target, strings)),
             Record::Syscall(call) => Event::Syscall(syscall::call(common, &call, &mut self.call_names)),
             Record::SyscallSet(set) => Event::Syscall(syscall::set(common, &set.called, strings)),
+            Record::Dns(dns) => Event::Dns(self.dns.event(common, &dns, strings)),
             Record::Cgroup(..) | Record::Introduce(_) | Record::Library(..) => return None,
         })
     }

@@ -39,6 +39,7 @@ use std::path::{Path, PathBuf};
 use record_bpf::Kind;
 use serde_json::Value;
 
+mod dns;
 mod exec;
 mod facts;
 mod file;
@@ -54,6 +55,7 @@ mod run;
 mod security;
 pub mod sys;
 mod syscall;
+mod tcp;
 mod tls;
 mod trigger;
 
@@ -73,6 +75,8 @@ pub fn cases() -> Vec<Case> {
         file::cases(),
         file_changes::cases(),
         network::cases(),
+        tcp::cases(),
+        dns::cases(),
         flow::cases(),
         syscall::cases(),
         resource::cases(),

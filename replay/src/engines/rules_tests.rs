@@ -71,22 +71,11 @@ fn file(kind: Kind, path: &str, flags: u32, mode: u32) -> FileEvent {
 
 fn connect(address: &str, port: u16) -> NetworkEvent {
     NetworkEvent {
-        common: common(Kind::Connect),
-        family: "inet".into(),
-        protocol: "tcp".into(),
-        local_addr: None,
-        local_port: None,
         peer_addr: Some(address.into()),
         peer_port: Some(port),
-        unix_path: None,
         ret: -115,
         fd: 3,
-        backlog: None,
-        inode: None,
-        bytes_received: None,
-        bytes_sent: None,
-        peer_from_user: false,
-        implicit: false,
+        ..NetworkEvent::new(common(Kind::Connect), "inet", "tcp")
     }
 }
 

@@ -31,6 +31,10 @@ pub fn observe(event: &NetworkEvent, context: &Context<'_>) -> Option<Observatio
     if !attempted {
         return None;
     }
+    // Sockets to the kernel itself have no peer that a profile could tell apart.
+    if !matches!(&*event.family, "inet" | "inet6" | "unix") {
+        return None;
+    }
     let program = context.processes.exe(event.common.exec_id);
     let (peer, port, raw) = if &*event.family == "unix" { unix(event) } else { inet(event, context) };
     Some(Observation {

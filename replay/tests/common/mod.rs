@@ -155,22 +155,14 @@ impl Script {
     pub fn connect(&mut self, ts: i64, who: u64, peer: &str, port: u16) {
         let common = self.common(ts, Kind::Connect, who);
         self.events.push(Event::Network(NetworkEvent {
-            common,
-            family: "inet".into(),
-            protocol: "tcp".into(),
             local_addr: Some("10.89.0.2".into()),
             local_port: Some(40_000),
             peer_addr: Some(peer.into()),
             peer_port: Some(port),
-            unix_path: None,
             ret: -115,
             fd: 5,
-            backlog: None,
             inode: Some(9),
-            bytes_received: None,
-            bytes_sent: None,
-            peer_from_user: false,
-            implicit: false,
+            ..NetworkEvent::new(common, "inet", "tcp")
         }));
     }
 
