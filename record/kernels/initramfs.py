@@ -6,6 +6,7 @@ compressed: an emulated CPU unpacks slower than it copies.
 
 import lzma
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -83,7 +84,7 @@ def modules(tree, wanted):
     return {path.name.split(".")[0] + ".ko": content for path, content in ordered.items()}
 
 
-def build(record, busybox, kernel_tree, wanted_modules, wanted_libraries, arguments):
+def build(record, busybox, kernel_tree, wanted_modules, wanted_libraries, wanted_programs, arguments):
     archive = Archive()
     for directory in ("dev", "proc", "sys", "tmp", "run", "etc", "root", "modules"):
         archive.directory(directory)
@@ -91,7 +92,11 @@ def build(record, busybox, kernel_tree, wanted_modules, wanted_libraries, argume
     archive.file("bin/busybox", Path(busybox).read_bytes())
     archive.file("bin/record", Path(record).read_bytes())
     extra = [path for library in wanted_libraries for path in installed(library)]
-    for library in dict.fromkeys(libraries(record) + extra + [path for library in extra for path in libraries(library)]):
+    programs = [path for path in map(shutil.which, wanted_programs) if path]
+    for program in programs:
+        archive.file(f"bin/{Path(program).name}", Path(program).read_bytes())
+    needed = [path for file in [record, *extra, *programs] for path in libraries(file)]
+    for library in dict.fromkeys(extra + needed):
         archive.file(library.lstrip("/"), Path(library).read_bytes())
     found = modules(kernel_tree, wanted_modules)
     for name, content in found.items():

@@ -75,7 +75,7 @@ def in_vm(kernel, config, cache, scratch, arguments):
     tree = scratch / kernel["name"]
     subprocess.run(["dpkg-deb", "-x", package, tree], check=True)
     (vmlinuz,) = tree.glob("boot/vmlinuz-*")
-    wanted = config["modules"], config["libraries"], selftest_arguments(arguments)
+    wanted = config["modules"], config["libraries"], config["programs"], selftest_arguments(arguments)
     image = initramfs.build(arguments.record, shutil.which("busybox"), tree, *wanted)
     run = vm.boot(vmlinuz, image, scratch, arguments.limit, arguments.accel)
     # What the console said is of interest where something went wrong.

@@ -84,6 +84,14 @@ impl Storage {
         Storage { roots: vec![root] }
     }
 
+    /// The file system trees that images and containers are made of: of containers/storage's overlay and vfs drivers.
+    pub fn layers(&self) -> Vec<PathBuf> {
+        let within = |root: &PathBuf, dir: &str| fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
+        let overlay = self.roots.iter().flat_map(|root| within(root, "overlay")).map(|layer| layer.path().join("diff"));
+        let vfs = self.roots.iter().flat_map(|root| within(root, "vfs/dir")).map(|layer| layer.path());
+        overlay.chain(vfs).collect()
+    }
+
     /// The container's OCI bundle: there from its creation on, before anything runs in it.
     pub fn bundle(&self, id: &str) -> Option<PathBuf> {
         self.roots.iter().filter_map(|root| fs::read_dir(root).ok()).flatten().flatten().find_map(|entry| {

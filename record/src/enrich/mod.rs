@@ -113,7 +113,8 @@ impl Enricher {
 
     /// From now on notes where TLS code may be.
     pub fn watch_tls(&mut self) {
-        self.sightings = Some(Vec::new());
+        let images = self.storage.as_ref().filter(|_| self.filter.by_cgroup());
+        self.sightings = Some(images.map(|storage| Sighting::Layers(storage.layers())).into_iter().collect());
     }
 
     /// What was noted since the last call.

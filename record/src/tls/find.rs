@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -17,6 +17,13 @@ pub struct Root(File);
 /// Where distributions put libraries, and images their own; one level of directories below each is looked at too
 /// (`x86_64-linux-gnu`, `openssl-1.1`).
 const LIBRARY_DIRS: [&str; 6] = ["lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib", "usr/local/lib64"];
+
+/// Where images have their programs: besides these in directories of their own at the root (`/app`).
+const PROGRAM_DIRS: [&str; 5] = ["/", "usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin"];
+
+/// Bytes. A Go 1.19 program with crypto/tls and nothing else has 3.8 MB without symbols; most of a distribution's programs
+/// are below, and need not be opened.
+const LARGE_PROGRAM: u64 = 2 << 20;
 
 /// The PATH of a program that was given none (execvp(3)).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -64,6 +71,27 @@ impl Root {
                     }
                     Ok(kind) if !kind.is_socket() && !kind.is_fifo() && is_library(&path) => found.push(path),
                     _ => {}
+                }
+            }
+        }
+        found
+    }
+
+    /// Executables in the usual places that are large enough to have TLS code linked in.
+    pub fn large_programs(&self) -> Vec<PathBuf> {
+        let top = Path::new("");
+        let is_dir = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let mut dirs: Vec<PathBuf> = PROGRAM_DIRS.map(PathBuf::from).into();
+        dirs.extend(self.entries(Path::new("/")).iter().filter(|entry| is_dir(entry)).map(|e| top.join(e.file_name())));
+        let mut found = Vec::new();
+        for dir in dirs {
+            for entry in self.entries(&dir) {
+                // Of the entry itself: what a link leads to is found where it is.
+                let large = |meta: &fs::Metadata| {
+                    meta.is_file() && meta.permissions().mode() & 0o111 != 0 && meta.len() >= LARGE_PROGRAM
+                };
+                if entry.metadata().is_ok_and(|meta| large(&meta)) {
+                    found.push(dir.join(entry.file_name()));
                 }
             }
         }
@@ -174,6 +202,21 @@ mod tests {
         for name in ["libssl3.so", "libssl.a", "libsslcommon.so", "libcrypto.so.3", "libssl.sock", "ssl", "libssl"] {
             assert!(!is_library(Path::new(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn only_large_executables_are_programs_to_open() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("app")).unwrap();
+        for (name, len, mode) in
+            [("app/go", LARGE_PROGRAM, 0o755), ("app/sh", 9, 0o755), ("app/data", LARGE_PROGRAM, 0o644)]
+        {
+            let file = File::create(dir.path().join(name)).unwrap();
+            file.set_len(len).unwrap();
+            file.set_permissions(fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::symlink("app/go", dir.path().join("link")).unwrap();
+        assert_eq!(Root::open(dir.path()).unwrap().large_programs(), [PathBuf::from("app/go")]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum Sighting {
     Library { pid: u32, path: PathBuf },
     /// A container that is followed was found; its bundle, where that is known.
     Container { bundle: Option<PathBuf>, pids: Vec<u32> },
+    /// File system trees of images that containers may be made of, when the recording begins.
+    Layers(Vec<PathBuf>),
 }
 
 /// Plaintext kept of each call, bytes.
@@ -70,6 +72,12 @@ impl Watcher {
                 }
                 pids.iter().for_each(|pid| self.process(*pid, programs));
             }
+            Sighting::Layers(layers) => {
+                let roots = layers.iter().filter_map(|layer| Root::open(layer));
+                for root in roots {
+                    self.paths(&root, root.libraries().into_iter().chain(root.large_programs()), programs);
+                }
+            }
         }
     }
 
@@ -83,18 +91,18 @@ impl Watcher {
     }
 
     fn root(&mut self, root: &Root, program: Option<PathBuf>, programs: &mut Programs) {
-        for path in root.libraries().into_iter().chain(program) {
-            root.file(&path).into_iter().for_each(|file| self.file(file, programs));
-        }
+        self.paths(root, root.libraries().into_iter().chain(program), programs);
+    }
+
+    fn paths(&mut self, root: &Root, paths: impl Iterator<Item = PathBuf>, programs: &mut Programs) {
+        paths.filter_map(|path| root.file(&path)).for_each(|file| self.file(file, programs));
     }
 
     /// A process that runs already.
     fn process(&mut self, pid: u32, programs: &mut Programs) {
         find::executable(pid).into_iter().for_each(|file| self.file(file, programs));
         let Some(root) = Root::of(pid) else { return };
-        for path in find::mapped(pid) {
-            root.file(&path).into_iter().for_each(|file| self.file(file, programs));
-        }
+        self.paths(&root, find::mapped(pid).into_iter(), programs);
     }
 
     fn file(&mut self, file: File, programs: &mut Programs) {
