@@ -42,8 +42,8 @@ pub struct HostView {
     file: File,
     table: Table,
     generation: u64,
-    /// (container, device). A device number is used again after its file system is gone, but not within a container's life
-    /// as a rule.
+    /// (container, device). A device number is used again after its file system is gone, as by the next container; what a
+    /// container's first file told holds for its life.
     seen: HashMap<(Option<Arc<str>>, u32), Seen>,
 }
 
@@ -85,10 +85,19 @@ impl HostView {
         let seen = self.seen.entry(key).or_insert_with(|| Seen { generation, mounts: find() });
         if seen.generation != generation {
             seen.generation = generation;
-            seen.mounts = find().or(seen.mounts.take());
+            let found = find();
+            if container.is_none() || continues(seen.mounts.as_deref(), found.as_deref()) {
+                seen.mounts = found;
+            }
         }
         seen.mounts.as_ref()?.iter().find_map(|mount| mount.path(place))
     }
+}
+
+/// Whether it is still the same file system: mounted where it was. Elsewhere, its number was given to another.
+fn continues(before: Option<&[Mount]>, now: Option<&[Mount]>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return false };
+    now.iter().any(|new| before.iter().any(|old| (&old.root, &old.point) == (&new.root, &new.point)))
 }
 
 impl Mount {
@@ -245,6 +254,30 @@ mod tests {
     #[test]
     fn a_part_that_is_mounted_over_itself_is_reached_through_the_upper_mount() {
         assert_eq!(path((254, 0), "/var/lib/overlay/ab/diff/f").as_deref(), Some("/var/lib/overlay/ab/diff/f"));
+    }
+
+    #[test]
+    fn a_container_keeps_its_mounts_until_the_host_has_others_for_the_device() {
+        // Never readable as a mount table, and never changed.
+        let file = File::open("/dev/null").unwrap();
+        let table = |text: &str| Table::parse(text.as_bytes());
+        let mut view = HostView { file, table: table(TABLE), generation: 0, seen: HashMap::new() };
+        let (old, new): (Arc<str>, Arc<str>) = ("old".into(), "new".into());
+        let merged = |path: Option<String>| path.map(|path| path.replace("/var/lib/overlay/", ""));
+        assert_eq!(merged(view.path(Some(&old), 57, "/f")).as_deref(), Some("ab/merged/f"));
+        // Unmounted, while its last events are still to be read.
+        view.table = table("1 0 254:0 / / rw - ext4 /dev/vda rw\n");
+        view.generation += 1;
+        assert_eq!(merged(view.path(Some(&old), 57, "/f")).as_deref(), Some("ab/merged/f"));
+        assert_eq!(view.path(Some(&new), 57, "/f"), None);
+        // The number is another container's now.
+        view.table = table(&TABLE.replace("ab/merged", "cd/merged"));
+        view.generation += 1;
+        let newer: Arc<str> = "newer".into();
+        assert_eq!(merged(view.path(Some(&newer), 57, "/f")).as_deref(), Some("cd/merged/f"));
+        assert_eq!(merged(view.path(Some(&old), 57, "/f")).as_deref(), Some("ab/merged/f"));
+        assert_eq!(view.path(Some(&new), 57, "/f"), None, "what it saw was not on the host");
+        assert_eq!(merged(view.path(None, 57, "/f")).as_deref(), Some("cd/merged/f"));
     }
 
     #[test]

@@ -63,6 +63,8 @@ fd = os.open(d + '/before', os.O_RDWR | os.O_CREAT)
 os.rename(d + '/before', d + '/after')
 os.fchown(fd, 5, 6); os.ftruncate(fd, 100); os.posix_fallocate(fd, 50, 500)
 os.setxattr(fd, 'user.b', b'1'); os.removexattr(fd, 'user.b')
+import ctypes
+ctypes.CDLL(None).syscall(452, fd, None, 0o601, 0x1000) # fchmodat2 with AT_EMPTY_PATH and no name at all
 print(os.fstat(fd).st_ino)
 ",
     );
@@ -76,6 +78,9 @@ print(os.fstat(fd).st_ino)
     assert_eq!(after(Kind::Truncate).size, Some(100));
     assert_eq!((after(Kind::Fallocate).offset, after(Kind::Fallocate).size), (Some(50), Some(500)));
     assert_eq!(after(Kind::Setxattr).attribute.as_deref(), Some("user.b"));
+    // Whether a NULL name is the descriptor's file (since 6.11) or EFAULT: no name was read from the caller.
+    let chmod = one(run.file(Kind::Chmod, &format!("{dir}/after")));
+    assert_eq!((chmod.mode, chmod.path_from_user, chmod.inode), (Some(0o601), false, Some(inode)));
     assert_eq!(after(Kind::Removexattr).attribute.as_deref(), Some("user.b"));
 }
 
