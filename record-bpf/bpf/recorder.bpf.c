@@ -225,7 +225,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (action >= SECURITY_PROCESS && (!class_on(RS_CLASS_SECURITY) || !security_wanted(regs, nr, ret)))
 		return 0;
 	if (action < SECURITY_PROCESS && !class_on(RS_CLASS_FILE) && !class_on(RS_CLASS_NETWORK) &&
-	    !class_on(RS_CLASS_TLS))
+	    !class_on(RS_CLASS_DNS) && !class_on(RS_CLASS_TLS))
 		return 0;
 	cpu = cpu_state();
 	if (!cpu || !begin(cpu, tgid))

@@ -137,11 +137,24 @@ static __always_inline void own_current(struct sock *sk)
 	own_sock(cpu, sk, proc ? proc->exec_id : 0, BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino));
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_tcp_state, struct sock *sk, int old_state, int new_state)
+/*
+ * The socket a tracepoint is about, as a number: up to 5.11 a key on the stack must not be a pointer that the verifier
+ * knows (cd17d38f8b28).
+ */
+static __always_inline u64 first_argument(void *ctx)
 {
+	u64 argument = 0;
+
+	bpf_probe_read_kernel(&argument, sizeof(argument), ctx);
+	return argument;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_tcp_state, struct sock *unused, int old_state, int new_state)
+{
+	u64 key = first_argument(ctx);
+	struct sock *sk = (struct sock *)key;
 	struct owner *listener, owner;
-	u64 key = (u64)sk;
 
 	if (!is_tcp(sk)) /* the tracepoint has MPTCP, SCTP and DCCP too */
 		return 0;
@@ -165,12 +178,14 @@ int BPF_PROG(on_tcp_state, struct sock *sk, int old_state, int new_state)
 
 /* A third argument came with 6.15; the first two are the same on every kernel from 5.10 on. */
 SEC("tp_btf/tcp_retransmit_skb")
-int BPF_PROG(on_tcp_retransmit, struct sock *sk)
+int BPF_PROG(on_tcp_retransmit)
 {
+	u64 key = first_argument(ctx);
+	struct sock *sk = (struct sock *)key;
 	u32 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
 	if (is_tcp(sk))
-		emit_tcp(RS_NETWORK_RETRANSMIT, (u64)sk, state, state);
+		emit_tcp(RS_NETWORK_RETRANSMIT, key, state, state);
 	return 0;
 }
 
