@@ -3,6 +3,7 @@
 //! The pipeline is [`session`]: ring → [`decode`] → [`enrich`] → batches → segments. [`run`] drives it for containers,
 //! for a command, and for a scenario.
 
+pub mod accounting;
 pub mod bpf;
 pub mod cgroup;
 pub mod check;

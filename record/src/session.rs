@@ -3,19 +3,16 @@
 //! Two threads. One drains the ring and copies what it finds into chunks; the other decodes, enriches and writes. The
 //! queue between them is bounded: when writing falls behind, the ring fills, and the kernel counts what it drops.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use datasets::{
-    Accounting, ClassAccount, Common, CpuAccount, Event, Kernel, Manifest, Recorder, RecordingWriter, ResourceEvent,
-};
+use datasets::{Event, Kernel, Manifest, Recorder, RecordingWriter};
 use record_bpf::abi::Counters;
 use record_bpf::{Class, Kind};
 
+use crate::accounting::{self, TurnedAway};
 use crate::bpf::{Programs, Settings, SyscallForm};
 use crate::cgroup::Hierarchy;
 use crate::clock;
@@ -26,9 +23,9 @@ use crate::filter::Filter;
 use crate::hooks;
 use crate::identity::{Inspector, Podman, Storage};
 use crate::live::{Live, Progress};
+use crate::sample::Stream;
 use crate::sample::flow::{FlowOptions, Flows};
-use crate::sample::resource::{Cgroups, Tree};
-use crate::sample::{Every, Stream};
+use crate::sample::resource::Usage;
 use crate::tls::Watcher;
 
 /// What to record, where to, and how.
@@ -59,22 +56,12 @@ pub struct Session {
     writer: RecordingWriter,
     classes: Vec<Class>,
     progress: Progress,
-    filtered: BTreeMap<(u16, Class), u64>,
-    undecodable: BTreeMap<(u16, Class), u64>,
-    decode_errors: u64,
+    turned_away: TurnedAway,
     tls: Option<Watcher>,
     started: Instant,
     sampled: Stream,
     usage: Option<Usage>,
     flows: Option<Flows>,
-}
-
-/// Resource use, where that class was asked for.
-struct Usage {
-    cgroups: Cgroups,
-    /// The command, where one is recorded.
-    tree: Option<Tree>,
-    every: Every,
 }
 
 /// What a recording came to.
@@ -88,9 +75,6 @@ pub struct Finished {
 }
 
 const TICK: Duration = Duration::from_millis(200);
-
-/// How often resource use is sampled.
-const USAGE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Loads and attaches the programs. From the return of this call on, everything that matches is recorded.
@@ -148,9 +132,7 @@ impl Session {
             writer,
             classes: options.classes,
             progress: Progress::default(),
-            filtered: BTreeMap::new(),
-            undecodable: BTreeMap::new(),
-            decode_errors: 0,
+            turned_away: TurnedAway::default(),
             tls,
             started: Instant::now(),
             sampled: Stream::default(),
@@ -179,7 +161,7 @@ impl Session {
     /// Follows a process and its descendants; for [`Filter::command`].
     pub fn follow(&mut self, pid: u32) -> Result<()> {
         if let Some(usage) = &mut self.usage {
-            usage.tree = Some(Tree::new(pid));
+            usage.follow(pid);
         }
         self.programs.follow_tree(pid)
     }
@@ -208,7 +190,7 @@ impl Session {
         self.progress.lost = lost(&self.programs.counters()?);
         self.progress.containers = self.enricher.followed_containers();
         live.update(&self.progress, self.started.elapsed());
-        if self.usage.as_mut().is_some_and(|usage| usage.every.due()) {
+        if self.usage.as_mut().is_some_and(|usage| usage.due()) {
             self.sample_usage()?;
         }
         if self.flows.as_mut().is_some_and(|flows| flows.every.due()) {
@@ -226,23 +208,11 @@ impl Session {
 
     /// A row of the resource class for every container, or for the command.
     fn sample_usage(&mut self) -> Result<()> {
-        let Some(Usage { cgroups, tree, .. }) = &self.usage else { return Ok(()) };
+        let Some(usage) = &self.usage else { return Ok(()) };
         let ts = clock::boottime_ns() + self.enricher.boot_offset();
-        let stream = &mut self.sampled;
-        let rows: Vec<ResourceEvent> = match tree {
-            Some(tree) => vec![tree.usage(stream, ts, &self.programs.tree())],
-            None => {
-                let usage = |(id, path): (&Arc<str>, &str)| {
-                    let common = || Common { container: Some(id.clone()), ..stream.common(Kind::Usage, ts) };
-                    cgroups.usage(common, path)
-                };
-                self.enricher.containers().filter_map(usage).collect()
-            }
-        };
-        for row in rows {
-            self.store(Event::Resource(row))?;
-        }
-        Ok(())
+        let living = || self.programs.tree();
+        let rows = usage.rows(&mut self.sampled, ts, self.enricher.containers(), living);
+        rows.into_iter().try_for_each(|row| self.store(Event::Resource(row)))
     }
 
     /// A row for every process that outlives the recording: what it called, in the bitmap form.
@@ -265,25 +235,16 @@ impl Session {
         for record in chunk.records() {
             let outcome = self.enricher.record(record)?;
             self.watch_tls();
-            let (counts, header) = match outcome {
+            match outcome {
                 Outcome::Store(event) => {
-                    if let (Event::Process(row), Some(Usage { tree: Some(tree), .. })) = (&event, &mut self.usage)
-                        && row.common.kind == Kind::Exit
-                    {
-                        tree.ended(row);
+                    if let Some(usage) = &mut self.usage {
+                        usage.saw(&event);
                     }
                     self.store(event)?;
-                    continue;
                 }
-                Outcome::Control => continue,
-                Outcome::Filtered(header) => (&mut self.filtered, Some(header)),
-                Outcome::Undecodable(header) => {
-                    self.decode_errors += 1;
-                    (&mut self.undecodable, header)
-                }
-            };
-            if let Some((cpu, kind)) = header.and_then(|h| Some((h.cpu, Kind::from_wire(h.kind)?))) {
-                *counts.entry((cpu, kind.class())).or_default() += 1;
+                Outcome::Control => {}
+                Outcome::Filtered(header) => self.turned_away.filtered(&header),
+                Outcome::Undecodable(header) => self.turned_away.undecodable(header.as_ref()),
             }
         }
         Ok(())
@@ -312,7 +273,12 @@ impl Session {
             result = result.and_then(|()| self.take_open_call_sets(ended_ns));
         }
         let counters = self.programs.counters()?;
-        let accounting = self.accounting(&counters);
+        let mut accounting = accounting::of(&counters, &self.classes, &self.turned_away);
+        accounting.cpus.extend(self.sampled.account());
+        let not_watched = self.tls.as_ref().map(|tls| ("tls_files_not_watched", tls.failed));
+        let skipped = ("skipped_runs", self.programs.skipped_runs());
+        let failures = not_watched.into_iter().chain([skipped]);
+        accounting.failures.extend(failures.map(|(name, count)| (name.to_owned(), count)));
         let elapsed = self.started.elapsed();
         let (processes, containers) = self.enricher.finish();
         self.writer.write_processes(&processes)?;
@@ -325,67 +291,6 @@ impl Session {
             elapsed,
             labels: None,
         })
-    }
-
-    fn accounting(&self, counters: &[(u16, Counters)]) -> Accounting {
-        let mut accounting = Accounting::default();
-        for &(cpu, counter) in counters {
-            let classes = self.classes.iter().map(|class| {
-                let index = *class as usize;
-                let key = (cpu, *class);
-                let mut account = ClassAccount { emitted: counter.emitted[index], ..ClassAccount::default() };
-                account.dropped.ring_full = counter.dropped_ring[index];
-                account.dropped.undecodable = self.undecodable.get(&key).copied().unwrap_or_default();
-                account.filtered = self.filtered.get(&key).copied().unwrap_or_default();
-                (class.name().to_owned(), account)
-            });
-            let classes = classes.collect();
-            accounting.cpus.push(CpuAccount { cpu, next_seq: counter.next_seq, classes });
-            let Counters {
-                next_seq: _,
-                emitted: _,
-                dropped_ring: _,
-                control_dropped,
-                fd_table_full,
-                proc_table_full,
-                path_truncated,
-                argv_truncated,
-                read_fault,
-                compat_syscalls,
-                tls_calls_lost,
-                sock_table_full,
-                messages_skipped,
-            } = counter;
-            for (name, count) in [
-                ("control_dropped", control_dropped),
-                ("fd_table_full", fd_table_full),
-                ("proc_table_full", proc_table_full),
-                ("path_truncated", path_truncated),
-                ("argv_truncated", argv_truncated),
-                ("read_fault", read_fault),
-                ("compat_syscalls", compat_syscalls),
-                ("tls_calls_lost", tls_calls_lost),
-                ("sock_table_full", sock_table_full),
-                ("messages_skipped", messages_skipped),
-            ] {
-                *accounting.failures.entry(name.to_owned()).or_default() += count;
-            }
-        }
-        accounting.cpus.extend(self.sampled.account());
-        if let Some(tls) = &self.tls {
-            accounting.failures.insert("tls_files_not_watched".to_owned(), tls.failed);
-        }
-        accounting.failures.insert("skipped_runs".to_owned(), self.programs.skipped_runs());
-        accounting.failures.insert("decode_errors".to_owned(), self.decode_errors);
-        accounting
-    }
-}
-
-impl Usage {
-    fn new() -> Result<Usage> {
-        let path = PathBuf::from("/proc/self/mountinfo");
-        let mountinfo = std::fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
-        Ok(Usage { cgroups: Cgroups::new(&mountinfo), tree: None, every: Every::new(USAGE_INTERVAL) })
     }
 }
 

@@ -5,16 +5,77 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use datasets::{Common, ProcessEvent, ResourceEvent};
+use datasets::{Common, Event, ProcessEvent, ResourceEvent};
 use record_bpf::Kind;
 
-use super::Stream;
+use super::{Every, Stream};
 use crate::cgroup::{self, mount_of};
+use crate::error::{Error, Result};
+
+/// How often resource use is sampled.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Resource use of whatever is recorded.
+#[derive(Debug)]
+pub struct Usage {
+    cgroups: Cgroups,
+    /// The command, where one is recorded.
+    tree: Option<Tree>,
+    every: Every,
+}
+
+impl Usage {
+    /// # Errors
+    /// The mount table cannot be read.
+    pub fn new() -> Result<Usage> {
+        let path = PathBuf::from("/proc/self/mountinfo");
+        let mountinfo = fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
+        Ok(Usage { cgroups: Cgroups::new(&mountinfo), tree: None, every: Every::new(INTERVAL) })
+    }
+
+    /// The recording is of this process and its descendants.
+    pub fn follow(&mut self, root: u32) {
+        self.tree = Some(Tree::new(root));
+    }
+
+    pub fn due(&mut self) -> bool {
+        self.every.due()
+    }
+
+    /// Every recorded event passes by here: those of a command's processes that end are counted.
+    pub fn saw(&mut self, event: &Event) {
+        if let (Event::Process(row), Some(tree)) = (event, &mut self.tree)
+            && row.common.kind == Kind::Exit
+        {
+            tree.ended(row);
+        }
+    }
+
+    /// A row for the command or, where none is recorded, for each of the containers (id, cgroup path). `ts`: Unix time, ns;
+    /// `living`: the command's processes.
+    pub fn rows<'a>(
+        &self,
+        stream: &mut Stream,
+        ts: i64,
+        containers: impl Iterator<Item = (&'a Arc<str>, &'a str)>,
+        living: impl FnOnce() -> Vec<u32>,
+    ) -> Vec<ResourceEvent> {
+        if let Some(tree) = &self.tree {
+            return vec![tree.usage(stream, ts, &living())];
+        }
+        let usage = |(id, path): (&Arc<str>, &str)| {
+            let common = || Common { container: Some(id.clone()), ..stream.common(Kind::Usage, ts) };
+            self.cgroups.usage(common, path)
+        };
+        containers.filter_map(usage).collect()
+    }
+}
 
 /// Where the figures of a cgroup are found.
 #[derive(Debug)]
-pub struct Cgroups {
+struct Cgroups {
     v2: Option<PathBuf>,
     cpuacct: Option<PathBuf>,
     cpu: Option<PathBuf>,
@@ -26,7 +87,7 @@ pub struct Cgroups {
 
 impl Cgroups {
     /// From `/proc/self/mountinfo`.
-    pub fn new(mountinfo: &str) -> Cgroups {
+    fn new(mountinfo: &str) -> Cgroups {
         let v1 = |controller| mount_of(mountinfo, "cgroup", Some(controller));
         Cgroups {
             v2: mount_of(mountinfo, "cgroup2", None),
@@ -40,7 +101,7 @@ impl Cgroups {
     }
 
     /// The usage of a container whose cgroup has this path, or None when it is gone.
-    pub fn usage(&self, common: impl FnOnce() -> Common, path: &str) -> Option<ResourceEvent> {
+    fn usage(&self, common: impl FnOnce() -> Common, path: &str) -> Option<ResourceEvent> {
         let path = cgroup::container_cgroup(path)?.trim_start_matches('/');
         let under = |mount: &Option<PathBuf>| mount.as_ref().map(|mount| mount.join(path));
         let (v2, cpuacct, cpu) = (under(&self.v2), under(&self.cpuacct), under(&self.cpu));
@@ -76,7 +137,7 @@ impl Cgroups {
 
 /// The processes of a recorded command: those that ended are counted by their exit rows, those that live by /proc.
 #[derive(Debug)]
-pub struct Tree {
+struct Tree {
     root: u32,
     /// ns, of processes that ended
     ended_user: u64,
@@ -85,17 +146,17 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub fn new(root: u32) -> Tree {
+    fn new(root: u32) -> Tree {
         Tree { root, ended_user: 0, ended_system: 0, source: "process".into() }
     }
 
-    pub fn ended(&mut self, exit: &ProcessEvent) {
+    fn ended(&mut self, exit: &ProcessEvent) {
         self.ended_user += exit.cpu_user.unwrap_or_default();
         self.ended_system += exit.cpu_system.unwrap_or_default();
     }
 
     /// `living`: the process ids of the tree now.
-    pub fn usage(&self, stream: &mut Stream, ts: i64, living: &[u32]) -> ResourceEvent {
+    fn usage(&self, stream: &mut Stream, ts: i64, living: &[u32]) -> ResourceEvent {
         let stats: Vec<Stat> = living.iter().filter_map(|pid| Stat::read(*pid)).collect();
         let user = self.ended_user + stats.iter().map(|stat| stat.user).sum::<u64>();
         let system = self.ended_system + stats.iter().map(|stat| stat.system).sum::<u64>();
