@@ -31,6 +31,29 @@ static __always_inline void on_open(struct pt_regs *regs, u64 nr, s64 ret)
 	emit_open(dirfd, name, flags, ret);
 }
 
+/* The names of the call at hand as the kernel knows them; false: it was not attached to, or the call never came that far. */
+static __always_inline bool kernel_names(struct rs_file *e, u32 kind, bool two)
+{
+	u32 off = sizeof(*e);
+	u64 first, second;
+
+	if (!kernel_paths)
+		return false;
+	first = named_take(kind, 0, off);
+	if (!(STORED_FLAGS(first) & PATH_NAMED))
+		return false;
+	if (two) {
+		second = named_take(kind, 1, off + STORED_LEN(first));
+		if (!(STORED_FLAGS(second) & PATH_NAMED))
+			return false;
+		e->path2_len = STORED_LEN(second);
+		file_flags(e, second);
+	}
+	e->path_len = STORED_LEN(first);
+	file_flags(e, first);
+	return true;
+}
+
 /*
  * A call by name; its other arguments are in the record that file_begin() began. `dirfds`: what relative names start
  * from, the second one's in the high half. `name2` and `attribute` are 0 where the call has none.
@@ -49,6 +72,10 @@ __noinline int emit_named(u32 kind, u64 dirfds, u64 name, u64 name2, u64 attribu
 	if (!name && (s32)dirfds >= 0)
 		return emit_by_fd(kind, (s32)dirfds, attribute);
 	e = (struct rs_file *)buf->data;
+	if (kernel_names(e, kind, name2)) {
+		file_submit(buf, cpu, kind);
+		return 0;
+	}
 	e->flags |= RS_FILE_PATH_USER;
 	stored = store_user_path(name, (s32)dirfds, off);
 	e->path_len = STORED_LEN(stored);

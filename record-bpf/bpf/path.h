@@ -22,50 +22,58 @@
 #define STORED_BASE(r) ((u32)((r) >> 16) & 0x7fff)
 #define STORED_FLAGS(r) ((u32)((r) >> 32))
 
-/* Appends one name to the walk's path. */
-static __always_inline void walk_name(struct scratch *s, struct dentry *dentry)
+/* Appends one name to the walk's path. `mask`: one less than the size of `names`, which has room for a name more. */
+static __always_inline void walk_name(struct walk *walk, char *names, u32 mask, struct dentry *dentry)
 {
-	long n = bpf_probe_read_kernel_str(&s->data[(s->walk.start + s->walk.len) & (PATHS_MAX - 1)], RS_NAME_MAX,
+	long n = bpf_probe_read_kernel_str(&names[(walk->start + walk->len) & mask], RS_NAME_MAX,
 					   BPF_CORE_READ(dentry, d_name.name));
 
 	if (n > 0)
-		s->walk.len += n;
+		walk->len += n;
 }
 
 /* The walk leaves the mount it began in, or ends in it. */
-static __always_inline void walk_leave(struct scratch *s, struct dentry *dentry)
+static __always_inline void walk_leave(struct walk *walk, struct dentry *dentry)
 {
-	if (s->walk.left)
+	if (walk->left)
 		return;
-	s->walk.left = (u64)dentry;
-	s->walk.inside = s->walk.len;
+	walk->left = (u64)dentry;
+	walk->inside = walk->len;
 }
 
-static __always_inline int walk_end(struct scratch *s, struct dentry *dentry)
+static __always_inline int walk_end(struct walk *walk, struct dentry *dentry)
 {
-	walk_leave(s, dentry);
-	s->walk.flags &= ~PATH_TRUNCATED;
+	walk_leave(walk, dentry);
+	walk->flags &= ~PATH_TRUNCATED;
 	return 0;
 }
 
-/*
- * One step of a walk: across a mount, or one name up. 0 when the walk is over. The walk's state lives in memory and each
- * step is a function of its own, so that the verifier checks a step once and not every path through 2,112 of them.
- */
-__noinline int walk_step(void)
+static __always_inline void walk_begin(struct walk *walk, u64 dentry, u64 mnt, u32 start)
 {
-	struct scratch *s = scratch();
-	struct dentry *dentry, *mnt_root, *parent;
-	struct vfsmount *mnt;
+	struct task_struct *task = current_task();
 
-	if (!s)
-		return 0;
-	dentry = (struct dentry *)s->walk.dentry;
-	mnt = (struct vfsmount *)s->walk.mnt;
-	if (s->walk.dentry == s->walk.root && s->walk.mnt == s->walk.root_mnt) {
-		if (s->walk.root == host_root && s->walk.root_mnt == host_root_mnt)
-			s->walk.flags |= PATH_HOST;
-		return walk_end(s, dentry);
+	walk->dentry = dentry;
+	walk->mnt = mnt;
+	walk->root = (u64)BPF_CORE_READ(task, fs, root.dentry);
+	walk->root_mnt = (u64)BPF_CORE_READ(task, fs, root.mnt);
+	walk->left = 0;
+	walk->inside = 0;
+	walk->start = start;
+	walk->len = 0;
+	walk->steps = 0;
+	walk->flags = PATH_TRUNCATED;
+}
+
+/* One step of a walk: across a mount, or one name up. 0 when the walk is over. */
+static __always_inline int walk_advance(struct walk *walk, char *names, u32 mask)
+{
+	struct dentry *dentry = (struct dentry *)walk->dentry, *mnt_root, *parent;
+	struct vfsmount *mnt = (struct vfsmount *)walk->mnt;
+
+	if (walk->dentry == walk->root && walk->mnt == walk->root_mnt) {
+		if (walk->root == host_root && walk->root_mnt == host_root_mnt)
+			walk->flags |= PATH_HOST;
+		return walk_end(walk, dentry);
 	}
 	mnt_root = BPF_CORE_READ(mnt, mnt_root);
 	parent = BPF_CORE_READ(dentry, d_parent);
@@ -75,26 +83,37 @@ __noinline int walk_step(void)
 
 		if (up == m) { /* outside the task's root: the path ends here */
 			/* A file that is a mount of its own, detached, as runc's copy of itself: at least its name. */
-			if (!s->walk.len && parent != dentry) {
-				walk_name(s, dentry);
-				return walk_end(s, parent);
+			if (!walk->len && parent != dentry) {
+				walk_name(walk, names, mask, dentry);
+				return walk_end(walk, parent);
 			}
-			return walk_end(s, dentry);
+			return walk_end(walk, dentry);
 		}
-		walk_leave(s, dentry);
-		s->walk.dentry = (u64)BPF_CORE_READ(m, mnt_mountpoint);
-		s->walk.mnt = (u64)up + bpf_core_field_offset(struct mount, mnt);
+		walk_leave(walk, dentry);
+		walk->dentry = (u64)BPF_CORE_READ(m, mnt_mountpoint);
+		walk->mnt = (u64)up + bpf_core_field_offset(struct mount, mnt);
 		return 1;
 	}
-	if (!s->walk.steps++ && parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
-		s->walk.flags |= PATH_DELETED;
-	if (s->walk.len >= RS_PATH_MAX)
+	if (!walk->steps++ && parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
+		walk->flags |= PATH_DELETED;
+	if (walk->len >= RS_PATH_MAX)
 		return 0;
-	walk_name(s, dentry);
+	walk_name(walk, names, mask, dentry);
 	if (parent == dentry) /* a file without a place in the tree, as a memfd */
-		return walk_end(s, dentry);
-	s->walk.dentry = (u64)parent;
+		return walk_end(walk, dentry);
+	walk->dentry = (u64)parent;
 	return 1;
+}
+
+/*
+ * The walk's state lives in memory and each step is a function of its own, so that the verifier checks a step once and not
+ * every path through 2,112 of them.
+ */
+__noinline int walk_step(void)
+{
+	struct scratch *s = scratch();
+
+	return s ? walk_advance(&s->walk, s->data, PATHS_MAX - 1) : 0;
 }
 
 __noinline int walk_steps(void)
@@ -110,23 +129,13 @@ __noinline int walk_steps(void)
 
 __noinline u64 store_kernel_path(u64 dentry, u64 mnt, u32 off)
 {
-	struct task_struct *task = current_task();
 	struct scratch *s = scratch();
 	u32 len;
 	int i;
 
 	if (!s)
 		return STORED(0, 0, PATH_TRUNCATED);
-	s->walk.dentry = dentry;
-	s->walk.mnt = mnt;
-	s->walk.root = (u64)BPF_CORE_READ(task, fs, root.dentry);
-	s->walk.root_mnt = (u64)BPF_CORE_READ(task, fs, root.mnt);
-	s->walk.left = 0;
-	s->walk.inside = 0;
-	s->walk.start = off;
-	s->walk.len = 0;
-	s->walk.steps = 0;
-	s->walk.flags = PATH_TRUNCATED;
+	walk_begin(&s->walk, dentry, mnt, off);
 	for (i = 0; i < WALK_OUTER; i++) {
 		if (!walk_steps())
 			break;
@@ -151,7 +160,7 @@ __noinline int beyond_step(void)
 	}
 	if (s->walk.len >= RS_PATH_MAX)
 		return 0;
-	walk_name(s, dentry);
+	walk_name(&s->walk, s->data, PATHS_MAX - 1, dentry);
 	s->walk.left = (u64)parent;
 	return 1;
 }

@@ -18,6 +18,7 @@
 #include "fd.h"
 #include "args.h"
 #include "file.h"
+#include "named.h"
 #include "file_calls.h"
 #include "file_io.h"
 #include "network.h"
@@ -288,6 +289,10 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	struct cpu_state *cpu;
 	u32 tgid;
 
+	if (kernel_paths && (u64)nr < NR_MAX && (exit_action[nr] == FILE_ENTRY || exit_action[nr] == FILE_CHANGE)) {
+		named_forget();
+		return 0;
+	}
 	if (nr != NR_close && nr != NR_dup2 && nr != NR_dup3 && nr != NR_close_range)
 		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;

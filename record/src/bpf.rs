@@ -132,6 +132,10 @@ impl Programs {
             SyscallForm::Bitmap => SYSCALL_SETS,
         };
         rodata.syscall_form = form;
+        let kernel_paths = HOOKS.iter().any(|hook| hook.is_fentry() && hook.serves(&settings.classes));
+        rodata.kernel_paths = kernel_paths;
+        open.maps.named.set_autocreate(kernel_paths).map_err(error("cannot leave out a map"))?;
+        open.maps.named_empty.set_autocreate(kernel_paths).map_err(error("cannot leave out a map"))?;
         for mut program in open.open_object_mut().progs_mut() {
             // Two forms of one hook; see tls.h.
             let name = program.name().to_string_lossy();

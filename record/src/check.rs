@@ -76,7 +76,7 @@ fn limits(class: Class) -> &'static str {
              that seccomp refused; 32-bit calls are counted, not recorded"
         }
         Class::File => {
-            "calls by name and failed opens: path as the caller passed it, without the host's view; a file system that \
+            "failed opens, and calls by name that no fentry serves: path as the caller passed it; no host's view of calls by name; a file system that \
              the host has not mounted has no host path; what mmap and io_uring move is not seen; paths beyond 4,096 \
              bytes are cut and marked; descriptors from 1024 up have no implicit close"
         }
@@ -166,14 +166,18 @@ fn programs() -> Fact {
 }
 
 fn fentry() -> Fact {
-    match probe::fentry() {
-        Ok(()) => fact("fentry", true, false, "programs attach to kernel functions", ""),
-        Err(reason) => {
-            let hint =
-                "paths of calls by name (rename, unlink, chmod) come from the caller's memory instead of the kernel's";
-            fact("fentry", false, false, reason, hint)
+    let answers = probe::fentry();
+    let refused: Vec<_> =
+        answers.iter().filter_map(|(target, answer)| Some((target, answer.as_ref().err()?))).collect();
+    let found = match &refused[..] {
+        [] => format!("programs attach to all of {} kernel functions", answers.len()),
+        [(target, why), ..] => {
+            format!("{} of {} kernel functions refuse programs; {target}: {why}", refused.len(), answers.len())
         }
-    }
+    };
+    let hint =
+        "paths of calls by name (as rename, unlink, chmod) come from the caller's memory instead of the kernel's";
+    fact("fentry", refused.is_empty(), false, found, hint)
 }
 
 fn containers(podman: &Podman) -> Fact {

@@ -6,6 +6,15 @@ use std::collections::BTreeMap;
 
 use record_bpf::Class;
 
+use crate::probe;
+
+const FENTRY: &str = "fentry/";
+
+/// The kernel functions that programs attach to the entry of, where the kernel lets them.
+pub fn fentry_targets() -> impl Iterator<Item = &'static str> {
+    HOOKS.iter().filter_map(|hook| hook.attach.strip_prefix(FENTRY))
+}
+
 /// One BPF program of the object.
 #[derive(Clone, Copy, Debug)]
 pub struct Hook {
@@ -23,7 +32,16 @@ impl Hook {
     }
 
     pub fn serves(&self, classes: &[Class]) -> bool {
-        self.classes.is_empty() || self.classes.iter().any(|class| classes.contains(class))
+        self.is_offered() && (self.classes.is_empty() || self.classes.iter().any(|class| classes.contains(class)))
+    }
+
+    pub fn is_fentry(&self) -> bool {
+        self.attach.starts_with(FENTRY)
+    }
+
+    /// Whether this kernel lets it attach. What is not offered has a substitute: see `record check`.
+    fn is_offered(&self) -> bool {
+        self.attach.strip_prefix(FENTRY).is_none_or(|target| probe::fentry()[target].is_ok())
     }
 }
 
@@ -42,6 +60,15 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_flow_xdp", "xdp", &[Class::Flow]),
     Hook::new("on_flow_ingress", "tc ingress", &[Class::Flow]),
     Hook::new("on_flow_egress", "tc egress", &[Class::Flow]),
+    Hook::new("on_path_rename", "fentry/security_path_rename", &[Class::File]),
+    Hook::new("on_path_link", "fentry/security_path_link", &[Class::File]),
+    Hook::new("on_path_unlink", "fentry/security_path_unlink", &[Class::File]),
+    Hook::new("on_path_rmdir", "fentry/security_path_rmdir", &[Class::File]),
+    Hook::new("on_path_mkdir", "fentry/security_path_mkdir", &[Class::File]),
+    Hook::new("on_path_mknod", "fentry/security_path_mknod", &[Class::File]),
+    Hook::new("on_path_chmod", "fentry/security_path_chmod", &[Class::File]),
+    Hook::new("on_path_chown", "fentry/security_path_chown", &[Class::File]),
+    Hook::new("on_path_truncate", "fentry/security_path_truncate", &[Class::File]),
     Hook::new("on_ssl_read", "uprobe/SSL_read", &[Class::Tls]),
     Hook::new("on_ssl_read_ex", "uprobe/SSL_read_ex", &[Class::Tls]),
     Hook::new("on_ssl_write", "uprobe/SSL_write", &[Class::Tls]),
@@ -63,7 +90,13 @@ pub fn of(class: Class) -> Vec<&'static str> {
         if hook.classes.is_empty() { class == Class::Process } else { hook.classes.contains(&class) }
     };
     let sampled: &[&str] = if class == Class::Resource { &["cgroup files, /proc"] } else { &[] };
-    HOOKS.iter().filter(own).map(|hook| hook.attach).chain(sampled.iter().copied()).collect()
+    HOOKS
+        .iter()
+        .filter(own)
+        .filter(|hook| hook.is_offered())
+        .map(|hook| hook.attach)
+        .chain(sampled.iter().copied())
+        .collect()
 }
 
 /// For the manifest: class → where its programs attach.

@@ -1,21 +1,34 @@
 //! What this kernel lets a program do, found by doing it.
 
-use std::ffi::CStr;
+use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::OnceLock;
 
 use libbpf_rs::libbpf_sys as sys;
 
-/// A function that every kernel with `CONFIG_SECURITY_PATH` has, and nobody calls while it is looked at.
-const TARGET: &CStr = c"security_path_chroot";
+use crate::hooks;
 
-/// Whether programs can be attached to the entry of kernel functions: loads one that does nothing, attaches it, and takes
-/// it away again. The error says what the kernel refused.
-pub fn fentry() -> Result<(), String> {
+/// Whether a program attaches to the entry of each function that [`hooks`] has a program for: loads one for each that does
+/// nothing, attaches one of them (which takes long to undo), and takes all away again. The errors say what the kernel
+/// refused. Asked once.
+pub fn fentry() -> &'static BTreeMap<&'static str, Result<(), String>> {
+    static ANSWERS: OnceLock<BTreeMap<&str, Result<(), String>>> = OnceLock::new();
+    ANSWERS.get_or_init(|| {
+        let loaded: Vec<_> = hooks::fentry_targets().map(|target| (target, load(target))).collect();
+        let attached = loaded.iter().find_map(|(_, program)| program.as_ref().ok()).map_or(Ok(()), attach);
+        let answer = |program: Result<OwnedFd, String>| program.and_then(|_| attached.clone());
+        loaded.into_iter().map(|(target, program)| (target, answer(program))).collect()
+    })
+}
+
+fn load(target: &str) -> Result<OwnedFd, String> {
+    let name = CString::new(target).expect("a constant without NUL");
     // SAFETY: a C string; the function looks it up in the kernel's BTF.
-    let id = unsafe { sys::libbpf_find_vmlinux_btf_id(TARGET.as_ptr(), sys::BPF_TRACE_FENTRY) };
-    let id = u32::try_from(id).map_err(|_| format!("the kernel has no {}", TARGET.to_string_lossy()))?;
+    let id = unsafe { sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), sys::BPF_TRACE_FENTRY) };
+    let id = u32::try_from(id).map_err(|_| "the kernel has no such function".to_owned())?;
     // r0 = 0; exit
     let program = [instruction(0xb7), instruction(0x95)];
     let mut options = sys::bpf_prog_load_opts {
@@ -35,10 +48,13 @@ pub fn fentry() -> Result<(), String> {
             &raw mut options,
         )
     };
-    let loaded = descriptor(loaded).map_err(|error| format!("the kernel refuses to load it: {error}"))?;
+    descriptor(loaded).map_err(|error| format!("the kernel refuses to load a program for it: {error}"))
+}
+
+fn attach(program: &OwnedFd) -> Result<(), String> {
     // SAFETY: the program's descriptor is open; a program with a target of its own needs no name.
-    let attached = unsafe { sys::bpf_raw_tracepoint_open(ptr::null(), std::os::fd::AsRawFd::as_raw_fd(&loaded)) };
-    descriptor(attached).map(drop).map_err(|error| format!("the kernel refuses to attach it: {error}"))
+    let attached = unsafe { sys::bpf_raw_tracepoint_open(ptr::null(), program.as_raw_fd()) };
+    descriptor(attached).map(drop).map_err(|error| format!("the kernel refuses to attach a program to it: {error}"))
 }
 
 fn instruction(code: u8) -> sys::bpf_insn {
@@ -60,9 +76,13 @@ mod tests {
 
     #[test]
     fn the_answer_is_the_kernels() {
-        // Whatever it is here: it comes without a crash, and a refusal has a reason.
-        if let Err(reason) = fentry() {
-            assert!(reason.starts_with("the kernel "), "{reason}");
+        // Whatever it is here: there is one for each function, and a refusal has a reason.
+        assert_eq!(fentry().len(), hooks::fentry_targets().count());
+        for (target, answer) in fentry() {
+            assert!(
+                answer.as_ref().err().is_none_or(|reason| reason.starts_with("the kernel ")),
+                "{target}: {answer:?}"
+            );
         }
     }
 }

@@ -37,7 +37,7 @@ pub fn file(bytes: &[u8], kind: Kind) -> Option<FileRecord> {
     let other_root = wire.flags & abi::FILE_OTHER_ROOT != 0;
     Some(FileRecord {
         path: (!unknown).then(named),
-        new_path: (!path2.is_empty()).then(|| user_path(path2, base2)),
+        new_path: (!path2.is_empty()).then(|| if from_user { user_path(path2, base2) } else { kernel_path(path2) }),
         place: other_root.then(|| kernel_path(&[inside, beyond].concat())),
         attribute: (!attribute.is_empty()).then(|| text(until_nul(attribute))),
         wire,

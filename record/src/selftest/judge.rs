@@ -44,7 +44,7 @@ fn outcome(case: &Case, line: Option<&Value>, recorded: &Recorded) -> Outcome {
     if let Some(why) = line["failed"].as_str() {
         return Outcome::Wrong(format!("its trigger failed: {why}"));
     }
-    let Some(rows) = Rows::of_case(case.name, &recorded.events, &recorded.processes) else {
+    let Some(rows) = Rows::of_case(case.name, recorded) else {
         return Outcome::Wrong("the process that ran it is not in the process table".to_owned());
     };
     let facts = Facts(line["facts"].clone());

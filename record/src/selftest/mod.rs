@@ -44,6 +44,7 @@ mod exec;
 mod facts;
 mod file;
 mod file_changes;
+mod file_names;
 mod flow;
 mod judge;
 mod network;
@@ -74,6 +75,7 @@ pub fn cases() -> Vec<Case> {
         security::cases(),
         file::cases(),
         file_changes::cases(),
+        file_names::cases(),
         network::cases(),
         tcp::cases(),
         dns::cases(),

@@ -1,6 +1,6 @@
 //! The recorded rows of one case: those of its process and all its descendants.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 
 use datasets::{
@@ -40,12 +40,14 @@ rows!(
 pub struct Rows {
     events: Vec<Event>,
     processes: Vec<Process>,
+    hooks: BTreeMap<String, Vec<String>>,
 }
 
 impl Rows {
     /// The rows of the process that ran `case`, of its descendants, and those that belong to no process at all (as packets).
     /// None if no such process was recorded.
-    pub fn of_case(case: &str, events: &[Event], processes: &[Process]) -> Option<Rows> {
+    pub fn of_case(case: &str, recorded: &Recorded) -> Option<Rows> {
+        let Recorded { events, processes, hooks } = recorded;
         let is_root = |process: &&Process| {
             let argv = process.argv.as_deref().unwrap_or_default();
             argv.iter()
@@ -73,7 +75,13 @@ impl Rows {
         Some(Rows {
             events: events.iter().filter(is_own).cloned().collect(),
             processes: processes.iter().filter(|process| tree.contains(&process.exec_id)).cloned().collect(),
+            hooks: hooks.clone(),
         })
+    }
+
+    /// Whether the recording had a program at this place, as `fentry/security_path_rename`; with `fentry/` whether any.
+    pub fn hooked(&self, place: &str) -> bool {
+        self.hooks.values().flatten().any(|hook| hook.starts_with(place))
     }
 
     /// All rows of the case, of every class.
@@ -134,11 +142,13 @@ fn brief(row: &impl Debug) -> String {
 pub struct Recorded {
     pub events: Vec<Event>,
     pub processes: Vec<Process>,
+    /// By class, from the manifest.
+    pub hooks: BTreeMap<String, Vec<String>>,
 }
 
 impl Recorded {
     pub fn read(recording: &Recording) -> datasets::Result<Recorded> {
         let events = recording.events().collect::<datasets::Result<_>>()?;
-        Ok(Recorded { events, processes: recording.processes()? })
+        Ok(Recorded { events, processes: recording.processes()?, hooks: recording.manifest().hooks.clone() })
     }
 }
