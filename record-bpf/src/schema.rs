@@ -134,7 +134,11 @@ pub const FILE: &[Column] = &[
         "absolute path as the container sees it; bytes that are not UTF-8 as \\xNN; symlink: the target as it was given",
     ),
     opt("new_path", Type::Utf8, "rename, link, symlink: the new name"),
-    req("path_source", Type::Utf8, "kernel: from the kernel's own objects; user: from the caller's memory after the call"),
+    req(
+        "path_source",
+        Type::Utf8,
+        "kernel: from the kernel's own objects; user: from the caller's memory after the call",
+    ),
     req("path_truncated", Type::Bool, "the path is incomplete (too long, too deep, or unreadable)"),
     req("deleted", Type::Bool, "the name was gone from its directory at the event"),
     req("ret", Type::I32, "return value; -errno on failure; read, write: bytes"),
