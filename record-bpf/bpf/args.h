@@ -3,10 +3,10 @@
 #ifndef RETROSCOPE_ARGS_H
 #define RETROSCOPE_ARGS_H
 
-#define ARG1 BPF_CORE_READ(regs, di)
-#define ARG2 BPF_CORE_READ(regs, si)
-#define ARG3 BPF_CORE_READ(regs, dx)
-#define ARG4 BPF_CORE_READ(regs, r10)
-#define ARG5 BPF_CORE_READ(regs, r8)
+#define ARG1 READ(regs, di)
+#define ARG2 READ(regs, si)
+#define ARG3 READ(regs, dx)
+#define ARG4 READ(regs, r10)
+#define ARG5 READ(regs, r8)
 
 #endif

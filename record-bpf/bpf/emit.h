@@ -51,10 +51,13 @@ static __always_inline u64 wakeup(struct cpu_state *cpu)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-static __always_inline void submit(struct cpu_state *cpu, enum rs_class class, void *record, u64 size)
+/* False: there was no room, and the record is counted as dropped. */
+static __always_inline bool submit(struct cpu_state *cpu, enum rs_class class, void *record, u64 size)
 {
-	if (bpf_ringbuf_output(&events, record, size, wakeup(cpu)))
-		cpu->counters.dropped_ring[class]++;
+	if (!bpf_ringbuf_output(&events, record, size, wakeup(cpu)))
+		return true;
+	cpu->counters.dropped_ring[class]++;
+	return false;
 }
 
 static __always_inline u64 new_exec_id(struct cpu_state *cpu)

@@ -16,6 +16,13 @@ static __always_inline u32 kind_of(struct file *file, u16 mode)
 	return FD_OTHER;
 }
 
+static __always_inline bool fd_is_socket(s32 fd)
+{
+	struct file *file = fd_file(fd);
+
+	return file && (READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
+}
+
 /* Starts tracking a descriptor (again). Returns its state, or NULL when the table is full or there is no such file. */
 static __always_inline struct fd_state *fd_track(struct cpu_state *cpu, u32 tgid, s32 fd)
 {
@@ -27,14 +34,14 @@ static __always_inline struct fd_state *fd_track(struct cpu_state *cpu, u32 tgid
 	if (!file)
 		return NULL;
 	fresh.file = (u64)file;
-	fresh.mode = BPF_CORE_READ(file, f_inode, i_mode);
-	fresh.inode = BPF_CORE_READ(file, f_inode, i_ino);
-	fresh.dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	fresh.open_flags = BPF_CORE_READ(file, f_flags);
+	fresh.mode = READ(file, f_inode, i_mode);
+	fresh.inode = READ(file, f_inode, i_ino);
+	fresh.dev = READ(file, f_inode, i_sb, s_dev);
+	fresh.open_flags = READ(file, f_flags);
 	fresh.kind = kind_of(file, fresh.mode);
 	proc = proc_of(cpu, tgid);
 	if (fresh.kind == FD_SOCKET)
-		fresh.watch = adopt_sock((u64)file_sock(file), proc ? proc->exec_id : 0, fresh.inode);
+		fresh.watch = adopt_sock(untyped(file_sock(file)), proc ? proc->exec_id : 0, fresh.inode);
 	if (bpf_map_update_elem(&fds, &key, &fresh, BPF_ANY)) {
 		cpu->counters.fd_table_full++;
 		return NULL;

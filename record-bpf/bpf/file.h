@@ -22,9 +22,9 @@ static __always_inline void file_flags(struct rs_file *e, u64 stored)
 
 static __always_inline void file_identity(struct rs_file *e, struct file *file)
 {
-	e->inode = BPF_CORE_READ(file, f_inode, i_ino);
-	e->dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	e->mode = BPF_CORE_READ(file, f_inode, i_mode);
+	e->inode = READ(file, f_inode, i_ino);
+	e->dev = READ(file, f_inode, i_sb, s_dev);
+	e->mode = READ(file, f_inode, i_mode);
 }
 
 static __always_inline struct rs_file *file_begin(struct scratch *buf, s32 fd, s32 ret)
@@ -54,8 +54,8 @@ static __always_inline void file_path(struct scratch *buf, struct rs_file *e, st
 		e->flags |= RS_FILE_OTHER_ROOT;
 }
 
-/* Completes the record that begins at buf->data, and sends it. */
-static __always_inline void file_submit(struct scratch *buf, struct cpu_state *cpu, u32 kind)
+/* Completes the record that begins at buf->data, and sends it; false: it was dropped. */
+static __always_inline bool file_submit(struct scratch *buf, struct cpu_state *cpu, u32 kind)
 {
 	struct rs_file *e = (struct rs_file *)buf->data;
 	u64 size = sizeof(*e) + e->path_len + e->beyond_len + e->base_len + e->path2_len + e->base2_len + e->attr_len;
@@ -66,9 +66,9 @@ static __always_inline void file_submit(struct scratch *buf, struct cpu_state *c
 		cpu->counters.read_fault++;
 	barrier_var(size); /* the verifier must see the bound on the register that is used */
 	if (size > PATHS_MAX)
-		return;
+		return false;
 	header(&e->h, cpu, RS_CLASS_FILE, kind, &cpu->subject, cpu->exec_id);
-	submit(cpu, RS_CLASS_FILE, buf->data, size);
+	return submit(cpu, RS_CLASS_FILE, buf->data, size);
 }
 
 /* An open that returned `ret`. */
@@ -77,20 +77,19 @@ __noinline int emit_open(s32 dirfd, u64 name, u32 flags, s64 ret)
 	struct file *file = ret >= 0 ? fd_file(ret) : NULL;
 	struct cpu_state *cpu = cpu_state();
 	struct scratch *buf = scratch();
+	struct fd_state *state = NULL;
 	struct rs_file *e;
 	u64 stored;
 
 	if (!cpu || !buf)
 		return 0;
 	if (file)
-		fd_track(cpu, bpf_get_current_pid_tgid() >> 32, ret);
-	if (!class_on(RS_CLASS_FILE))
-		return 0;
+		state = fd_track(cpu, bpf_get_current_pid_tgid() >> 32, ret);
 	e = file_begin(buf, file ? ret : -1, ret);
 	e->call_flags = flags;
 	if (file) {
 		file_path(buf, e, file);
-		e->call_flags = BPF_CORE_READ(file, f_flags) | (flags & O_CREAT_EXCL_NOCTTY_TRUNC);
+		e->call_flags = READ(file, f_flags) | (flags & O_CREAT_EXCL_NOCTTY_TRUNC);
 		file_identity(e, file);
 	} else {
 		stored = store_user_path(name, dirfd, sizeof(*e));
@@ -99,7 +98,8 @@ __noinline int emit_open(s32 dirfd, u64 name, u32 flags, s64 ret)
 		e->base_len = STORED_BASE(stored);
 		file_flags(e, stored);
 	}
-	file_submit(buf, cpu, RS_FILE_OPEN);
+	if (file_submit(buf, cpu, RS_FILE_OPEN) && state)
+		state->told = 1;
 	return 0;
 }
 
@@ -140,7 +140,10 @@ __noinline int emit_by_fd(u32 kind, s32 fd, u64 attribute)
 	return 0;
 }
 
-/* `same`: the struct file is still the descriptor's, so its path can be walked; user space knows the others' from the open. */
+/*
+ * `same`: the struct file is still the descriptor's, so its path can be walked. It need not be where the open told it: user
+ * space remembers.
+ */
 static __always_inline void emit_file_close(struct cpu_state *cpu, s32 fd, struct fd_state *state, bool same,
 					    bool implicit)
 {
@@ -160,8 +163,13 @@ static __always_inline void emit_file_close(struct cpu_state *cpu, s32 fd, struc
 	e->writes = state->writes;
 	if (implicit)
 		e->flags |= RS_FILE_IMPLICIT_CLOSE;
-	if (same)
+	if (state->told) {
+		e->flags |= RS_FILE_AS_OPENED;
+		if (same && is_deleted((struct file *)state->file))
+			e->flags |= RS_FILE_PATH_DELETED;
+	} else if (same) {
 		file_path(buf, e, (struct file *)state->file);
+	}
 	file_submit(buf, cpu, RS_FILE_CLOSE);
 }
 

@@ -16,13 +16,13 @@ __noinline int emit_io(u32 kind, s32 fd, s64 ret, s64 position)
 	struct rs_file *e;
 	u16 type;
 
-	if (!cpu || !buf || !file || kind_of(file, BPF_CORE_READ(file, f_inode, i_mode)) != FD_FILE)
+	if (!cpu || !buf || !file || kind_of(file, READ(file, f_inode, i_mode)) != FD_FILE)
 		return 0;
 	e = file_begin(buf, fd, ret);
 	file_identity(e, file);
 	type = e->mode & S_IFMT;
 	if ((type == S_IFREG || type == S_IFBLK) && position != AT_UNKNOWN)
-		e->offset = position != AT_POSITION ? position : BPF_CORE_READ(file, f_pos) - (ret > 0 ? ret : 0);
+		e->offset = position != AT_POSITION ? position : READ(file, f_pos) - (ret > 0 ? ret : 0);
 	file_path(buf, e, file);
 	file_submit(buf, cpu, kind);
 	return 0;

@@ -18,15 +18,15 @@ static __always_inline int subsys_index(void)
 
 static __always_inline u64 task_cgroup_id(struct task_struct *task)
 {
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct css_set *set = READ(task, cgroups);
 	struct cgroup_subsys_state *css = NULL;
 
 	if (!controller)
-		return BPF_CORE_READ(set, dfl_cgrp, kn, id);
+		return READ(set, dfl_cgrp, kn, id);
 	bpf_probe_read_kernel(&css, sizeof(css),
 			      (void *)((u64)__builtin_preserve_access_index(&set->subsys[0])) +
 				      subsys_index() * sizeof(css));
-	return BPF_CORE_READ(css, cgroup, kn, id);
+	return READ(css, cgroup, kn, id);
 }
 
 /* Both are pinned while the recorder lives; until they are known, paths are taken as another root's. */
@@ -34,8 +34,8 @@ static __always_inline void learn_host_root(void)
 {
 	if (host_root)
 		return;
-	host_root_mnt = (u64)BPF_CORE_READ(current_task(), fs, root.mnt);
-	host_root = (u64)BPF_CORE_READ(current_task(), fs, root.dentry);
+	host_root_mnt = (u64)READ(current_task(), fs, root.mnt);
+	host_root = (u64)READ(current_task(), fs, root.dentry);
 }
 
 static __always_inline struct subject subject(struct task_struct *task, u32 tgid)

@@ -197,14 +197,14 @@ __noinline int emit_messages(u64 nr, s64 ret, u32 out)
 	arg3 = ARG3;
 	arg4 = ARG4;
 	file = fd_file(fd);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if (!file || (READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
 	sk = file_sock(file);
 	m->sk = (u64)sk;
-	m->inode = BPF_CORE_READ(file, f_inode, i_ino);
+	m->inode = READ(file, f_inode, i_ino);
 	m->family = sock_family(sk);
-	m->sock_type = BPF_CORE_READ(sk, sk_type);
-	m->protocol = BPF_CORE_READ(sk, sk_protocol);
+	m->sock_type = READ(sk, sk_type);
+	m->protocol = READ(sk, sk_protocol);
 	m->fd = fd;
 	m->out = out;
 	m->bytes = ret;

@@ -148,15 +148,6 @@ __noinline u64 named_take(u32 kind, u32 which, u32 off)
 	return STORED(len, 0, PATH_NAMED | (n->walk.flags & PATH_TRUNCATED));
 }
 
-/* A pointer that the verifier knows the type of, as the number that a global function takes. */
-static __always_inline u64 address(const void *pointer)
-{
-	u64 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), &pointer);
-	return value;
-}
-
 static __always_inline bool named_wanted(void)
 {
 	struct task_struct *task = current_task();
@@ -168,7 +159,7 @@ static __always_inline bool named_wanted(void)
 static __always_inline int named_one(u32 kind, const struct path *dir, struct dentry *dentry)
 {
 	if (named_wanted())
-		named_store(kind, 0, address(dentry), (u64)BPF_CORE_READ(dir, mnt));
+		named_store(kind, 0, untyped(dentry), (u64)BPF_CORE_READ(dir, mnt));
 	return 0;
 }
 
@@ -180,8 +171,8 @@ static __always_inline int named_path(u32 kind, const struct path *path)
 static __always_inline int named_two(u32 kind, struct dentry *old, u64 old_mnt, struct dentry *new, u64 new_mnt)
 {
 	if (named_wanted()) {
-		named_store(kind, 0, address(old), old_mnt);
-		named_store(kind, 1, address(new), new_mnt);
+		named_store(kind, 0, untyped(old), old_mnt);
+		named_store(kind, 1, untyped(new), new_mnt);
 	}
 	return 0;
 }

@@ -12,12 +12,12 @@ struct network_record {
 /* The name a unix socket is bound to; its length, 0 when it has none. */
 static __always_inline u16 unix_name(char to[RS_UNIX_PATH_MAX], struct sock *sk)
 {
-	struct unix_address *addr = BPF_CORE_READ((struct unix_sock *)sk, addr);
+	struct unix_address *addr = READ((struct unix_sock *)sk, addr);
 	s32 len;
 
 	if (!addr)
 		return 0;
-	len = BPF_CORE_READ(addr, len) - 2; /* without sun_family */
+	len = READ(addr, len) - 2; /* without sun_family */
 	if (len <= 0)
 		return 0;
 	if (len > RS_UNIX_PATH_MAX)
@@ -30,14 +30,14 @@ static __always_inline u16 unix_name(char to[RS_UNIX_PATH_MAX], struct sock *sk)
 /* Who is at the other end, as SO_PEERCRED says it: who connected, or who called listen. */
 static __always_inline u32 unix_peer_pid(struct sock *sk)
 {
-	struct pid *pid = BPF_CORE_READ(sk, sk_peer_pid);
+	struct pid *pid = READ(sk, sk_peer_pid);
 
-	return pid ? BPF_CORE_READ(pid, numbers[0].nr) : 0;
+	return pid ? READ(pid, numbers[0].nr) : 0;
 }
 
 static __always_inline void unix_ends(struct network_record *r, struct sock *sk)
 {
-	struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+	struct sock *peer = READ((struct unix_sock *)sk, peer);
 
 	r->e.unix_len = unix_name(r->names.local, sk);
 	if (!peer)
@@ -52,8 +52,8 @@ static __always_inline void sock_addresses(struct rs_network *e, struct sock *sk
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
 	e->family = sock_family(sk);
-	e->sock_type = BPF_CORE_READ(sk, sk_type);
-	e->protocol = BPF_CORE_READ(sk, sk_protocol);
+	e->sock_type = READ(sk, sk_type);
+	e->protocol = READ(sk, sk_protocol);
 	if (!is_inet(e->family))
 		return;
 	e->local_port = local_port(sk);
@@ -63,13 +63,13 @@ static __always_inline void sock_addresses(struct rs_network *e, struct sock *sk
 	if (e->protocol != IPPROTO_TCP || e->sock_type != SOCK_STREAM)
 		return;
 	if (!e->local_port) /* given back before the last change of state is told (inet_put_port) */
-		e->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+		e->local_port = bpf_ntohs(READ((struct inet_sock *)sk, inet_sport));
 	e->flags |= RS_NET_TCP;
-	e->tcp_received = BPF_CORE_READ(tcp, bytes_received);
-	e->tcp_sent = BPF_CORE_READ(tcp, bytes_sent);
-	e->tcp_acked = BPF_CORE_READ(tcp, bytes_acked);
-	e->retransmits = BPF_CORE_READ(tcp, total_retrans);
-	e->rtt = BPF_CORE_READ(tcp, srtt_us) >> 3;
+	e->tcp_received = READ(tcp, bytes_received);
+	e->tcp_sent = READ(tcp, bytes_sent);
+	e->tcp_acked = READ(tcp, bytes_acked);
+	e->retransmits = READ(tcp, total_retrans);
+	e->rtt = READ(tcp, srtt_us) >> 3;
 }
 
 /* An address in user memory, as a socket of this family has it: an IPv6 socket takes IPv4 addresses too. */
@@ -165,7 +165,7 @@ __noinline int emit_socket(u32 kind, u32 fd, u64 arg, s64 ret)
 
 	if (!cpu || !buf || !file)
 		return 0;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if ((READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
 	/* A tracked entry of another file: dup2 or close_range passed by unseen. */
 	state = fd_lookup(tgid, fd);

@@ -26,10 +26,15 @@
 static __always_inline void walk_name(struct walk *walk, char *names, u32 mask, struct dentry *dentry)
 {
 	long n = bpf_probe_read_kernel_str(&names[(walk->start + walk->len) & mask], RS_NAME_MAX,
-					   BPF_CORE_READ(dentry, d_name.name));
+					   READ(dentry, d_name.name));
 
 	if (n > 0)
 		walk->len += n;
+}
+
+static __always_inline bool is_unlinked(struct dentry *dentry, struct dentry *parent)
+{
+	return parent != dentry && !READ(dentry, d_hash.pprev);
 }
 
 /* The walk leaves the mount it began in, or ends in it. */
@@ -54,8 +59,8 @@ static __always_inline void walk_begin(struct walk *walk, u64 dentry, u64 mnt, u
 
 	walk->dentry = dentry;
 	walk->mnt = mnt;
-	walk->root = (u64)BPF_CORE_READ(task, fs, root.dentry);
-	walk->root_mnt = (u64)BPF_CORE_READ(task, fs, root.mnt);
+	walk->root = (u64)READ(task, fs, root.dentry);
+	walk->root_mnt = (u64)READ(task, fs, root.mnt);
 	walk->left = 0;
 	walk->inside = 0;
 	walk->start = start;
@@ -75,11 +80,11 @@ static __always_inline int walk_advance(struct walk *walk, char *names, u32 mask
 			walk->flags |= PATH_HOST;
 		return walk_end(walk, dentry);
 	}
-	mnt_root = BPF_CORE_READ(mnt, mnt_root);
-	parent = BPF_CORE_READ(dentry, d_parent);
+	mnt_root = READ(mnt, mnt_root);
+	parent = READ(dentry, d_parent);
 	if (dentry == mnt_root) {
 		struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-		struct mount *up = BPF_CORE_READ(m, mnt_parent);
+		struct mount *up = READ(m, mnt_parent);
 
 		if (up == m) { /* outside the task's root: the path ends here */
 			/* A file that is a mount of its own, detached, as runc's copy of itself: at least its name. */
@@ -90,11 +95,11 @@ static __always_inline int walk_advance(struct walk *walk, char *names, u32 mask
 			return walk_end(walk, dentry);
 		}
 		walk_leave(walk, dentry);
-		walk->dentry = (u64)BPF_CORE_READ(m, mnt_mountpoint);
+		walk->dentry = (u64)READ(m, mnt_mountpoint);
 		walk->mnt = (u64)up + bpf_core_field_offset(struct mount, mnt);
 		return 1;
 	}
-	if (!walk->steps++ && parent != dentry && !BPF_CORE_READ(dentry, d_hash.pprev))
+	if (!walk->steps++ && is_unlinked(dentry, parent))
 		walk->flags |= PATH_DELETED;
 	if (walk->len >= RS_PATH_MAX)
 		return 0;
@@ -153,7 +158,7 @@ __noinline int beyond_step(void)
 	if (!s)
 		return 0;
 	dentry = (struct dentry *)s->walk.left;
-	parent = BPF_CORE_READ(dentry, d_parent);
+	parent = READ(dentry, d_parent);
 	if (parent == dentry) {
 		s->walk.flags &= ~PATH_TRUNCATED;
 		return 0;
@@ -201,19 +206,27 @@ __noinline u64 store_beyond(u32 off)
 
 static __always_inline struct file *fd_file(s32 fd)
 {
-	struct fdtable *fdt = BPF_CORE_READ(current_task(), files, fdt);
-	struct file **slots = BPF_CORE_READ(fdt, fd);
+	struct fdtable *fdt = READ(current_task(), files, fdt);
+	struct file **slots = READ(fdt, fd);
 	struct file *file = NULL;
 
-	if ((u32)fd >= BPF_CORE_READ(fdt, max_fds))
+	if ((u32)fd >= READ(fdt, max_fds))
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
 	return file;
 }
 
+/* What a walk would find: a file that is a mount of its own is named by where it is mounted. */
+static __always_inline bool is_deleted(struct file *file)
+{
+	struct dentry *dentry = READ(file, f_path.dentry);
+
+	return dentry != READ(file, f_path.mnt, mnt_root) && is_unlinked(dentry, READ(dentry, d_parent));
+}
+
 static __always_inline u64 store_file_path(struct file *file, u32 off)
 {
-	return store_kernel_path((u64)BPF_CORE_READ(file, f_path.dentry), (u64)BPF_CORE_READ(file, f_path.mnt), off);
+	return store_kernel_path(untyped(READ(file, f_path.dentry)), untyped(READ(file, f_path.mnt)), off);
 }
 
 #define NO_BASE (-101) /* dirfd of a text that is not looked up, as a symbolic link's target */
@@ -235,8 +248,8 @@ __noinline u64 store_user_path(u64 address, s32 dirfd, u32 off)
 	if (s->data[off] == '/' || dirfd == NO_BASE)
 		return STORED(n, 0, 0);
 	if (dirfd == AT_FDCWD) {
-		base = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry),
-					 (u64)BPF_CORE_READ(task, fs, pwd.mnt), off + n);
+		base = store_kernel_path(untyped(READ(task, fs, pwd.dentry)), untyped(READ(task, fs, pwd.mnt)),
+					 off + n);
 	} else {
 		struct file *dir = fd_file(dirfd);
 

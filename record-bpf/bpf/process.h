@@ -6,8 +6,8 @@
 /* A process in its own pid namespace, the innermost it is in. */
 static __always_inline struct upid *own_upid(struct task_struct *task)
 {
-	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
-	u32 level = BPF_CORE_READ(pid, level);
+	struct pid *pid = READ(task, group_leader, thread_pid);
+	u32 level = READ(pid, level);
 
 	/* The size of an entry differs from ours: CO-RE knows the kernel's. */
 	return (void *)__builtin_preserve_access_index(&pid->numbers[0]) +
@@ -16,20 +16,20 @@ static __always_inline struct upid *own_upid(struct task_struct *task)
 
 static __always_inline u32 ns_pid(struct task_struct *task)
 {
-	return BPF_CORE_READ(own_upid(task), nr);
+	return READ(own_upid(task), nr);
 }
 
 static __always_inline void exec_privileges(struct rs_exec *e, struct task_struct *task)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	const struct cred *cred = READ(task, cred);
 
-	e->uid = BPF_CORE_READ(cred, euid.val);
-	e->gid = BPF_CORE_READ(cred, egid.val);
+	e->uid = READ(cred, euid.val);
+	e->gid = READ(cred, egid.val);
 	bpf_core_read(&e->caps_effective, sizeof(e->caps_effective), &cred->cap_effective);
-	e->pid_ns = BPF_CORE_READ(own_upid(task), ns, ns.inum);
-	e->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
-	e->net_ns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
-	e->user_ns = BPF_CORE_READ(cred, user_ns, ns.inum);
+	e->pid_ns = READ(own_upid(task), ns, ns.inum);
+	e->mnt_ns = READ(task, nsproxy, mnt_ns, ns.inum);
+	e->net_ns = READ(task, nsproxy, net_ns, ns.inum);
+	e->user_ns = READ(cred, user_ns, ns.inum);
 }
 
 /*
@@ -40,7 +40,7 @@ static __always_inline u32 overlay_flags(struct inode *inode)
 {
 	void *upper = NULL;
 
-	if (BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
+	if (READ(inode, i_sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
 		return 0;
 	bpf_probe_read_kernel(&upper, sizeof(upper), (void *)inode + bpf_core_type_size(struct inode));
 	return upper ? RS_EXEC_OVERLAY | RS_EXEC_UPPER : RS_EXEC_OVERLAY;
@@ -61,8 +61,8 @@ __noinline int store_script(u64 bprm_at, u32 off)
 	if (!s)
 		return 0;
 	e = (struct rs_exec *)s->data;
-	filename = BPF_CORE_READ(bprm, filename);
-	interp = BPF_CORE_READ(bprm, interp);
+	filename = READ(bprm, filename);
+	interp = READ(bprm, interp);
 	if (filename == interp)
 		return 0;
 	off &= PATHS_MAX - 1;
@@ -82,9 +82,9 @@ static __always_inline bool is_memfd(struct file *exe)
 {
 	char name[6] = {};
 
-	if (BPF_CORE_READ(exe, f_inode, i_nlink))
+	if (READ(exe, f_inode, i_nlink))
 		return false;
-	bpf_probe_read_kernel(name, sizeof(name), BPF_CORE_READ(exe, f_path.dentry, d_name.name));
+	bpf_probe_read_kernel(name, sizeof(name), READ(exe, f_path.dentry, d_name.name));
 	return name[0] == 'm' && name[1] == 'e' && name[2] == 'm' && name[3] == 'f' && name[4] == 'd' && name[5] == ':';
 }
 
@@ -152,15 +152,15 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 	__builtin_memset(e, 0, sizeof(*e));
 	e->prev_exec_id = prev_exec_id;
 	e->parent_exec_id = parent_exec_id;
-	e->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	e->ppid = READ(task, real_parent, tgid);
 	e->ns_pid = ns_pid(task);
 	exec_privileges(e, task);
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 
-	exe = BPF_CORE_READ(task, mm, exe_file);
+	exe = READ(task, mm, exe_file);
 	if (exe) { /* none: a kernel thread */
-		e->exe_inode = BPF_CORE_READ(exe, f_inode, i_ino);
-		e->exe_dev = BPF_CORE_READ(exe, f_inode, i_sb, s_dev);
+		e->exe_inode = READ(exe, f_inode, i_ino);
+		e->exe_dev = READ(exe, f_inode, i_sb, s_dev);
 		stored = store_file_path(exe, off);
 		e->exe_len = STORED_LEN(stored);
 		off += STORED_LEN(stored);
@@ -168,12 +168,11 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 			e->flags |= RS_EXEC_EXE_TRUNCATED;
 		if (is_memfd(exe))
 			e->flags |= RS_EXEC_MEMFD;
-		else if ((STORED_FLAGS(stored) & PATH_DELETED) || !BPF_CORE_READ(exe, f_inode, i_nlink))
+		else if ((STORED_FLAGS(stored) & PATH_DELETED) || !READ(exe, f_inode, i_nlink))
 			e->flags |= RS_EXEC_DELETED;
-		e->flags |= overlay_flags(BPF_CORE_READ(exe, f_inode));
+		e->flags |= overlay_flags(READ(exe, f_inode));
 	}
-	stored = store_kernel_path((u64)BPF_CORE_READ(task, fs, pwd.dentry), (u64)BPF_CORE_READ(task, fs, pwd.mnt),
-				   off);
+	stored = store_kernel_path(untyped(READ(task, fs, pwd.dentry)), untyped(READ(task, fs, pwd.mnt)), off);
 	e->cwd_len = STORED_LEN(stored);
 	off += STORED_LEN(stored);
 	if (STORED_FLAGS(stored) & PATH_TRUNCATED)
@@ -185,8 +184,8 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 		off += (u32)e->script_len + e->interp_len;
 	}
 
-	start = BPF_CORE_READ(task, mm, arg_start);
-	e->argv_total = BPF_CORE_READ(task, mm, arg_end) - start;
+	start = READ(task, mm, arg_start);
+	e->argv_total = READ(task, mm, arg_end) - start;
 	argv_len = e->argv_total;
 	if (argv_len > RS_ARGV_MAX) {
 		argv_len = RS_ARGV_MAX;
@@ -229,7 +228,7 @@ static __always_inline struct proc *introduce(struct cpu_state *cpu, u32 tgid)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	pid_t child_tgid = BPF_CORE_READ(child, tgid);
+	pid_t child_tgid = READ(child, tgid);
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct cpu_state *cpu = cpu_state();
 	struct proc *from, to = {};
@@ -237,7 +236,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	struct subject s;
 	u32 one = 1;
 
-	if (!cpu || BPF_CORE_READ(child, pid) != child_tgid) /* a thread */
+	if (!cpu || READ(child, pid) != child_tgid) /* a thread */
 		return 0;
 	if ((filter_mode & FILTER_TREE) && bpf_map_lookup_elem(&tree, &tgid))
 		bpf_map_update_elem(&tree, &child_tgid, &one, BPF_ANY);
@@ -311,7 +310,7 @@ struct {
  */
 static __always_inline bool first_to_end(struct task_struct *task, u32 tgid)
 {
-	struct ended key = { .start = BPF_CORE_READ(task, group_leader, start_boottime), .tgid = tgid };
+	struct ended key = { .start = READ(task, group_leader, start_boottime), .tgid = tgid };
 	u32 one = 1;
 
 	return bpf_map_update_elem(&ended, &key, &one, BPF_NOEXIST) != -EEXIST;
@@ -321,7 +320,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	struct signal_struct *signal = READ(task, signal);
 	struct cpu_state *cpu = cpu_state();
 	struct rs_exit event = {};
 	struct subject s;
@@ -331,7 +330,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (syscall_form == SYSCALL_CALLS)
 		calls_thread_exit();
 	/* `live` was decremented before this tracepoint, on every kernel from 5.10 to 6.18. */
-	if (BPF_CORE_READ(signal, live.counter))
+	if (READ(signal, live.counter))
 		return 0;
 	s = subject(task, tgid);
 	if (s.followed) {
@@ -341,14 +340,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		close_stale_fds(tgid, 1);
 		calls_incarnation_end(&s, cpu, tgid, exec_id_of(cpu, tgid));
 		if (class_on(RS_CLASS_PROCESS)) {
-			event.utime = BPF_CORE_READ(signal, utime) + BPF_CORE_READ(task, utime);
-			event.stime = BPF_CORE_READ(signal, stime) + BPF_CORE_READ(task, stime);
-			event.runtime = BPF_CORE_READ(signal, sum_sched_runtime) +
-					BPF_CORE_READ(task, se.sum_exec_runtime);
-			event.max_rss = BPF_CORE_READ(signal, maxrss);
-			event.status = (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT) ?
-					       BPF_CORE_READ(signal, group_exit_code) :
-					       BPF_CORE_READ(task, exit_code);
+			event.utime = READ(signal, utime) + READ(task, utime);
+			event.stime = READ(signal, stime) + READ(task, stime);
+			event.runtime = READ(signal, sum_sched_runtime) + READ(task, se.sum_exec_runtime);
+			event.max_rss = READ(signal, maxrss);
+			event.status = (READ(signal, flags) & SIGNAL_GROUP_EXIT) ? READ(signal, group_exit_code) :
+										   READ(task, exit_code);
 			header(&event.h, cpu, RS_CLASS_PROCESS, RS_PROCESS_EXIT, &s, exec_id_of(cpu, tgid));
 			submit(cpu, RS_CLASS_PROCESS, &event, sizeof(event));
 		}
@@ -369,10 +366,10 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 	struct subject s = {};
 	struct rs_cgroup *e;
 
-	if (!(filter_mode & FILTER_CGROUP) || !cpu || !buf || BPF_CORE_READ(cgroup, root, hierarchy_id) != hierarchy_id)
+	if (!(filter_mode & FILTER_CGROUP) || !cpu || !buf || READ(cgroup, root, hierarchy_id) != hierarchy_id)
 		return 0;
 	e = (struct rs_cgroup *)buf->data;
-	s.cgroup_id = BPF_CORE_READ(cgroup, kn, id);
+	s.cgroup_id = READ(cgroup, kn, id);
 	control_header(&e->h, RS_CONTROL_CGROUP, &s, 0);
 	if (bpf_probe_read_kernel_str(e->path, sizeof(e->path), path) < 0)
 		e->path[0] = 0;

@@ -10,6 +10,7 @@
 #include <bpf/bpf_endian.h>
 #include "events.h"
 #include "syscalls_x86_64.h"
+#include "read.h"
 #include "state.h"
 #include "filter.h"
 #include "emit.h"
@@ -228,10 +229,17 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (action < SECURITY_PROCESS && !class_on(RS_CLASS_FILE) && !class_on(RS_CLASS_NETWORK) &&
 	    !class_on(RS_CLASS_DNS) && !class_on(RS_CLASS_TLS))
 		return 0;
+	/* Where files are not recorded, most of what passes here is none of our business, whoever does it. */
+	if (!class_on(RS_CLASS_FILE)) {
+		if (action == FILE_ENTRY || action == FILE_CHANGE || (action == OPEN && !class_on(RS_CLASS_TLS)))
+			return 0;
+		if ((action == READ || action == WRITE) && !fd_is_socket(regs->di))
+			return 0;
+	}
 	cpu = cpu_state();
 	if (!cpu || !begin(cpu, tgid))
 		return 0;
-	if (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT) {
+	if (READ(current_task(), thread_info.status) & TS_COMPAT) {
 		if (!class_on(RS_CLASS_SYSCALL)) /* which counts every one */
 			cpu->counters.compat_syscalls++;
 		return 0;
@@ -241,7 +249,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	cpu->regs = (u64)regs;
 	if (class_on(RS_CLASS_TLS) && ret >= 0) {
 		if (action == READ || action == WRITE)
-			tls_saw_io(BPF_CORE_READ(regs, r14), ARG1);
+			tls_saw_io(READ(regs, r14), ARG1);
 		else if (action == OPEN)
 			tls_saw_open(ret);
 	}
@@ -262,15 +270,12 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		if (ret > 0)
 			on_message(fd_lookup(tgid, ARG1), nr, ret, action == SEND_MESSAGES);
 		break;
-	case OPEN: on_open(regs, nr, ret); break;
-	case FILE_ENTRY:
+	case OPEN:
 		if (class_on(RS_CLASS_FILE))
-			on_entry_call(nr, ret);
+			on_open(regs, nr, ret);
 		break;
-	case FILE_CHANGE:
-		if (class_on(RS_CLASS_FILE))
-			on_change_call(nr, ret);
-		break;
+	case FILE_ENTRY: on_entry_call(nr, ret); break;
+	case FILE_CHANGE: on_change_call(nr, ret); break;
 	case SOCKET:
 		if (class_on(RS_CLASS_NETWORK) || class_on(RS_CLASS_DNS))
 			on_socket(regs, nr, ret);
@@ -295,9 +300,11 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	}
 	if (nr != NR_close && nr != NR_dup2 && nr != NR_dup3 && nr != NR_close_range)
 		return 0;
+	if (nr == NR_close && !class_on(RS_CLASS_FILE) && !fd_is_socket(regs->di))
+		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;
 	cpu = cpu_state();
-	if (!cpu || !begin(cpu, tgid) || (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT))
+	if (!cpu || !begin(cpu, tgid) || (READ(current_task(), thread_info.status) & TS_COMPAT))
 		return 0;
 	if (nr == NR_close) {
 		close_fd(tgid, ARG1, 0);

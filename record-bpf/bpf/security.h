@@ -26,8 +26,8 @@ static __always_inline u64 clone_flags(struct pt_regs *regs, u64 nr)
 	u64 flags = 0;
 
 	if (nr == NR_clone)
-		return BPF_CORE_READ(regs, di) & ~0xffull;
-	bpf_probe_read_user(&flags, sizeof(flags), (void *)BPF_CORE_READ(regs, di));
+		return READ(regs, di) & ~0xffull;
+	bpf_probe_read_user(&flags, sizeof(flags), (void *)READ(regs, di));
 	return flags;
 }
 
@@ -37,18 +37,18 @@ static __always_inline bool security_wanted(struct pt_regs *regs, u64 nr, s64 re
 	switch (nr) {
 	case NR_mmap:
 	case NR_mprotect:
-	case NR_pkey_mprotect: return (~BPF_CORE_READ(regs, dx) & (PROT_WRITE | PROT_EXEC)) == 0;
+	case NR_pkey_mprotect: return (~READ(regs, dx) & (PROT_WRITE | PROT_EXEC)) == 0;
 	case NR_clone:
 	case NR_clone3:
 		return makes_namespaces(clone_flags(regs, nr)) && ret != 0; /* 0: the child's return */
 	/* What was sent is seen where it is generated; here is what was refused. */
 	case NR_kill:
-	case NR_tkill: return ret < 0 && (u32)BPF_CORE_READ(regs, si);
-	case NR_tgkill: return ret < 0 && (u32)BPF_CORE_READ(regs, dx);
+	case NR_tkill: return ret < 0 && (u32)READ(regs, si);
+	case NR_tgkill: return ret < 0 && (u32)READ(regs, dx);
 	/* But for these: their senders may write any si_code. */
-	case NR_rt_sigqueueinfo: return (u32)BPF_CORE_READ(regs, si);
-	case NR_rt_tgsigqueueinfo: return (u32)BPF_CORE_READ(regs, dx);
-	case NR_pidfd_send_signal: return (u32)BPF_CORE_READ(regs, si) && (ret < 0 || BPF_CORE_READ(regs, dx));
+	case NR_rt_sigqueueinfo: return (u32)READ(regs, si);
+	case NR_rt_tgsigqueueinfo: return (u32)READ(regs, dx);
+	case NR_pidfd_send_signal: return (u32)READ(regs, si) && (ret < 0 || READ(regs, dx));
 	}
 	return true;
 }
@@ -65,17 +65,17 @@ static __always_inline struct rs_security *security_begin(struct scratch *buf, u
 
 static __always_inline void security_creds(struct rs_security *e)
 {
-	const struct cred *cred = BPF_CORE_READ(current_task(), cred);
+	const struct cred *cred = READ(current_task(), cred);
 
 	e->flags |= RS_SEC_CREDS;
-	e->uid = BPF_CORE_READ(cred, uid.val);
-	e->euid = BPF_CORE_READ(cred, euid.val);
-	e->suid = BPF_CORE_READ(cred, suid.val);
-	e->fsuid = BPF_CORE_READ(cred, fsuid.val);
-	e->gid = BPF_CORE_READ(cred, gid.val);
-	e->egid = BPF_CORE_READ(cred, egid.val);
-	e->sgid = BPF_CORE_READ(cred, sgid.val);
-	e->fsgid = BPF_CORE_READ(cred, fsgid.val);
+	e->uid = READ(cred, uid.val);
+	e->euid = READ(cred, euid.val);
+	e->suid = READ(cred, suid.val);
+	e->fsuid = READ(cred, fsuid.val);
+	e->gid = READ(cred, gid.val);
+	e->egid = READ(cred, egid.val);
+	e->sgid = READ(cred, sgid.val);
+	e->fsgid = READ(cred, fsgid.val);
 	bpf_core_read(&e->caps_effective, sizeof(u64), &cred->cap_effective);
 	bpf_core_read(&e->caps_permitted, sizeof(u64), &cred->cap_permitted);
 	bpf_core_read(&e->caps_inheritable, sizeof(u64), &cred->cap_inheritable);
@@ -86,7 +86,7 @@ static __always_inline void security_target(struct rs_security *e, struct task_s
 	if (!task)
 		return;
 	e->flags |= RS_SEC_TARGET;
-	e->target_pid = BPF_CORE_READ(task, tgid);
+	e->target_pid = READ(task, tgid);
 	e->target_cgroup = task_cgroup_id(task);
 }
 
@@ -180,7 +180,7 @@ static __always_inline void security_type(struct rs_security *e, u64 address)
 
 static __always_inline void security_kernel_type(struct rs_security *e, const char *name)
 {
-	e->type_len = store_text((u64)name, security_end(e), 0);
+	e->type_len = store_text(untyped(name), security_end(e), 0);
 }
 
 /* The filesystem type a configuration descriptor (fsopen, fspick) is for. */
@@ -190,8 +190,8 @@ static __always_inline void security_context_type(struct rs_security *e, struct 
 
 	if (!file || name_begin(file) != NAME_FSCONTEXT)
 		return;
-	context = BPF_CORE_READ(file, private_data);
-	security_kernel_type(e, BPF_CORE_READ(context, fs_type, name));
+	context = READ(file, private_data);
+	security_kernel_type(e, READ(context, fs_type, name));
 }
 
 /* setns: by a file of nsfs, or by a pidfd. */
@@ -201,10 +201,10 @@ static __always_inline void security_namespace(struct rs_security *e, struct fil
 
 	if (!file)
 		return;
-	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) == NSFS_MAGIC) {
-		ns = BPF_CORE_READ(file, f_inode, i_private);
-		e->value = BPF_CORE_READ(file, f_inode, i_ino);
-		security_kernel_type(e, BPF_CORE_READ(ns, ops, name));
+	if (READ(file, f_inode, i_sb, s_magic) == NSFS_MAGIC) {
+		ns = READ(file, f_inode, i_private);
+		e->value = READ(file, f_inode, i_ino);
+		security_kernel_type(e, READ(ns, ops, name));
 	} else {
 		security_target(e, pidfd_task(file));
 	}
@@ -282,7 +282,7 @@ static __always_inline u32 security_mount(struct rs_security *e, u32 nr, s64 ret
 		if (arg[4] & MOVE_MOUNT_F_EMPTY_PATH) {
 			struct file *file = fd_file(arg[0]);
 
-			security_kernel_type(e, BPF_CORE_READ(file, f_inode, i_sb, s_type, name));
+			security_kernel_type(e, READ(file, f_inode, i_sb, s_type, name));
 		} else {
 			security_user_path2(e, arg[1], arg[0]);
 		}
@@ -364,8 +364,7 @@ static __always_inline u32 security_code(struct rs_security *e, u32 nr, s64 ret)
 			struct file *file = fd_file(ret);
 
 			e->flags |= RS_SEC_TEXT;
-			e->name_len = store_text((u64)BPF_CORE_READ(file, f_path.dentry, d_name.name), security_end(e),
-						 0);
+			e->name_len = store_text(untyped(READ(file, f_path.dentry, d_name.name)), security_end(e), 0);
 		} else {
 			security_name(e, arg[0]);
 		}
@@ -409,12 +408,12 @@ __noinline int emit_security(u32 nr, s64 ret, u32 family)
 		return 0;
 	regs = (void *)cpu->regs;
 	e = security_begin(buf, nr, ret);
-	e->args[0] = BPF_CORE_READ(regs, di);
-	e->args[1] = BPF_CORE_READ(regs, si);
-	e->args[2] = BPF_CORE_READ(regs, dx);
-	e->args[3] = BPF_CORE_READ(regs, r10);
-	e->args[4] = BPF_CORE_READ(regs, r8);
-	e->args[5] = BPF_CORE_READ(regs, r9);
+	e->args[0] = READ(regs, di);
+	e->args[1] = READ(regs, si);
+	e->args[2] = READ(regs, dx);
+	e->args[3] = READ(regs, r10);
+	e->args[4] = READ(regs, r8);
+	e->args[5] = READ(regs, r9);
 	if (family == SECURITY_MOUNT)
 		kind = security_mount(e, nr, ret);
 	else if (family == SECURITY_PROCESS)
@@ -446,7 +445,7 @@ int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct
 	bpf_core_read(&code, sizeof(code), &info->si_code);
 	if (code != SI_USER && code != SI_TKILL)
 		return 0;
-	if (BPF_CORE_READ(task, tgid) == tgid)
+	if (READ(task, tgid) == tgid)
 		return 0;
 	cpu = cpu_state();
 	buf = scratch();

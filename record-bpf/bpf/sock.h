@@ -29,9 +29,9 @@ struct {
 
 static __always_inline struct sock *file_sock(struct file *file)
 {
-	struct socket *socket = BPF_CORE_READ(file, private_data);
+	struct socket *socket = READ(file, private_data);
 
-	return BPF_CORE_READ(socket, sk);
+	return READ(socket, sk);
 }
 
 static __always_inline bool is_inet(u32 family)
@@ -41,29 +41,28 @@ static __always_inline bool is_inet(u32 family)
 
 static __always_inline u16 sock_family(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_family);
+	return READ(sk, __sk_common.skc_family);
 }
 
 static __always_inline bool is_tcp(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && BPF_CORE_READ(sk, sk_type) == SOCK_STREAM &&
-	       is_inet(sock_family(sk));
+	return READ(sk, sk_protocol) == IPPROTO_TCP && READ(sk, sk_type) == SOCK_STREAM && is_inet(sock_family(sk));
 }
 
 static __always_inline u16 local_port(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_num);
+	return READ(sk, __sk_common.skc_num);
 }
 
 static __always_inline u16 peer_port(struct sock *sk)
 {
-	return bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	return bpf_ntohs(READ(sk, __sk_common.skc_dport));
 }
 
 static __always_inline void local_address(u8 to[16], struct sock *sk, u16 family)
 {
 	if (family == AF_INET) {
-		u32 address = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		u32 address = READ(sk, __sk_common.skc_rcv_saddr);
 
 		__builtin_memcpy(to, &address, sizeof(address));
 	} else {
@@ -74,7 +73,7 @@ static __always_inline void local_address(u8 to[16], struct sock *sk, u16 family
 static __always_inline void peer_address(u8 to[16], struct sock *sk, u16 family)
 {
 	if (family == AF_INET) {
-		u32 address = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		u32 address = READ(sk, __sk_common.skc_daddr);
 
 		__builtin_memcpy(to, &address, sizeof(address));
 	} else {
@@ -84,7 +83,7 @@ static __always_inline void peer_address(u8 to[16], struct sock *sk, u16 family)
 
 static __always_inline u32 watch_of(struct sock *sk)
 {
-	u16 type = BPF_CORE_READ(sk, sk_type);
+	u16 type = READ(sk, sk_type);
 
 	if (!is_inet(sock_family(sk)))
 		return 0;
@@ -120,9 +119,9 @@ __noinline u32 adopt_sock(u64 at, u64 exec_id, u64 inode)
 
 	if (!cpu)
 		return 0;
-	if (class_on(RS_CLASS_NETWORK) && is_tcp(sk) && BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE) {
+	if (class_on(RS_CLASS_NETWORK) && is_tcp(sk) && READ(sk, __sk_common.skc_state) != TCP_CLOSE) {
 		own_sock(cpu, sk, exec_id, inode);
-		if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+		if (READ(sk, __sk_common.skc_state) == TCP_CLOSE)
 			bpf_map_delete_elem(&owners, &at);
 	}
 	return watch_of(sk);

@@ -75,6 +75,8 @@ struct fd_state {
 	u32 open_flags;
 	u32 watch;    /* sockets: WATCH_* */
 	u32 protocol; /* AF_PACKET: the ethertype asked for */
+	u32 told;     /* files: the open is in the ring, with the path */
+	u32 _pad;
 };
 
 /* Set by user space before loading. */

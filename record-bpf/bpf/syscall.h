@@ -84,7 +84,7 @@ int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 	cpu = cpu_state();
 	if (!cpu)
 		return 0;
-	if (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT) {
+	if (READ(current_task(), thread_info.status) & TS_COMPAT) {
 		cpu->counters.compat_syscalls++;
 		return 0;
 	}
@@ -108,7 +108,7 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 	if (!s.followed)
 		return 0;
 	cpu = cpu_state();
-	if (!cpu || (BPF_CORE_READ(current_task(), thread_info.status) & TS_COMPAT))
+	if (!cpu || (READ(current_task(), thread_info.status) & TS_COMPAT))
 		return 0;
 	e.ret = ret;
 	call = bpf_map_lookup_elem(&calls, &id);

@@ -6,7 +6,7 @@
 /* The thread that a struct pid is the id of. */
 static __always_inline struct task_struct *pid_task(struct pid *pid)
 {
-	struct hlist_node *node = BPF_CORE_READ(pid, tasks[0].first); /* PIDTYPE_PID */
+	struct hlist_node *node = READ(pid, tasks[0].first); /* PIDTYPE_PID */
 
 	if (!node)
 		return NULL;
@@ -22,8 +22,8 @@ static __always_inline struct task_struct *pid_task(struct pid *pid)
  */
 static __always_inline struct task_struct *find_task(u32 id)
 {
-	struct pid_namespace *ns = BPF_CORE_READ(own_upid(current_task()), ns);
-	u64 entry = (u64)BPF_CORE_READ(ns, idr.idr_rt.xa_head);
+	struct pid_namespace *ns = READ(own_upid(current_task()), ns);
+	u64 entry = untyped(READ(ns, idr.idr_rt.xa_head));
 	u32 i;
 
 	for (i = 0; i < XA_DEPTH; i++) {
@@ -32,7 +32,7 @@ static __always_inline struct task_struct *find_task(u32 id)
 
 		if ((entry & 3) != 2)
 			break;
-		at = id >> BPF_CORE_READ(node, shift);
+		at = id >> READ(node, shift);
 		if (i == 0 && at >= XA_SLOTS)
 			return NULL;
 		entry = 0;
@@ -51,7 +51,7 @@ static __always_inline u64 name_begin(struct file *file)
 {
 	u64 found = 0;
 
-	bpf_probe_read_kernel(&found, sizeof(found), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	bpf_probe_read_kernel(&found, sizeof(found), READ(file, f_path.dentry, d_name.name));
 	return found;
 }
 
@@ -65,10 +65,10 @@ static __always_inline struct task_struct *pidfd_task(struct file *file)
 
 	if (!file)
 		return NULL;
-	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) == PID_FS_MAGIC)
-		pid = BPF_CORE_READ(file, f_inode, i_private);
+	if (READ(file, f_inode, i_sb, s_magic) == PID_FS_MAGIC)
+		pid = READ(file, f_inode, i_private);
 	else if (name_begin(file) == NAME_PIDFD) /* an anonymous inode before 6.9 */
-		pid = BPF_CORE_READ(file, private_data);
+		pid = READ(file, private_data);
 	return pid ? pid_task(pid) : NULL;
 }
 

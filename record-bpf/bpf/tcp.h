@@ -114,7 +114,7 @@ static __always_inline int emit_tcp(u32 kind, u64 at, u32 old_state, u32 new_sta
  */
 static __always_inline struct owner *listener_of(struct sock *sk)
 {
-	u64 head = (u64)BPF_CORE_READ((struct tcp_sock *)sk, tsq_node.next);
+	u64 head = untyped(READ((struct tcp_sock *)sk, tsq_node.next));
 	u64 listener = head - bpf_core_field_offset(struct tcp_sock, tsq_node);
 
 	return bpf_map_lookup_elem(&owners, &listener);
@@ -134,7 +134,7 @@ static __always_inline void own_current(struct sock *sk)
 		return;
 	}
 	proc = introduce(cpu, tgid);
-	own_sock(cpu, sk, proc ? proc->exec_id : 0, BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino));
+	own_sock(cpu, sk, proc ? proc->exec_id : 0, READ(sk, sk_socket, file, f_inode, i_ino));
 }
 
 /*
@@ -182,7 +182,7 @@ int BPF_PROG(on_tcp_retransmit)
 {
 	u64 key = first_argument(ctx);
 	struct sock *sk = (struct sock *)key;
-	u32 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	u32 state = READ(sk, __sk_common.skc_state);
 
 	if (is_tcp(sk))
 		emit_tcp(RS_NETWORK_RETRANSMIT, key, state, state);

@@ -112,7 +112,7 @@ __noinline int tls_saw_io(u64 g, u32 fd)
 	if (!socket)
 		return 0;
 	file = fd_file(fd);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if (!file || (READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
 	socket->file = (u64)file;
 	socket->fd = fd;
@@ -132,7 +132,7 @@ __noinline int tls_saw_open(u32 fd)
 
 	if (!file || !cpu || !buf)
 		return 0;
-	bpf_probe_read_kernel(name, sizeof(name) - 1, BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	bpf_probe_read_kernel(name, sizeof(name) - 1, READ(file, f_path.dentry, d_name.name));
 	if (*(u32 *)name != 0x7362696c /* "libs" */ || name[4] != 's' || name[5] != 'l')
 		return 0;
 	s = subject(current_task(), bpf_get_current_pid_tgid() >> 32);

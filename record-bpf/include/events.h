@@ -131,6 +131,7 @@ enum rs_class {
 #define RS_FILE_PATH_DELETED 0x4    /* the name is gone from its directory */
 #define RS_FILE_PATH_FAULT 0x8	    /* user memory could not be read */
 #define RS_FILE_IMPLICIT_CLOSE 0x10 /* closed by exit, exec or dup2, not by close() */
+#define RS_FILE_AS_OPENED 0x40	    /* close: the path is that of this descriptor's open, which user space has */
 #define RS_FILE_OTHER_ROOT 0x20 /* the task's root is not the recorder's: inside_len and beyond_len lead to the file */
 
 /* rs_network.flags */

@@ -50,6 +50,7 @@ pub const FILE_PATH_FAULT: u32 = 0x8;
 pub const FILE_IMPLICIT_CLOSE: u32 = 0x10;
 /// The task's root is not the recorder's: `inside_len` and `beyond_len` lead to the file.
 pub const FILE_OTHER_ROOT: u32 = 0x20;
+pub const FILE_AS_OPENED: u32 = 0x40;
 
 pub const NET_ADDR_USER: u32 = 0x1;
 pub const NET_IMPLICIT_CLOSE: u32 = 0x2;

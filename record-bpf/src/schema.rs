@@ -131,7 +131,8 @@ pub const FILE: &[Column] = &[
     opt(
         "path",
         Type::Utf8,
-        "absolute path as the container sees it; bytes that are not UTF-8 as \\xNN; symlink: the target as it was given",
+        "absolute path as the container sees it; bytes that are not UTF-8 as \\xNN; symlink: the target as it was given; \
+         close: the path at the open, where that was recorded",
     ),
     opt("new_path", Type::Utf8, "rename, link, symlink: the new name"),
     req(

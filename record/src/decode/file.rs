@@ -27,7 +27,7 @@ pub fn file(bytes: &[u8], kind: Kind) -> Option<FileRecord> {
     let (attribute, _) = data.split_at_checked(wire.attr_len.into())?;
     let (inside, _) = path.split_at_checked(wire.inside_len.into())?;
     let from_user = wire.flags & abi::FILE_PATH_USER != 0;
-    let unknown = path.is_empty() && (from_user || wire.flags & abi::FILE_IMPLICIT_CLOSE != 0);
+    let unknown = path.is_empty() && (from_user || wire.flags & (abi::FILE_IMPLICIT_CLOSE | abi::FILE_AS_OPENED) != 0);
     let named = || match (from_user, kind) {
         // The text of a symbolic link is no path of ours: it is looked up from where the link is, and later.
         (true, Kind::Symlink) => text(until_nul(path)),

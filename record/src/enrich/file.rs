@@ -16,15 +16,25 @@ use crate::mounts::HostView;
 struct Paths {
     own: Option<Arc<str>>,
     host: Option<Arc<str>>,
+    truncated: bool,
 }
 
-/// Path of each descriptor opened, for closes that the kernel sees too late to name: (pid, fd) → (inode, paths).
+/// Paths of the files that are open, by process and descriptor, with their inodes: the kernel tells them once.
 #[derive(Default)]
-pub struct Opened(HashMap<(u32, i32), (u64, Paths)>);
+pub struct Opened(HashMap<u32, HashMap<i32, (u64, Paths)>>);
 
 impl Opened {
     pub fn exited(&mut self, pid: u32) {
-        self.0.retain(|(of, _), _| *of != pid);
+        self.0.remove(&pid);
+    }
+
+    fn insert(&mut self, pid: u32, fd: i32, inode: u64, paths: Paths) {
+        self.0.entry(pid).or_default().insert(fd, (inode, paths));
+    }
+
+    fn remove(&mut self, pid: u32, fd: i32, inode: u64) -> Option<Paths> {
+        let (opened, paths) = self.0.get_mut(&pid)?.remove(&fd)?;
+        (opened == inode).then_some(paths)
     }
 }
 
@@ -38,20 +48,22 @@ pub fn event(
     let wire = &file.wire;
     let has = |flag: u32| wire.flags & flag != 0;
     let kind = common.kind;
-    let mut paths = Paths { own: file.path.as_deref().map(|path| strings.get(path)), host: None };
+    let mut paths = Paths {
+        own: file.path.as_deref().map(|path| strings.get(path)),
+        host: None,
+        truncated: has(abi::FILE_PATH_TRUNCATED | abi::FILE_PATH_FAULT),
+    };
     if let Some(place) = &file.place {
         let found = host.path(common.container.as_ref(), wire.dev, place);
         paths.host = found.filter(|path| Some(path.as_str()) != file.path.as_deref()).map(|path| strings.get(&path));
     }
     match kind {
         Kind::Open if wire.ret >= 0 && paths.own.is_some() => {
-            opened.0.insert((common.pid, wire.fd), (wire.inode, paths.clone()));
+            opened.insert(common.pid, wire.fd, wire.inode, paths.clone());
         }
         Kind::Close => {
-            let open = opened.0.remove(&(common.pid, wire.fd));
-            if let (None, Some((inode, known))) = (&paths.own, open)
-                && inode == wire.inode
-            {
+            let known = opened.remove(common.pid, wire.fd, wire.inode);
+            if let (None, Some(known)) = (&paths.own, known) {
                 paths = known;
             }
         }
@@ -70,7 +82,7 @@ pub fn event(
     FileEvent {
         new_path: file.new_path.as_deref().map(|path| strings.get(path)),
         path_from_user: has(abi::FILE_PATH_USER),
-        path_truncated: has(abi::FILE_PATH_TRUNCATED | abi::FILE_PATH_FAULT),
+        path_truncated: paths.truncated,
         deleted: has(abi::FILE_PATH_DELETED),
         ret: wire.ret,
         fd: (wire.fd >= 0).then_some(wire.fd),
