@@ -119,7 +119,8 @@ pub fn labels() -> Vec<Label> {
 pub fn record(dir: &Path, events: &[Event], labels: &[Label], account: Option<Accounting>) -> Recording {
     let recorder = Recorder { name: "test".to_owned(), version: "0".to_owned() };
     let kernel = Kernel { release: "6.1.0".to_owned(), machine: "x86_64".to_owned() };
-    let manifest = Manifest::new(recorder, kernel, START, vec!["all".to_owned()], &Class::ALL);
+    let manifest =
+        Manifest::new(recorder, kernel, START, vec!["all".to_owned()], &[Class::Process, Class::File, Class::Network]);
     let mut writer = RecordingWriter::create(dir, manifest).unwrap();
     for event in events {
         writer.push(event).unwrap();
