@@ -23,8 +23,11 @@ static __always_inline bool fd_is_socket(s32 fd)
 	return file && (READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
 }
 
-/* Starts tracking a descriptor (again). Returns its state, or NULL when the table is full or there is no such file. */
-static __always_inline struct fd_state *fd_track(struct cpu_state *cpu, u32 tgid, s32 fd)
+/*
+ * Starts tracking a descriptor (again). Returns its state, or NULL when the table is full or there is no such file. A function
+ * of its own for the stack it needs: the paths of its callers go deep.
+ */
+static __noinline struct fd_state *fd_track(struct cpu_state *cpu, u32 tgid, s32 fd)
 {
 	struct fd_key key = { .tgid = tgid, .fd = fd };
 	struct file *file = fd_file(fd);

@@ -1,7 +1,7 @@
 //! One run of a workload, bare or under a recorder.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -90,6 +90,14 @@ fn around(kind: Workload, adapter: &Adapter, plan: &Plan, dir: &Path, places: &P
     let log = fs::File::create(dir.join("log")).map_err(|error| error.to_string())?;
     let mut command = Command::new(places.program(&words[0]));
     command.args(&words[1..]).stdin(Stdio::null()).stderr(log).stdout(Stdio::null());
+    // Where eval runs in the background of a shell, interrupts are ignored, and a child would inherit that.
+    // SAFETY: signal() is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        })
+    };
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", words[0]))?;
     let cpu_seconds = if adapter.wraps() {
         let (status, used) = wait(&mut child, None)?;

@@ -88,11 +88,12 @@ impl Runner {
         match record(cases, &arranged, &dir, &recording) {
             Ok(()) => {}
             // One class of them may be what this kernel refuses: the others are tried without it.
-            Err(error) if self.recordings == 0 || classes(cases).len() > 1 => {
-                fs::remove_dir_all(&dir).map_err(|source| Error::Read { path: dir, source })?;
-                return self.record_apart(cases, error);
-            }
             Err(error) => {
+                // Its number is the next one's.
+                fs::remove_dir_all(&dir).map_err(|source| Error::Read { path: dir, source })?;
+                if self.recordings == 0 || classes(cases).len() > 1 {
+                    return self.record_apart(cases, error);
+                }
                 self.all(cases, &Outcome::Wrong(error.to_string()));
                 return Ok(());
             }
