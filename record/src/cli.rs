@@ -105,7 +105,8 @@ pub struct RecordArgs {
     /// Only cgroups whose path matches, as '/system.slice/*'
     #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
     pub cgroup: Vec<String>,
-    /// Event classes to record, and presets of them: minimal (process, security, network), default, all (but flow)
+    /// Event classes to record: process, security, file, network, dns, tls, flow, syscall, resource; or presets of them:
+    /// minimal (process, security, network), default (process, security, file, network, dns, resource), all (but flow)
     #[arg(long, value_delimiter = ',', value_name = "CLASS", default_value = "default", value_parser = selection)]
     pub events: Vec<Selection>,
     /// Reads and writes of files: summed until the file is closed, or also an event for each call
