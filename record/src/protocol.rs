@@ -1,17 +1,24 @@
-//! Names of IP protocols.
+//! Names of IP protocols, the same in every class.
 
 use std::sync::Arc;
 
-/// As in /etc/protocols for those that matter here, else the number.
+/// As in /etc/protocols, those that matter here.
+pub const IP: &[(i32, &str)] = &[
+    (libc::IPPROTO_IP, "ip"),
+    (libc::IPPROTO_ICMP, "icmp"),
+    (libc::IPPROTO_TCP, "tcp"),
+    (libc::IPPROTO_UDP, "udp"),
+    (libc::IPPROTO_GRE, "gre"),
+    (libc::IPPROTO_ESP, "esp"),
+    (libc::IPPROTO_ICMPV6, "icmpv6"),
+    (libc::IPPROTO_SCTP, "sctp"),
+    (libc::IPPROTO_UDPLITE, "udplite"),
+    (libc::IPPROTO_RAW, "raw"),
+    (libc::IPPROTO_MPTCP, "mptcp"),
+];
+
+/// The name, or the number where it has none.
 pub fn ip(protocol: u8) -> Arc<str> {
-    match i32::from(protocol) {
-        libc::IPPROTO_TCP => "tcp".into(),
-        libc::IPPROTO_UDP => "udp".into(),
-        libc::IPPROTO_ICMP => "icmp".into(),
-        libc::IPPROTO_ICMPV6 => "icmpv6".into(),
-        libc::IPPROTO_SCTP => "sctp".into(),
-        libc::IPPROTO_GRE => "gre".into(),
-        libc::IPPROTO_ESP => "esp".into(),
-        other => other.to_string().into(),
-    }
+    let named = IP.iter().find(|(known, _)| *known == i32::from(protocol));
+    named.map_or_else(|| protocol.to_string().into(), |(_, name)| (*name).into())
 }

@@ -107,18 +107,6 @@ const SOCKET_TYPES: Names = &[
     (libc::SOCK_SEQPACKET, "seqpacket"),
 ];
 
-const IP_PROTOCOLS: Names = &[
-    (libc::IPPROTO_IP, "ip"),
-    (libc::IPPROTO_ICMP, "icmp"),
-    (libc::IPPROTO_TCP, "tcp"),
-    (libc::IPPROTO_UDP, "udp"),
-    (libc::IPPROTO_ICMPV6, "icmpv6"),
-    (libc::IPPROTO_SCTP, "sctp"),
-    (libc::IPPROTO_UDPLITE, "udplite"),
-    (libc::IPPROTO_RAW, "raw"),
-    (libc::IPPROTO_MPTCP, "mptcp"),
-];
-
 const NETLINK_PROTOCOLS: Names = &[
     (libc::NETLINK_ROUTE, "route"),
     (libc::NETLINK_USERSOCK, "usersock"),
@@ -156,7 +144,7 @@ const TCP_STATES: Names = &[
 
 fn protocol(strings: &mut Interner, wire: &abi::Network) -> Arc<str> {
     match i32::from(wire.family) {
-        libc::AF_INET | libc::AF_INET6 => named(strings, IP_PROTOCOLS, wire.protocol),
+        libc::AF_INET | libc::AF_INET6 => named(strings, crate::protocol::IP, wire.protocol),
         libc::AF_UNIX => named(strings, SOCKET_TYPES, wire.sock_type),
         libc::AF_NETLINK => named(strings, NETLINK_PROTOCOLS, wire.protocol),
         libc::AF_PACKET => named(strings, ETHERTYPES, wire.protocol),

@@ -35,7 +35,16 @@ fn tcp6(_: &Scratch) -> Result<Value, Stop> {
     tcp("inet6", "::1")
 }
 
-fn tcp(family: &str, address: &str) -> Result<Value, Stop> {
+/// A connection that has carried 1,500 bytes one way and 2 the other.
+pub(super) struct Talk {
+    pub server: TcpListener,
+    pub client: TcpStream,
+    pub peer: TcpStream,
+    pub port: u16,
+    pub client_port: u16,
+}
+
+pub(super) fn talk(address: &str) -> Result<Talk, Stop> {
     let server = TcpListener::bind((address, 0))?;
     let port = server.local_addr()?.port();
     let mut client = TcpStream::connect((address, port))?;
@@ -44,8 +53,13 @@ fn tcp(family: &str, address: &str) -> Result<Value, Stop> {
     peer.read_exact(&mut [0; 1500])?;
     peer.write_all(b"ok")?;
     client.read_exact(&mut [0; 2])?;
+    Ok(Talk { server, client, peer, port, client_port: from.port() })
+}
+
+fn tcp(family: &str, address: &str) -> Result<Value, Stop> {
+    let Talk { server, client, peer, port, client_port } = talk(address)?;
     Ok(json!({
-        "family": family, "address": address, "port": port, "client_port": from.port(),
+        "family": family, "address": address, "port": port, "client_port": client_port,
         "server_fd": server.as_raw_fd(), "client_fd": client.as_raw_fd(), "peer_fd": peer.as_raw_fd(),
     }))
 }

@@ -9,6 +9,7 @@ use datasets::NetworkEvent;
 use record_bpf::Kind;
 use serde_json::{Value, json};
 
+use super::network::{Talk, talk};
 use super::{Case, Checked, Facts, Rows, Scratch, Stop, sys};
 use crate::expect;
 
@@ -30,20 +31,13 @@ fn states6(_: &Scratch) -> Result<Value, Stop> {
 }
 
 fn connection(address: &str) -> Result<Value, Stop> {
-    let server = TcpListener::bind((address, 0))?;
-    let port = server.local_addr()?.port();
-    let mut client = TcpStream::connect((address, port))?;
-    let (mut peer, from) = server.accept()?;
-    client.write_all(&[b'x'; 1500])?;
-    peer.read_exact(&mut [0; 1500])?;
-    peer.write_all(b"ok")?;
-    client.read_exact(&mut [0; 2])?;
+    let Talk { server, client, mut peer, port, client_port } = talk(address)?;
     drop(client);
     peer.read_to_end(&mut Vec::new())?; // the client's FIN is there
     drop(peer);
     drop(server);
     std::thread::sleep(Duration::from_millis(50)); // the last ACK may wait for the kernel's own thread
-    Ok(json!({ "address": address, "port": port, "client_port": from.port(), "pid": sys::pid() }))
+    Ok(json!({ "address": address, "port": port, "client_port": client_port, "pid": sys::pid() }))
 }
 
 /// The changes of one socket, in order.
