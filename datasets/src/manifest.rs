@@ -193,7 +193,7 @@ pub struct Step {
     pub description: String,
 }
 
-/// Where every event went. For each CPU and class: `emitted = stored + dropped + filtered`.
+/// Where every event went. For each CPU and class: `emitted = stored + dropped + filtered + sampled_out + known`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounting {
     pub cpus: Vec<CpuAccount>,
@@ -240,13 +240,24 @@ pub struct ClassAccount {
     pub dropped: Dropped,
     /// Discarded in user space: the container turned out not to match the filter.
     pub filtered: u64,
+    /// Left out by the adaptive sampler in the kernel: the class is not a critical one, and there were too many.
+    #[serde(default)]
+    pub sampled_out: u64,
+    /// Left out in the kernel: the known-behaviour filter has seen the like of it before.
+    #[serde(default)]
+    pub known: u64,
 }
 
 impl ClassAccount {
-    /// `emitted = stored + dropped + filtered`
+    /// `emitted = stored + dropped + filtered + sampled_out + known`
     pub fn holds(&self) -> bool {
-        let parts = [self.stored, self.dropped.total(), self.filtered];
-        parts.into_iter().try_fold(0u64, u64::checked_add) == Some(self.emitted)
+        self.stored.checked_add(self.without_row()) == Some(self.emitted)
+    }
+
+    /// Events whose sequence numbers have no row: all but the stored ones.
+    pub fn without_row(&self) -> u64 {
+        let ClassAccount { emitted: _, stored: _, dropped, filtered, sampled_out, known } = *self;
+        [filtered, sampled_out, known].into_iter().fold(dropped.total(), u64::saturating_add)
     }
 }
 

@@ -47,6 +47,10 @@ pub struct CpuReport {
     pub dropped: u64,
     /// From the manifest.
     pub filtered: u64,
+    /// From the manifest.
+    pub sampled_out: u64,
+    /// From the manifest.
+    pub known: u64,
     /// Rows that repeat a sequence number.
     pub duplicates: u64,
     /// Runs of missing numbers.

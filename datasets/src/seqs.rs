@@ -8,7 +8,7 @@ use arrow::datatypes::{TimestampNanosecondType, UInt16Type, UInt64Type};
 use record_bpf::{Class, schema};
 use roaring::RoaringTreemap;
 
-use crate::manifest::{Manifest, Moment};
+use crate::manifest::{ClassAccount, Manifest, Moment};
 use crate::parquet_read::Batches;
 use crate::report::{CpuReport, Gap};
 
@@ -72,7 +72,10 @@ impl Seqs {
             .map(|cpu| {
                 let seen = self.cpus.get(&cpu).unwrap_or(&none);
                 let account = accounts.get(&cpu);
-                let counts = || account.into_iter().flat_map(|account| account.classes.values());
+                let sum = |count: fn(&ClassAccount) -> u64| {
+                    let classes = account.into_iter().flat_map(|account| account.classes.values());
+                    classes.map(count).fold(0, u64::saturating_add)
+                };
                 let next_seq = account.map(|account| account.next_seq);
                 let (gaps, gap_count, missing) = gaps(&seen.seqs, next_seq);
                 CpuReport {
@@ -80,8 +83,10 @@ impl Seqs {
                     next_seq,
                     rows: seen.rows.values().sum(),
                     missing,
-                    dropped: counts().map(|counts| counts.dropped.total()).fold(0, u64::saturating_add),
-                    filtered: counts().map(|counts| counts.filtered).fold(0, u64::saturating_add),
+                    dropped: sum(|counts| counts.dropped.total()),
+                    filtered: sum(|counts| counts.filtered),
+                    sampled_out: sum(|counts| counts.sampled_out),
+                    known: sum(|counts| counts.known),
                     duplicates: seen.duplicates,
                     gap_count,
                     gaps,

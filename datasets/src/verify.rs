@@ -8,7 +8,7 @@ use record_bpf::{Class, schema};
 
 use crate::codec::Strings;
 use crate::events::{self, Key};
-use crate::manifest::{Manifest, Segment, State, Table};
+use crate::manifest::{ClassAccount, Manifest, Segment, State, Table};
 use crate::model::{Container, Label, Process};
 use crate::parquet_read::Batches;
 use crate::read::{class_columns, inside, read_table};
@@ -28,7 +28,8 @@ pub struct Progress {
 ///
 /// Recomputes every SHA-256 and the chain; decodes every row and checks it against the schema, the order and the counts
 /// of the manifest; and proves the accounting from the rows' sequence numbers: on each CPU what is missing is exactly
-/// what the manifest says was dropped or filtered, and for each class `emitted = stored + dropped + filtered`.
+/// what the manifest says was dropped, filtered, sampled out or known, and for each class they and the stored ones add up
+/// to the emitted ones.
 ///
 /// Damage is in the report, not an error. Memory: a bit for each row at most, and one batch of rows.
 ///
@@ -283,12 +284,16 @@ impl Check<'_> {
                 let stored = rows.remove(&(cpu, class.as_str())).unwrap_or(0);
                 self.expect_count(&place, "stored", counts.stored, "rows in the segments", stored);
                 if !counts.holds() {
-                    let (s, d, f) = (counts.stored, counts.dropped.total(), counts.filtered);
-                    let detail = format!("emitted {} is not stored {s} + dropped {d} + filtered {f}", counts.emitted);
+                    let ClassAccount { emitted, stored, dropped, filtered, sampled_out, known } = *counts;
+                    let detail = format!(
+                        "emitted {emitted} is not stored {stored} + dropped {} + filtered {filtered} + sampled out \
+                         {sampled_out} + known {known}",
+                        dropped.total()
+                    );
                     self.findings.add(FindingKind::Miscounted, &place, detail);
                 }
                 emitted = emitted.saturating_add(counts.emitted);
-                unstored = unstored.saturating_add(counts.dropped.total()).saturating_add(counts.filtered);
+                unstored = unstored.saturating_add(counts.without_row());
             }
             let place = format!("cpu {cpu}");
             self.expect_count(&place, "next_seq", account.next_seq, "emitted in all classes", emitted);
@@ -297,7 +302,13 @@ impl Check<'_> {
                 let detail = format!("{beyond} rows have a sequence number of {} or more", account.next_seq);
                 self.findings.add(FindingKind::Miscounted, &place, detail);
             }
-            self.expect_count(&place, "dropped + filtered", unstored, "missing sequence numbers", missing);
+            self.expect_count(
+                &place,
+                "dropped + filtered + sampled out + known",
+                unstored,
+                "missing sequence numbers",
+                missing,
+            );
         }
         for ((cpu, class), n) in rows {
             let detail = format!("{n} rows, and the accounting does not know them");

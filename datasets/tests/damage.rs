@@ -181,25 +181,32 @@ fn loss_that_is_accounted_is_intact_and_its_gaps_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let all = events(21, 4000, 2);
     let accounting = lossless(&all);
-    // On CPU 0 the kernel drops 10..=12 and the last; on CPU 1 user space discards 0.
+    // On CPU 0 the kernel drops 10..=12 and the last; on CPU 1 user space discards 0, the kernel leaves out 5 and 7.
     let last = all.iter().filter(|event| event.common().cpu == 0).count() as u64 - 1;
     let lost = |event: &Event| match event.common().cpu {
         0 => (10..=12).contains(&event.common().seq) || event.common().seq == last,
-        _ => event.common().seq == 0,
+        _ => matches!(event.common().seq, 0 | 5 | 7),
     };
     let (gone, kept): (Vec<Event>, Vec<Event>) = all.iter().cloned().partition(lost);
     let mut accounted = accounting.clone();
     for event in &gone {
         let account = &mut accounted.cpus[usize::from(event.common().cpu)];
         let counts = account.classes.get_mut(event.class().name()).unwrap();
-        if event.common().cpu == 0 { counts.dropped.ring_full += 1 } else { counts.filtered += 1 }
+        let cause = match (event.common().cpu, event.common().seq) {
+            (0, _) => &mut counts.dropped.ring_full,
+            (_, 0) => &mut counts.filtered,
+            (_, 5) => &mut counts.sampled_out,
+            _ => &mut counts.known,
+        };
+        *cause += 1;
     }
     record(dir.path(), &kept, accounted, Rotation::default());
     let report = check(dir.path());
     assert_eq!(report.findings, []);
     let [zero, one] = &report.cpus[..] else { panic!("two CPUs") };
     assert_eq!((zero.missing, zero.dropped, zero.filtered, zero.gap_count), (4, 4, 0, 2));
-    assert_eq!((one.missing, one.dropped, one.filtered, one.gap_count), (1, 0, 1, 1));
+    assert_eq!((one.missing, one.dropped, one.gap_count), (3, 0, 3));
+    assert_eq!((one.filtered, one.sampled_out, one.known), (1, 1, 1));
     let time = |cpu: u16, seq: u64| {
         all.iter().map(Event::common).find(|c| (c.cpu, c.seq) == (cpu, seq)).map(|c| Moment::from_ns(c.ts))
     };

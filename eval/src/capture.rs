@@ -37,7 +37,11 @@ pub struct ClassCapture {
     pub dropped: Option<u64>,
     /// Discarded because the filter did not ask for them.
     pub filtered: Option<u64>,
-    /// stored / (emitted − filtered); null: nothing was to be stored.
+    /// Left out in the kernel by the adaptive sampler: asked for, and not stored.
+    pub sampled_out: Option<u64>,
+    /// Left out in the kernel as known behaviour, which was not asked for.
+    pub known: Option<u64>,
+    /// stored / (emitted − filtered − known); null: nothing was to be stored.
     pub capture_rate: Option<f64>,
     /// Segment files.
     pub bytes: u64,
@@ -92,13 +96,15 @@ fn add(mut sum: ClassAccount, other: &ClassAccount) -> ClassAccount {
     sum.emitted = sum.emitted.saturating_add(other.emitted);
     sum.stored = sum.stored.saturating_add(other.stored);
     sum.filtered = sum.filtered.saturating_add(other.filtered);
+    sum.sampled_out = sum.sampled_out.saturating_add(other.sampled_out);
+    sum.known = sum.known.saturating_add(other.known);
     sum.dropped.ring_full = sum.dropped.ring_full.saturating_add(other.dropped.total());
     sum
 }
 
 fn entry(class: &'static str, account: Option<ClassAccount>, rows: u64, bytes: u64) -> ClassCapture {
     let rate = |account: ClassAccount| {
-        let wanted = account.emitted.saturating_sub(account.filtered);
+        let wanted = account.emitted.saturating_sub(account.filtered).saturating_sub(account.known);
         (wanted > 0).then(|| rows as f64 / wanted as f64)
     };
     ClassCapture {
@@ -107,6 +113,8 @@ fn entry(class: &'static str, account: Option<ClassAccount>, rows: u64, bytes: u
         stored: rows,
         dropped: account.map(|account| account.dropped.total()),
         filtered: account.map(|account| account.filtered),
+        sampled_out: account.map(|account| account.sampled_out),
+        known: account.map(|account| account.known),
         capture_rate: account.and_then(rate),
         bytes,
         bytes_per_event: (rows > 0).then(|| bytes as f64 / rows as f64),

@@ -15,6 +15,7 @@ fn account() -> Accounting {
         stored: 0,
         dropped: Dropped { ring_full, write_failed: 0, undecodable },
         filtered,
+        ..ClassAccount::default()
     };
     let cpu = |cpu, classes: &[(&str, ClassAccount)]| CpuAccount {
         cpu,

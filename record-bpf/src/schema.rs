@@ -75,7 +75,8 @@ pub const COMMON: &[Column] = &[
     req(
         "seq",
         Type::U64,
-        "position in that CPU's stream of all classes, from 0; a missing number is a lost or filtered event",
+        "position in that CPU's stream of all classes, from 0; a missing number is an event without a row: lost, filtered, \
+         sampled out or known",
     ),
     req("op", Type::Utf8, "what happened: the event kind within the class"),
     opt("container", Type::Utf8, "container id, 64 hex digits; null: a process outside containers"),

@@ -17,6 +17,8 @@ struct Totals {
     stored: u64,
     dropped: u64,
     filtered: u64,
+    sampled_out: u64,
+    known: u64,
     bytes: u64,
 }
 
@@ -27,6 +29,8 @@ fn totals(manifest: &Manifest, class: &str) -> Totals {
         totals.stored += account.stored;
         totals.dropped += account.dropped.total();
         totals.filtered += account.filtered;
+        totals.sampled_out += account.sampled_out;
+        totals.known += account.known;
     }
     totals.bytes = manifest.segments.iter().filter(|segment| segment.class == class).map(|segment| segment.bytes).sum();
     totals
@@ -40,20 +44,23 @@ pub fn table(finished: &Finished, dir: &Path) -> String {
     let Finished { manifest, processes, containers, elapsed, labels } = finished;
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["class", "emitted", "stored", "lost", "filtered", "bytes", "bytes/event"]);
-    for class in &manifest.classes {
-        let totals = totals(manifest, class);
-        let per_event = per_event(&totals).map_or("-".to_owned(), |bytes| format!("{bytes:.1}"));
+    let classes: Vec<(&String, Totals)> =
+        manifest.classes.iter().map(|class| (class, totals(manifest, class))).collect();
+    // Off unless asked for: shown where there is something to show.
+    type Count = fn(&Totals) -> u64;
+    let thinned: [(&str, Count); 2] = [("sampled out", |t| t.sampled_out), ("known", |t| t.known)];
+    let thinned: Vec<_> = thinned.into_iter().filter(|(_, of)| classes.iter().any(|(_, t)| of(t) > 0)).collect();
+    let names = thinned.iter().map(|(name, _)| *name);
+    table.set_header(
+        ["class", "emitted", "stored", "lost", "filtered"].into_iter().chain(names).chain(["bytes", "bytes/event"]),
+    );
+    for (class, totals) in &classes {
+        let per_event = per_event(totals).map_or("-".to_owned(), |bytes| format!("{bytes:.1}"));
         let count = |n: u64| HumanCount(n).to_string();
-        table.add_row([
-            class.clone(),
-            count(totals.emitted),
-            count(totals.stored),
-            count(totals.dropped),
-            count(totals.filtered),
-            HumanBytes(totals.bytes).to_string(),
-            per_event,
-        ]);
+        let counts = [totals.emitted, totals.stored, totals.dropped, totals.filtered];
+        let counts = counts.into_iter().chain(thinned.iter().map(|(_, of)| of(totals)));
+        let sizes = [HumanBytes(totals.bytes).to_string(), per_event];
+        table.add_row([(*class).clone()].into_iter().chain(counts.map(count)).chain(sizes));
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     let failures = manifest.accounting.iter().flat_map(|a| &a.failures).filter(|(_, count)| **count > 0);
@@ -77,6 +84,7 @@ pub fn json(finished: &Finished, dir: &Path) -> Value {
             let t = totals(manifest, class);
             let value = json!({
                 "emitted": t.emitted, "stored": t.stored, "lost": t.dropped, "filtered": t.filtered,
+                "sampled_out": t.sampled_out, "known": t.known,
                 "bytes": t.bytes, "bytes_per_event": per_event(&t),
             });
             (class.clone(), value)

@@ -52,6 +52,8 @@ struct ClassInfo {
     /// `None`: the recorder did not finish, so nobody knows.
     dropped: Option<u64>,
     filtered: Option<u64>,
+    sampled_out: Option<u64>,
+    known: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -99,6 +101,8 @@ fn gather(recording: &Recording) -> datasets::Result<Info<'_>> {
                 last: of().map(|s| s.last_ts).max().map(Moment::from_ns),
                 dropped: lost(|account| account.dropped.total()),
                 filtered: lost(|account| account.filtered),
+                sampled_out: lost(|account| account.sampled_out),
+                known: lost(|account| account.known),
             }
         })
         .collect();
@@ -149,11 +153,16 @@ fn render(info: &Info<'_>, manifest: &Manifest) -> String {
         let _ = writeln!(out, "  {name:<10}{value}");
     }
     let unknown = |n: Option<u64>| n.map_or("unknown".to_owned(), count);
+    // Off unless asked for: shown where there is something to show.
+    type Count = fn(&ClassInfo) -> Option<u64>;
+    let thinned: [(&str, Count); 2] = [("sampled out", |c| c.sampled_out), ("known", |c| c.known)];
+    let thinned: Vec<_> =
+        thinned.into_iter().filter(|(_, of)| info.classes.iter().any(|c| of(c).is_some_and(|n| n > 0))).collect();
     let rows: Vec<Vec<String>> = info
         .classes
         .iter()
         .map(|class| {
-            vec![
+            let row = [
                 class.class.to_owned(),
                 count(class.rows),
                 format!("{:.1}", class.events_per_s),
@@ -162,11 +171,14 @@ fn render(info: &Info<'_>, manifest: &Manifest) -> String {
                 class.bytes_per_event.map_or(String::new(), |b| format!("{b:.1}")),
                 unknown(class.dropped),
                 unknown(class.filtered),
-            ]
+            ];
+            row.into_iter().chain(thinned.iter().map(|(_, of)| unknown(of(class)))).collect()
         })
         .collect();
     let header = ["class", "events", "events/s", "segments", "size", "bytes/event", "dropped", "filtered"];
-    let _ = write!(out, "\n{}", table(&header, &rows, &[1, 2, 3, 4, 5, 6, 7]));
+    let header: Vec<&str> = header.into_iter().chain(thinned.iter().map(|(name, _)| *name)).collect();
+    let right: Vec<usize> = (1..header.len()).collect();
+    let _ = write!(out, "\n{}", table(&header, &rows, &right));
     let failures = manifest.accounting.iter().flat_map(|accounting| &accounting.failures).filter(|(_, n)| **n > 0);
     for (name, n) in failures {
         let _ = writeln!(out, "  {name}: {}", count(*n));

@@ -36,7 +36,7 @@ pub enum Command {
     ///
     /// Recomputes every SHA-256 and the chain through the segments, decodes every row, and compares counts, order and
     /// schema. From the sequence numbers in the rows it proves the account of what was lost: on each CPU, the missing
-    /// numbers are exactly the events the recorder says it dropped or filtered. Tells a missing, truncated, altered,
+    /// numbers are exactly the events the recorder says it dropped, filtered, sampled out or knew. Tells a missing, truncated, altered,
     /// reordered or miscounted file apart, and names the place.
     Verify(verify::Args),
     /// Summarise a recording: rows, rates, sizes, containers, losses, scenario

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use datasets::{Gap, Progress, Verdict, VerifyReport, resolve};
+use datasets::{CpuReport, Gap, Progress, Verdict, VerifyReport, resolve};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Format;
@@ -52,17 +52,7 @@ fn render(report: &VerifyReport) -> String {
         bytes(report.bytes)
     );
     let _ = writeln!(out, "  chain {}\n", report.chain);
-    let rows: Vec<Vec<String>> = report
-        .cpus
-        .iter()
-        .map(|cpu| {
-            let emitted = cpu.next_seq.map_or("unknown".to_owned(), count);
-            let counts = [cpu.rows, cpu.dropped, cpu.filtered, cpu.missing, cpu.gap_count, cpu.duplicates];
-            [cpu.cpu.to_string(), emitted].into_iter().chain(counts.map(count)).collect()
-        })
-        .collect();
-    let header = ["cpu", "emitted", "stored", "dropped", "filtered", "missing", "gaps", "duplicates"];
-    out.push_str(&table(&header, &rows, &[0, 1, 2, 3, 4, 5, 6, 7]));
+    out.push_str(&cpus(&report.cpus));
     for cpu in report.cpus.iter().filter(|cpu| !cpu.gaps.is_empty()) {
         let _ = writeln!(out, "\n  Missing on cpu {}:", cpu.cpu);
         for gap in cpu.gaps.iter().take(GAPS_SHOWN) {
@@ -83,6 +73,28 @@ fn render(report: &VerifyReport) -> String {
         out.push_str(&table(&["finding", "place", "detail"], &rows, &[]));
     }
     out
+}
+
+/// A line for each CPU. Why numbers are missing has a column for each cause there was, so that it fits 80 columns.
+fn cpus(cpus: &[CpuReport]) -> String {
+    type Count = fn(&CpuReport) -> u64;
+    let always: [(&str, Count); 4] =
+        [("stored", |c| c.rows), ("missing", |c| c.missing), ("gaps", |c| c.gap_count), ("dropped", |c| c.dropped)];
+    let causes: [(&str, Count); 4] = [
+        ("filtered", |c| c.filtered),
+        ("sampled", |c| c.sampled_out),
+        ("known", |c| c.known),
+        ("duplicates", |c| c.duplicates),
+    ];
+    let causes = causes.into_iter().filter(|(_, of)| cpus.iter().any(|cpu| of(cpu) > 0));
+    let counts: Vec<(&str, Count)> = always.into_iter().chain(causes).collect();
+    let row = |cpu: &CpuReport| {
+        let emitted = cpu.next_seq.map_or("unknown".to_owned(), count);
+        [cpu.cpu.to_string(), emitted].into_iter().chain(counts.iter().map(|(_, of)| count(of(cpu)))).collect()
+    };
+    let header: Vec<&str> = ["cpu", "emitted"].into_iter().chain(counts.iter().map(|(name, _)| *name)).collect();
+    let right: Vec<usize> = (0..header.len()).collect();
+    table(&header, &cpus.iter().map(row).collect::<Vec<_>>(), &right)
 }
 
 fn describe(gap: &Gap) -> String {

@@ -35,11 +35,22 @@ fn render(found: &Capture) -> String {
         let _ = writeln!(out, "  The recorder did not finish: what it lost is not known.");
     }
     let rows: Vec<_> = classes.iter().chain([total]).map(class).collect();
-    let header = ["class", "emitted", "filtered", "dropped", "stored", "captured", "bytes", "bytes/event"];
+    let header = [
+        "class",
+        "emitted",
+        "filtered",
+        "known",
+        "sampled out",
+        "dropped",
+        "stored",
+        "captured",
+        "bytes",
+        "bytes/event",
+    ];
     let _ = write!(out, "\n{}", table(&header, &rows, 1));
     let _ = writeln!(
         out,
-        "  captured = stored / (emitted - filtered); process and container tables: {} bytes more",
+        "  captured = stored / (emitted - filtered - known); process and container tables: {} bytes more",
         count(*table_bytes)
     );
     let rows: Vec<_> = fields
@@ -61,6 +72,8 @@ fn class(class: &ClassCapture) -> Vec<String> {
         class.class.to_owned(),
         or_none(class.emitted.map(count)),
         or_none(class.filtered.map(count)),
+        or_none(class.known.map(count)),
+        or_none(class.sampled_out.map(count)),
         or_none(class.dropped.map(count)),
         count(class.stored),
         percent(class.capture_rate),
