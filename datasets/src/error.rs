@@ -37,6 +37,12 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("{}: cannot write: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// A frame of the journal is whole, and not what this build writes.
+    #[error("{}: not a journal this build can read: {reason}", path.display())]
+    Journal { path: PathBuf, reason: String },
+    /// Somebody is writing to it.
+    #[error("{}: it is still being recorded", path.display())]
+    Busy { path: PathBuf },
     /// A recording never overwrites what is there.
     #[error("{}: exists and is not an empty directory", path.display())]
     Exists { path: PathBuf },
@@ -65,6 +71,8 @@ impl Error {
                 "`datasets verify DIR` names everything that is damaged"
             }
             Error::Column { .. } => "`datasets schema` prints the columns each table must have",
+            Error::Journal { .. } => "recover it with the version of retroscope that recorded it",
+            Error::Busy { .. } => "end the recorder first: Ctrl-C or SIGTERM completes a recording",
             Error::Exists { .. } => "choose another directory, or remove this one",
             Error::Write { .. } => "check the space and the permissions there",
             Error::Read { .. } => "check the permissions; recordings are readable by their owner only",

@@ -15,6 +15,7 @@ mod codec;
 mod error;
 mod events;
 mod hash;
+mod keeping;
 pub mod manifest;
 mod manifest_file;
 pub mod model;
@@ -32,6 +33,7 @@ mod write;
 
 pub use error::{Error, Result};
 pub use events::Events;
+pub use keeping::{End, Memory, Pruned, Recovered};
 pub use manifest::{
     Accounting, ClassAccount, CpuAccount, Dropped, Kernel, Manifest, Moment, Recorder, Scenario, Segment, State, Step,
     Table,

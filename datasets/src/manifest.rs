@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use record_bpf::{Class, schema};
 use serde::{Deserialize, Serialize};
 
+use crate::hash;
+use crate::keeping::{End, Memory, Pruned, Recovered};
+
 /// Version of the layout on disk: directories, file names, manifest.
 pub const FORMAT_VERSION: &str = "1";
 
@@ -41,6 +44,17 @@ pub struct Manifest {
     pub tables: Vec<Table>,
     /// Absent while recording.
     pub accounting: Option<Accounting>,
+    /// Why it ended. Absent while recording, and where the recorder was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+    /// There if it is [`State::Recovered`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<Recovered>,
+    /// The oldest segments, if they were removed to make room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Pruned>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// SHA-256 of the manifest's text with this value left empty; filled in when it is written.
     #[serde(default)]
     pub digest: String,
@@ -71,6 +85,10 @@ impl Manifest {
             segments: Vec::new(),
             tables: Vec::new(),
             accounting: None,
+            end: None,
+            recovered: None,
+            pruned: None,
+            memory: None,
             digest: String::new(),
         }
     }
@@ -78,6 +96,18 @@ impl Manifest {
     /// Rows of all classes.
     pub fn rows(&self) -> u64 {
         self.segments.iter().map(|segment| segment.rows).sum()
+    }
+
+    /// What the first segment follows in the chain. `None`: the manifest does not say it in hex.
+    pub(crate) fn chain_start(&self) -> Option<hash::Hash> {
+        self.pruned.as_ref().map_or(Some(hash::CHAIN_START), |pruned| hash::from_hex(&pruned.chain))
+    }
+
+    /// The end of the chain, hex.
+    pub(crate) fn chain_end(&self) -> String {
+        let start = || self.pruned.as_ref().map(|pruned| pruned.chain.clone());
+        let last = self.segments.last().map(|last| last.chain.clone()).or_else(start);
+        last.unwrap_or_else(|| hash::hex(&hash::CHAIN_START))
     }
 
     /// Bytes of all segments, without the dimension tables.
@@ -118,6 +148,9 @@ pub enum State {
     /// Still being written, or the recorder was killed: what the manifest lists is complete, the end is missing.
     Recording,
     Complete,
+    /// The recorder was killed, and `datasets recover` completed it from the journal. What was emitted after the recorder
+    /// last noted its counters ([`Recovered::known_until`]) and has no row is in no count.
+    Recovered,
 }
 
 /// A point in time, for people and for programs.
@@ -224,8 +257,12 @@ pub const FAILURES: &[(&str, &str)] = &[
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuAccount {
     pub cpu: u16,
-    /// One past the last sequence number taken on this CPU: the sum of `emitted`.
+    /// One past the last sequence number taken on this CPU: the sum of `emitted`, and `unattributed`.
     pub next_seq: u64,
+    /// Numbers that were taken and have no row, and nobody knows of which class: the recorder was killed before it noted
+    /// its counters. Always 0 but in a recovered recording.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unattributed: u64,
     /// By class name.
     pub classes: BTreeMap<String, ClassAccount>,
 }
@@ -246,18 +283,21 @@ pub struct ClassAccount {
     /// Left out in the kernel: the known-behaviour filter has seen the like of it before.
     #[serde(default)]
     pub known: u64,
+    /// Rows that were stored, and removed with their segment to make room for newer ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pruned: u64,
 }
 
 impl ClassAccount {
-    /// `emitted = stored + dropped + filtered + sampled_out + known`
+    /// `emitted = stored + dropped + filtered + sampled_out + known + pruned`
     pub fn holds(&self) -> bool {
         self.stored.checked_add(self.without_row()) == Some(self.emitted)
     }
 
     /// Events whose sequence numbers have no row: all but the stored ones.
     pub fn without_row(&self) -> u64 {
-        let ClassAccount { emitted: _, stored: _, dropped, filtered, sampled_out, known } = *self;
-        [filtered, sampled_out, known].into_iter().fold(dropped.total(), u64::saturating_add)
+        let ClassAccount { emitted: _, stored: _, dropped, filtered, sampled_out, known, pruned } = *self;
+        [filtered, sampled_out, known, pruned].into_iter().fold(dropped.total(), u64::saturating_add)
     }
 }
 
@@ -272,11 +312,18 @@ pub struct Dropped {
     /// The recorder received them and could not decode them.
     #[serde(default)]
     pub undecodable: u64,
+    /// The recorder was killed before they were in the journal. Always 0 but in a recovered recording.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unsaved: u64,
 }
 
 impl Dropped {
     pub fn total(&self) -> u64 {
-        let Dropped { ring_full, write_failed, undecodable } = *self;
-        ring_full.saturating_add(write_failed).saturating_add(undecodable)
+        let Dropped { ring_full, write_failed, undecodable, unsaved } = *self;
+        [write_failed, undecodable, unsaved].into_iter().fold(ring_full, u64::saturating_add)
     }
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }

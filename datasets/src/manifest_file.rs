@@ -1,8 +1,8 @@
 //! Reading and atomically writing `manifest.json`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use record_bpf::schema;
@@ -103,6 +103,19 @@ pub(crate) fn seal_holds(manifest: &Manifest, text: &str) -> bool {
     }
     let blank = text.replacen(&manifest.digest, "", 1);
     hash::hex(&hash::of_bytes(blank.as_bytes())) == manifest.digest
+}
+
+/// Makes a directory, and those above it, that only their owner can enter.
+pub(crate) fn make_dirs(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::write(path))
+}
+
+/// Makes a directory of a recording, if it is not there. A recording that was removed is not made anew.
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map_err(Error::write(path)),
+    }
 }
 
 /// Creates or replaces a file that only its owner can read.

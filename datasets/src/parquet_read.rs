@@ -144,7 +144,8 @@ fn dictionary() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
-fn in_memory(ty: Type) -> DataType {
+/// The type that the columns of a batch have.
+pub(crate) fn in_memory(ty: Type) -> DataType {
     match ty {
         Type::Utf8 => dictionary(),
         other => other.arrow(),

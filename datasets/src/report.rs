@@ -31,6 +31,9 @@ pub enum Verdict {
     Intact,
     /// What is there is as it was written; the recorder did not finish, so the end is missing.
     Unfinished,
+    /// What is there is as it was recovered after the recorder was killed. Every event is accounted for up to the moment
+    /// that the manifest names.
+    Recovered,
     Damaged,
 }
 
@@ -113,13 +116,15 @@ pub enum FindingKind {
     Unlisted,
     /// The recorder did not finish. Not damage.
     Unfinished,
+    /// The recorder was killed and the recording completed from its journal. Not damage.
+    Recovered,
 }
 
 impl FindingKind {
     pub const fn is_damage(self, state: State) -> bool {
         match self {
-            FindingKind::Unfinished => false,
-            FindingKind::Unlisted => matches!(state, State::Complete),
+            FindingKind::Unfinished | FindingKind::Recovered => false,
+            FindingKind::Unlisted => matches!(state, State::Complete | State::Recovered),
             _ => true,
         }
     }
@@ -137,6 +142,7 @@ impl FindingKind {
             FindingKind::Duplicate => "duplicate",
             FindingKind::Unlisted => "unlisted",
             FindingKind::Unfinished => "unfinished",
+            FindingKind::Recovered => "recovered",
         }
     }
 }

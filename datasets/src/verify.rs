@@ -66,12 +66,16 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyR
         let detail = format!("the recorder did not finish: what it held in memory after {last} is lost, uncounted");
         findings.add(FindingKind::Unfinished, manifest_file::MANIFEST, detail);
     }
+    if let Some(recovered) = &manifest.recovered {
+        findings.add(FindingKind::Recovered, manifest_file::MANIFEST, recovered.unknown());
+    }
     let findings = findings.into_vec();
     let damaged = findings.iter().any(|finding| finding.kind.is_damage(manifest.state));
     let verdict = match (damaged, manifest.state) {
         (true, _) => Verdict::Damaged,
         (false, State::Recording) => Verdict::Unfinished,
         (false, State::Complete) => Verdict::Intact,
+        (false, State::Recovered) => Verdict::Recovered,
     };
     Ok(VerifyReport {
         path: path.to_owned(),
@@ -81,7 +85,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyR
         tables: manifest.tables.len() as u64,
         rows,
         bytes: done,
-        chain: manifest.segments.last().map_or_else(|| hash::hex(&hash::CHAIN_START), |last| last.chain.clone()),
+        chain: manifest.chain_end(),
         cpus: seqs.report(path, &manifest),
         findings,
     })
@@ -97,7 +101,7 @@ struct Check<'a> {
 impl Check<'_> {
     /// Each link follows the one before it *as written*, so that a break is named once, where it is.
     fn chain(&mut self) {
-        let mut previous = Some(hash::CHAIN_START);
+        let mut previous = self.manifest.chain_start();
         for segment in &self.manifest.segments {
             let link = hash::from_hex(&segment.chain);
             let expected = previous.zip(hash::from_hex(&segment.sha256)).map(|(p, s)| hash::chain(&p, &s));
@@ -277,17 +281,17 @@ impl Check<'_> {
         let mut rows: BTreeMap<(u16, &str), u64> = self.seqs.rows_by_class();
         for account in &accounting.cpus {
             let cpu = account.cpu;
-            let mut emitted = 0u64;
-            let mut unstored = 0u64;
+            let mut emitted = account.unattributed;
+            let mut unstored = account.unattributed;
             for (class, counts) in &account.classes {
                 let place = format!("cpu {cpu}, {class}");
                 let stored = rows.remove(&(cpu, class.as_str())).unwrap_or(0);
                 self.expect_count(&place, "stored", counts.stored, "rows in the segments", stored);
                 if !counts.holds() {
-                    let ClassAccount { emitted, stored, dropped, filtered, sampled_out, known } = *counts;
+                    let ClassAccount { emitted, stored, dropped, filtered, sampled_out, known, pruned } = *counts;
                     let detail = format!(
                         "emitted {emitted} is not stored {stored} + dropped {} + filtered {filtered} + sampled out \
-                         {sampled_out} + known {known}",
+                         {sampled_out} + known {known} + pruned {pruned}",
                         dropped.total()
                     );
                     self.findings.add(FindingKind::Miscounted, &place, detail);

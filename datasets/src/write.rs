@@ -1,9 +1,8 @@
 //! Writing a recording: rows to segments, segments to the manifest.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use record_bpf::{Class, schema};
 
 use crate::codec::Codec;
 use crate::manifest::{Accounting, CpuAccount, Manifest, Moment, Scenario, Segment, State, Table};
+use crate::manifest_file::{make_dir, make_dirs};
 use crate::model::{
     Container, DnsEvent, Event, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent, ResourceEvent, Row,
     SecurityEvent, SyscallEvent, TlsEvent, for_each_class,
@@ -73,7 +73,7 @@ impl RecordingWriter {
                     return Err(Error::Exists { path: dir });
                 }
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => make_dir(&dir)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => make_dirs(&dir)?,
             Err(_) if dir.is_file() => return Err(Error::Exists { path: dir }),
             Err(source) => return Err(Error::Write { path: dir, source }),
         }
@@ -267,10 +267,6 @@ where
     let written = parquet_write::write(&dir.join(file), &schema::schema(columns), arrays)?;
     let sha256 = hash::hex(&written.sha256);
     Ok(Table { file: file.to_owned(), rows: rows.len() as u64, bytes: written.bytes, sha256 })
-}
-
-fn make_dir(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::write(path))
 }
 
 macro_rules! buffers {

@@ -64,7 +64,7 @@ fn attack(dir: &Path) {
     writer.write_containers(&containers()).unwrap();
     let counts = |emitted| ClassAccount { emitted, ..ClassAccount::default() };
     let classes = [("file", 1), ("network", 1), ("process", 1)].map(|(name, n)| (name.to_owned(), counts(n)));
-    let cpu = CpuAccount { cpu: 0, next_seq: 3, classes: classes.into_iter().collect() };
+    let cpu = CpuAccount { cpu: 0, next_seq: 3, classes: classes.into_iter().collect(), ..CpuAccount::default() };
     writer.finish(Accounting { cpus: vec![cpu], ..Accounting::default() }, START + 2_000_000_000).unwrap();
     let step = Step {
         act: "drop".into(),

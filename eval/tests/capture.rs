@@ -13,7 +13,7 @@ fn account() -> Accounting {
     let class = |emitted, ring_full, undecodable, filtered| ClassAccount {
         emitted,
         stored: 0,
-        dropped: Dropped { ring_full, write_failed: 0, undecodable },
+        dropped: Dropped { ring_full, undecodable, ..Dropped::default() },
         filtered,
         ..ClassAccount::default()
     };

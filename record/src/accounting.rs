@@ -48,7 +48,12 @@ pub fn of(counters: &[(u16, Counters)], classes: &[Class], turned_away: &TurnedA
             account.filtered = of(&turned_away.filtered);
             (class.name().to_owned(), account)
         });
-        accounting.cpus.push(CpuAccount { cpu, next_seq: counter.next_seq, classes: classes.collect() });
+        accounting.cpus.push(CpuAccount {
+            cpu,
+            next_seq: counter.next_seq,
+            classes: classes.collect(),
+            ..CpuAccount::default()
+        });
         for (name, count) in failures(counter) {
             *accounting.failures.entry(name.to_owned()).or_default() += count;
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use datasets::{Container, Manifest, Moment, Recording, Scenario};
+use datasets::{Container, Manifest, Moment, Recording, Recovered, Scenario};
 use record_bpf::Class;
 use serde::Serialize;
 
@@ -137,12 +137,15 @@ fn render(info: &Info<'_>, manifest: &Manifest) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{}", info.path);
     let state = match info.state {
-        datasets::State::Complete => "complete",
-        datasets::State::Recording => "unfinished: still being recorded, or the recorder was killed",
+        datasets::State::Complete => "complete".to_owned(),
+        datasets::State::Recovered => manifest.recovered.as_ref().map_or("recovered".to_owned(), Recovered::unknown),
+        datasets::State::Recording => {
+            "unfinished: still being recorded, or the recorder was killed (then: datasets recover DIR)".to_owned()
+        }
     };
     let ended = info.ended.map_or("?", |ended| &ended.utc);
     let lines = [
-        ("state", state.to_owned()),
+        ("state", state),
         ("time", format!("{} to {ended} ({})", info.started.utc, seconds(info.duration_s))),
         ("recorder", format!("{} {}", info.recorder.name, info.recorder.version)),
         ("kernel", format!("{} {}", info.kernel.release, info.kernel.machine)),

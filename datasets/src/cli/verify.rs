@@ -28,7 +28,7 @@ pub fn run(args: &Args) -> anyhow::Result<(String, bool)> {
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
         Format::Table => render(&report),
     };
-    Ok((text, report.verdict == Verdict::Intact))
+    Ok((text, matches!(report.verdict, Verdict::Intact | Verdict::Recovered)))
 }
 
 /// Gaps printed for each CPU; the JSON has up to 1,000.
@@ -38,6 +38,9 @@ fn render(report: &VerifyReport) -> String {
     let verdict = match report.verdict {
         Verdict::Intact => "intact: as it was written, and every event is accounted for",
         Verdict::Unfinished => "unfinished: what is there is as it was written, the end is missing",
+        Verdict::Recovered => {
+            "recovered: as it was recovered, and every event is accounted for up to the moment named below"
+        }
         Verdict::Damaged => "DAMAGED",
     };
     let mut out = String::new();

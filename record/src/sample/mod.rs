@@ -40,6 +40,7 @@ impl Stream {
             cpu: SAMPLED_CPU,
             next_seq: self.next_seq,
             classes: classes.collect(),
+            ..CpuAccount::default()
         })
     }
 }
