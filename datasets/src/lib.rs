@@ -6,6 +6,7 @@
 //! DIR/file/00000.parquet ...    (one folder per class)
 //! DIR/processes.parquet          one row per process incarnation: names are stored once
 //! DIR/containers.parquet         one row per container
+//! DIR/addresses.parquet        who held which IP address when
 //! DIR/labels.parquet             ground truth, for scenarios
 //! ```
 //!
@@ -15,6 +16,7 @@ mod codec;
 mod error;
 mod events;
 mod hash;
+mod holders;
 mod keeping;
 pub mod manifest;
 mod manifest_file;
@@ -33,6 +35,7 @@ mod write;
 
 pub use error::{Error, Result};
 pub use events::Events;
+pub use holders::Holders;
 pub use keeping::{End, Memory, Pruned, Recovered};
 pub use manifest::{
     Accounting, ClassAccount, CpuAccount, Dropped, Kernel, Manifest, Moment, Recorder, Scenario, Segment, State, Step,

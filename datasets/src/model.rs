@@ -510,6 +510,27 @@ pub struct Container {
     pub labels: Option<String>,
     pub cgroup: String,
     pub first_seen: i64,
+    /// As `sha256:...`.
+    pub image_digest: Option<String>,
+    pub pod: Option<String>,
+    /// Kubernetes namespace of the pod.
+    pub namespace: Option<String>,
+    pub pod_uid: Option<String>,
+    /// Where runtime, name and image come from; `unresolved`: nowhere.
+    pub identity: Option<String>,
+}
+
+/// A row of `addresses.parquet`: a container held an address for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub address: String,
+    pub container: Arc<str>,
+    /// Inode number of the network namespace.
+    pub net_ns: Option<u32>,
+    /// Unix time, ns.
+    pub since: i64,
+    /// Unix time, ns; None: to the end of the recording.
+    pub until: Option<i64>,
 }
 
 /// A row of `labels.parquet`: this event belongs to the attack.

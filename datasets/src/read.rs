@@ -8,9 +8,9 @@ use record_bpf::schema::{self, Column};
 use crate::codec::{BadColumn, Codec, Source, Strings};
 use crate::events::Events;
 use crate::manifest::{Manifest, Segment};
-use crate::model::{Container, Label, Process};
+use crate::model::{Address, Container, Label, Process};
 use crate::parquet_read::Batches;
-use crate::write::{CONTAINERS, LABELS, PROCESSES};
+use crate::write::{ADDRESSES, CONTAINERS, LABELS, PROCESSES};
 use crate::{Error, Result, manifest_file};
 
 /// A recording on disk. Opening reads the manifest only.
@@ -55,6 +55,11 @@ impl Recording {
     /// Every container seen. Empty if the recorder was killed before it wrote the table.
     pub fn containers(&self) -> Result<Vec<Container>> {
         self.table(CONTAINERS, schema::CONTAINERS)
+    }
+
+    /// Who held which address when, in the order of the table. Empty in recordings before schema 1.2.
+    pub fn addresses(&self) -> Result<Vec<Address>> {
+        self.table(ADDRESSES, schema::ADDRESSES)
     }
 
     /// Ground truth; empty where nothing was labelled.

@@ -59,6 +59,7 @@ pub fn tables() -> Vec<TableDoc> {
                 schema::PROCESSES,
             ),
             dimension("containers", "the identity of every container seen; joins on container", schema::CONTAINERS),
+            dimension("addresses", "who held which IP address when; joins on address and time", schema::ADDRESSES),
             dimension(
                 "labels",
                 "ground truth of a scenario: an event without a row here is benign; joins on class, cpu, seq",

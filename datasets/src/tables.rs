@@ -6,8 +6,8 @@ use arrow::array::ArrayRef;
 
 use crate::codec::{BadColumn, ClassName, Codec, MaybeWords, Op, OriginName, PathSource, Signed, Source, Words};
 use crate::model::{
-    Common, Container, DnsEvent, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent, ResourceEvent,
-    SecurityEvent, SyscallEvent, TlsEvent,
+    Address, Common, Container, DnsEvent, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent,
+    ResourceEvent, SecurityEvent, SyscallEvent, TlsEvent,
 };
 
 type Str = Arc<str>;
@@ -128,6 +128,12 @@ table! { Process, ProcessBuilder, ProcessReader {
 table! { Container, ContainerBuilder, ContainerReader {
     id: Str, runtime: Option::<String>, name: Option::<String>, image: Option::<String>, image_id: Option::<String>,
     addresses: Vec::<String>, aliases: Vec::<String>, labels: Option::<String>, cgroup: String, first_seen: i64,
+    image_digest: Option::<String>, pod: Option::<String>, namespace: Option::<String>, pod_uid: Option::<String>,
+    identity: Option::<String>,
+}}
+
+table! { Address, AddressBuilder, AddressReader {
+    address: String, container: Str, net_ns: Option::<u32>, since: i64, until: Option::<i64>,
 }}
 
 table! { Label, LabelBuilder, LabelReader {

@@ -9,12 +9,12 @@ use record_bpf::{Class, schema};
 use crate::codec::Strings;
 use crate::events::{self, Key};
 use crate::manifest::{ClassAccount, Manifest, Segment, State, Table};
-use crate::model::{Container, Label, Process};
+use crate::model::{Address, Container, Label, Process};
 use crate::parquet_read::Batches;
 use crate::read::{class_columns, inside, read_table};
 use crate::report::{FindingKind, Findings, Verdict, VerifyReport};
 use crate::seqs::Seqs;
-use crate::write::{CONTAINERS, LABELS, PROCESSES};
+use crate::write::{ADDRESSES, CONTAINERS, LABELS, PROCESSES};
 use crate::{Error, Result, hash, manifest_file};
 
 /// Bytes checked so far, and bytes to check in all.
@@ -172,6 +172,7 @@ impl Check<'_> {
         let path = self.dir.join(&table.file);
         let rows = match table.file.as_str() {
             PROCESSES => read_table::<Process>(&path, schema::PROCESSES).map(|rows| rows.len()),
+            ADDRESSES => read_table::<Address>(&path, schema::ADDRESSES).map(|rows| rows.len()),
             CONTAINERS => read_table::<Container>(&path, schema::CONTAINERS).map(|rows| rows.len()),
             LABELS => read_table::<Label>(&path, schema::LABELS).map(|labels| {
                 let lost = labels.iter().filter(|label| !self.seqs.contains(label.cpu, label.seq)).count();

@@ -12,13 +12,14 @@ use crate::codec::Codec;
 use crate::manifest::{Accounting, CpuAccount, Manifest, Moment, Scenario, Segment, State, Table};
 use crate::manifest_file::{make_dir, make_dirs};
 use crate::model::{
-    Container, DnsEvent, Event, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent, ResourceEvent, Row,
-    SecurityEvent, SyscallEvent, TlsEvent, for_each_class,
+    Address, Container, DnsEvent, Event, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent,
+    ResourceEvent, Row, SecurityEvent, SyscallEvent, TlsEvent, for_each_class,
 };
 use crate::{Error, Result, hash, manifest_file, parquet_write};
 
 pub(crate) const PROCESSES: &str = "processes.parquet";
 pub(crate) const CONTAINERS: &str = "containers.parquet";
+pub(crate) const ADDRESSES: &str = "addresses.parquet";
 pub(crate) const LABELS: &str = "labels.parquet";
 
 /// When a segment is closed, whichever comes first.
@@ -176,6 +177,12 @@ impl RecordingWriter {
     /// Writes `containers.parquet`, replacing an earlier one.
     pub fn write_containers(&mut self, rows: &[Container]) -> Result<()> {
         let table = write_table(&self.dir, CONTAINERS, schema::CONTAINERS, rows)?;
+        self.set_table(table)
+    }
+
+    /// Writes `addresses.parquet`, replacing an earlier one.
+    pub fn write_addresses(&mut self, rows: &[Address]) -> Result<()> {
+        let table = write_table(&self.dir, ADDRESSES, schema::ADDRESSES, rows)?;
         self.set_table(table)
     }
 

@@ -80,7 +80,7 @@ fn a_flipped_byte_is_detected_in_every_file_wherever_it_is() {
             // Reading it gives an error or other rows, and never a panic.
             let recording = Recording::open(dir.path()).unwrap();
             let _ = recording.events().take_while(Result::is_ok).count();
-            let _ = (recording.processes(), recording.containers(), recording.labels());
+            let _ = (recording.processes(), recording.containers(), recording.addresses(), recording.labels());
         }
         fs::write(&path, original).unwrap();
     }
@@ -117,10 +117,15 @@ fn truncation_is_told_from_alteration() {
             let recording = Recording::open(dir.path()).unwrap();
             let error = match Class::from_name(place.split('/').next().unwrap()) {
                 Some(class) => recording.events_of(&[class]).find_map(Result::err),
-                None => [recording.processes().err(), recording.containers().err(), recording.labels().err()]
-                    .into_iter()
-                    .flatten()
-                    .next(),
+                None => [
+                    recording.processes().err(),
+                    recording.containers().err(),
+                    recording.addresses().err(),
+                    recording.labels().err(),
+                ]
+                .into_iter()
+                .flatten()
+                .next(),
             };
             let error = error.unwrap();
             assert!(matches!(&error, Error::Parquet { path: named, .. } if *named == path), "{error}");

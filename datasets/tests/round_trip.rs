@@ -38,6 +38,7 @@ fn dimension_tables_come_back_equal() {
     let recording = Recording::open(dir.path()).unwrap();
     assert_eq!(recording.processes().unwrap(), processes());
     assert_eq!(recording.containers().unwrap(), containers());
+    assert_eq!(recording.addresses().unwrap(), addresses());
     assert_eq!(recording.labels().unwrap(), []);
     assert_eq!(recording.events().count(), 0);
 

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use crate::Class;
 
 /// `major.minor`: minor grows when a column is appended, major when one changes its meaning.
-pub const VERSION: &str = "1.1";
+pub const VERSION: &str = "1.2";
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ pub const COMMON: &[Column] = &[
          sampled out or known",
     ),
     req("op", Type::Utf8, "what happened: the event kind within the class"),
-    opt("container", Type::Utf8, "container id, 64 hex digits; null: a process outside containers"),
+    opt("container", Type::Utf8, "container id; null: a process outside containers"),
     req("pid", Type::U32, "process (thread group) id in the initial pid namespace"),
     req("tid", Type::U32, "thread id in the initial pid namespace"),
     opt("exec_id", Type::U64, "incarnation of the process: joins to processes.exec_id; null: not known"),
@@ -427,16 +427,43 @@ pub const PROCESSES: &[Column] = &[
 
 /// `containers.parquet`: identity of every container seen.
 pub const CONTAINERS: &[Column] = &[
-    req("container", Type::Utf8, "container id, 64 hex digits"),
-    opt("runtime", Type::Utf8, "podman, ...; null: not resolved"),
-    opt("name", Type::Utf8, "container name"),
+    req("container", Type::Utf8, "container id: 64 hex digits, or the name given to ctr or an OCI runtime by hand"),
+    opt(
+        "runtime",
+        Type::Utf8,
+        "podman, docker, containerd, cri-o, or the OCI runtime (runc, crun, ...); null: not known",
+    ),
+    opt("name", Type::Utf8, "container name; in a pod the container's name within it"),
     opt("image", Type::Utf8, "image reference"),
     opt("image_id", Type::Utf8, "image id, sha256 hex"),
-    req("addresses", Type::Utf8List, "IP addresses it held"),
+    req("addresses", Type::Utf8List, "IP addresses it held; when it held them is in addresses"),
     req("aliases", Type::Utf8List, "DNS names it answered to on its networks"),
     opt("labels", Type::Utf8, "container labels, a JSON object"),
     req("cgroup", Type::Utf8, "cgroup path"),
     req("first_seen", Type::Timestamp, "when the recorder first saw it"),
+    opt("image_digest", Type::Utf8, "digest of the image's manifest, as sha256:...; null: the runtime has none"),
+    opt("pod", Type::Utf8, "name of its pod (Kubernetes, podman)"),
+    opt("namespace", Type::Utf8, "Kubernetes namespace of its pod"),
+    opt("pod_uid", Type::Utf8, "Kubernetes uid of its pod; of a pod of podman's, its id"),
+    opt(
+        "identity",
+        Type::Utf8,
+        "where runtime, name and image come from: podman storage, docker config, containerd bundle, cri-o config, oci \
+         bundle, oci command, oci state; unresolved: only what the cgroup's name tells is known",
+    ),
+];
+
+/// `addresses.parquet`: a row for each time that a container held an address.
+pub const ADDRESSES: &[Column] = &[
+    req(
+        "address",
+        Type::Utf8,
+        "IP address of an interface in the container's network namespace; no loopback, no link-local",
+    ),
+    req("container", Type::Utf8, "who held it; the containers of a pod hold the same"),
+    opt("net_ns", Type::U32, "inode number of the network namespace, as in /proc/PID/ns"),
+    req("since", Type::Timestamp, "when it came; the container's first_seen where it had it from its beginning"),
+    opt("until", Type::Timestamp, "when it was gone, up to 1 s late; null: held to the end of the recording"),
 ];
 
 /// `labels.parquet`: ground truth. An event without a row here is benign.
@@ -488,7 +515,7 @@ mod tests {
 
     #[test]
     fn columns_are_unique_and_documented() {
-        let tables = [PROCESSES, CONTAINERS, LABELS];
+        let tables = [PROCESSES, CONTAINERS, ADDRESSES, LABELS];
         let classes = Class::ALL.map(|class| [COMMON, class_columns(class)].concat());
         for table in tables.into_iter().chain(classes.iter().map(Vec::as_slice)) {
             for (i, column) in table.iter().enumerate() {

@@ -90,6 +90,11 @@ mod tests {
             labels: None,
             cgroup: String::new(),
             first_seen: 0,
+            image_digest: None,
+            pod: None,
+            namespace: None,
+            pod_uid: None,
+            identity: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use datasets::{Container, Manifest, Moment, Recording, Recovered, Scenario};
+use datasets::{Address, Container, Manifest, Moment, Recording, Recovered, Scenario};
 use record_bpf::Class;
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ struct Info<'a> {
     events_per_s: f64,
     classes: Vec<ClassInfo>,
     containers: Vec<ContainerInfo>,
+    /// Who held which address when.
+    addresses: Vec<AddressInfo>,
     scenario: Option<&'a Scenario>,
     labels: u64,
 }
@@ -63,6 +65,26 @@ struct ContainerInfo {
     image: Option<String>,
     addresses: Vec<String>,
     aliases: Vec<String>,
+    runtime: Option<String>,
+    image_id: Option<String>,
+    image_digest: Option<String>,
+    pod: Option<String>,
+    namespace: Option<String>,
+    pod_uid: Option<String>,
+    /// A JSON object.
+    labels: Option<String>,
+    /// Where its identity comes from; `unresolved`: nowhere. `None`: a recording before schema 1.2.
+    identity: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AddressInfo {
+    address: String,
+    container: String,
+    net_ns: Option<u32>,
+    since: Moment,
+    /// `None`: to the end.
+    until: Option<Moment>,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<String> {
@@ -112,6 +134,21 @@ fn gather(recording: &Recording) -> datasets::Result<Info<'_>> {
         image: container.image,
         addresses: container.addresses,
         aliases: container.aliases,
+        runtime: container.runtime,
+        image_id: container.image_id,
+        image_digest: container.image_digest,
+        pod: container.pod,
+        namespace: container.namespace,
+        pod_uid: container.pod_uid,
+        labels: container.labels,
+        identity: container.identity,
+    };
+    let address = |row: Address| AddressInfo {
+        address: row.address,
+        container: row.container.to_string(),
+        net_ns: row.net_ns,
+        since: Moment::from_ns(row.since),
+        until: row.until.map(Moment::from_ns),
     };
     Ok(Info {
         path: recording.dir().display().to_string(),
@@ -127,6 +164,7 @@ fn gather(recording: &Recording) -> datasets::Result<Info<'_>> {
         events_per_s: per_second(manifest.rows()),
         classes,
         containers: recording.containers()?.into_iter().map(container).collect(),
+        addresses: recording.addresses()?.into_iter().map(address).collect(),
         scenario: manifest.scenario.as_ref(),
         labels: manifest.table("labels.parquet").map_or(0, |table| table.rows),
     })
@@ -194,20 +232,52 @@ fn render(info: &Info<'_>, manifest: &Manifest) -> String {
 }
 
 fn containers(out: &mut String, info: &Info<'_>) {
+    let resolved = |container: &ContainerInfo| match container.identity.as_deref() {
+        Some("unresolved") => "(unresolved)".to_owned(),
+        _ => container.name.clone().unwrap_or_default(),
+    };
+    let pod = |container: &ContainerInfo| {
+        let parts = [&container.namespace, &container.pod];
+        parts.into_iter().flatten().cloned().collect::<Vec<_>>().join("/")
+    };
     let rows: Vec<Vec<String>> = info
         .containers
         .iter()
         .map(|container| {
             vec![
-                container.name.clone().unwrap_or_default(),
+                resolved(container),
                 container.id.chars().take(12).collect(),
+                container.runtime.clone().unwrap_or_default(),
+                pod(container),
                 container.image.clone().unwrap_or_default(),
                 container.addresses.join(" "),
                 container.aliases.join(" "),
             ]
         })
         .collect();
-    let _ = write!(out, "\n{}", table(&["container", "id", "image", "addresses", "aliases"], &rows, &[]));
+    let header = ["container", "id", "runtime", "pod", "image", "addresses", "aliases"];
+    let _ = write!(out, "\n{}", table(&header, &rows, &[]));
+    handed_on(out, info);
+}
+
+/// The addresses that more than one container held; each one's own are in the table of containers.
+fn handed_on(out: &mut String, info: &Info<'_>) {
+    let others =
+        |row: &AddressInfo| info.addresses.iter().any(|o| o.address == row.address && o.container != row.container);
+    let since = |moment: &Moment| format!("{:+.1} s", moment.ns.saturating_sub(info.started.ns) as f64 / 1e9);
+    let name = |id: &str| {
+        let known = info.containers.iter().find(|container| container.id == id);
+        known.and_then(|container| container.name.clone()).unwrap_or_else(|| id.chars().take(12).collect())
+    };
+    let mut rows: Vec<&AddressInfo> = info.addresses.iter().filter(|row| others(row)).collect();
+    if rows.is_empty() {
+        return;
+    }
+    rows.sort_by(|a, b| (&a.address, a.since.ns).cmp(&(&b.address, b.since.ns)));
+    let end = |row: &AddressInfo| row.until.as_ref().map_or("the end".to_owned(), since);
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| vec![row.address.clone(), name(&row.container), since(&row.since), end(row)]).collect();
+    let _ = write!(out, "\n{}", table(&["address handed on", "container", "from", "to"], &rows, &[2, 3]));
 }
 
 fn steps(out: &mut String, info: &Info<'_>, scenario: &Scenario) {

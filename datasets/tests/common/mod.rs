@@ -314,6 +314,7 @@ pub fn record(dir: &Path, events: &[Event], accounting: Accounting, rotation: Ro
     }
     writer.write_processes(&processes()).unwrap();
     writer.write_containers(&containers()).unwrap();
+    writer.write_addresses(&addresses()).unwrap();
     writer.finish(accounting, START + 60_000_000_000).unwrap()
 }
 
@@ -387,6 +388,11 @@ pub fn containers() -> Vec<Container> {
         labels: Some("{}".to_owned()),
         cgroup: "/libpod-c.scope".to_owned(),
         first_seen: START,
+        image_digest: Some("sha256:ff".to_owned()),
+        pod: Some("shop".to_owned()),
+        namespace: Some("prod".to_owned()),
+        pod_uid: Some("0b1c".to_owned()),
+        identity: Some("docker config".to_owned()),
     };
     let bare = Container {
         id: "d".repeat(64).into(),
@@ -399,8 +405,19 @@ pub fn containers() -> Vec<Container> {
         labels: None,
         cgroup: "/d".to_owned(),
         first_seen: START,
+        image_digest: None,
+        pod: None,
+        namespace: None,
+        pod_uid: None,
+        identity: None,
     };
     vec![full, bare]
+}
+
+pub fn addresses() -> Vec<Address> {
+    let (address, container) = ("10.89.0.2".to_owned(), "c".repeat(64).into());
+    let full = Address { address, container, net_ns: Some(4_026_532_100), since: START, until: Some(START + 5) };
+    vec![Address { net_ns: None, until: None, ..full.clone() }, full]
 }
 
 pub fn labels() -> Vec<Label> {

@@ -268,6 +268,11 @@ impl Enricher {
                     labels: None,
                     cgroup: path.to_owned(),
                     first_seen: ts,
+                    image_digest: None,
+                    pod: None,
+                    namespace: None,
+                    pod_uid: None,
+                    identity: None,
                 }
             })
         });

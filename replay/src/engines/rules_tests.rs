@@ -91,6 +91,11 @@ fn peer(alias: &str) -> Container {
         labels: None,
         cgroup: String::new(),
         first_seen: 0,
+        image_digest: None,
+        pod: None,
+        namespace: None,
+        pod_uid: None,
+        identity: None,
     }
 }
 

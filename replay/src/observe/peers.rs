@@ -121,6 +121,11 @@ mod tests {
             labels: None,
             cgroup: String::new(),
             first_seen,
+            image_digest: None,
+            pod: None,
+            namespace: None,
+            pod_uid: None,
+            identity: None,
         }
     }
 

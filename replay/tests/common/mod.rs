@@ -277,6 +277,11 @@ fn container(id: &str, name: &str, image: &str, address: &str, alias: &str) -> C
         labels: None,
         cgroup: format!("/{id}"),
         first_seen: BEGIN,
+        image_digest: None,
+        pod: None,
+        namespace: None,
+        pod_uid: None,
+        identity: None,
     }
 }
 
