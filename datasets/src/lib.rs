@@ -38,8 +38,8 @@ pub use events::Events;
 pub use holders::Holders;
 pub use keeping::{End, Memory, Pruned, Recovered};
 pub use manifest::{
-    Accounting, ClassAccount, CpuAccount, Dropped, Kernel, Manifest, Moment, Recorder, Scenario, Segment, State, Step,
-    Table,
+    Accounting, ClassAccount, CpuAccount, Dropped, Kernel, Manifest, Masking, Moment, Recorder, Scenario, Segment,
+    State, Step, Table,
 };
 pub use model::*;
 pub use read::Recording;

@@ -42,6 +42,9 @@ pub struct Manifest {
     pub segments: Vec<Segment>,
     /// The dimension tables.
     pub tables: Vec<Table>,
+    /// What was done about secrets; absent in recordings before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masking: Option<Masking>,
     /// Absent while recording.
     pub accounting: Option<Accounting>,
     /// Why it ended. Absent while recording, and where the recorder was killed.
@@ -84,6 +87,7 @@ impl Manifest {
             scenario: None,
             segments: Vec::new(),
             tables: Vec::new(),
+            masking: None,
             accounting: None,
             end: None,
             recovered: None,
@@ -224,6 +228,17 @@ pub struct Step {
     /// Name or id of the container it ran in.
     pub container: Option<String>,
     pub description: String,
+}
+
+/// What was done about likely secrets, as passwords and tokens: `<masked:...>` stands in their place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Masking {
+    /// Secrets are masked; false: `--no-mask` was given, and everything is stored as it was.
+    pub on: bool,
+    /// Rows in which something was masked, by class. Complete when the recording is.
+    pub rows: BTreeMap<String, u64>,
+    /// Containers with a masked label.
+    pub containers: u64,
 }
 
 /// Where every event went. For each CPU and class: `emitted = stored + dropped + filtered + sampled_out + known`.

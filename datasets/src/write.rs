@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use record_bpf::{Class, schema};
 
 use crate::codec::Codec;
-use crate::manifest::{Accounting, CpuAccount, Manifest, Moment, Scenario, Segment, State, Table};
+use crate::manifest::{Accounting, CpuAccount, Manifest, Masking, Moment, Scenario, Segment, State, Table};
 use crate::manifest_file::{make_dir, make_dirs};
 use crate::model::{
     Address, Container, DnsEvent, Event, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent,
@@ -195,6 +195,11 @@ impl RecordingWriter {
     /// Enters the scenario that is being recorded in the manifest; on disk with the next segment or table.
     pub fn set_scenario(&mut self, scenario: Scenario) {
         self.manifest.scenario = Some(scenario);
+    }
+
+    /// Enters what was masked in the manifest; on disk with the next segment or table.
+    pub fn set_masking(&mut self, masking: Masking) {
+        self.manifest.masking = Some(masking);
     }
 
     fn set_table(&mut self, table: Table) -> Result<()> {

@@ -314,7 +314,11 @@ pub const TLS: &[Column] = &[
     req("bytes", Type::U64, "plaintext bytes the call moved"),
     req("captured", Type::U32, "bytes of them in data, the first ones"),
     req("truncated", Type::Bool, "captured is less than bytes: beyond --tls-bytes, or the buffer could not be read"),
-    req("data", Type::Binary, "the plaintext as it is; nothing is masked"),
+    req(
+        "data",
+        Type::Binary,
+        "the plaintext; likely secrets are replaced by <masked:...>, so it may be longer or shorter than captured",
+    ),
     opt("http_method", Type::Utf8, "HTTP/1 request: method. Parsed where a call's data begins with a message's head"),
     opt("http_path", Type::Utf8, "HTTP/1 request: target, as sent"),
     opt("http_version", Type::Utf8, "HTTP/1: 1.0 or 1.1"),

@@ -91,8 +91,8 @@ fn limits(class: Class) -> &'static str {
         }
         Class::Tls => {
             "OpenSSL (libssl, or linked statically with its symbols) and Go's crypto/tls from 1.17 on; not GnuTLS, NSS, rustls, \
-             BoringSSL without symbols, kernel TLS, early data; what a program sends before its code is found is missed; the \
-             plaintext is recorded as it is"
+             BoringSSL without symbols, kernel TLS, early data; what a program sends before its code is found is missed; \
+             secrets are masked in HTTP/1, forms, JSON and known tokens, not in HTTP/2's compressed headers"
         }
         Class::Network => {
             "system calls only: what io_uring does to sockets is not seen; state and retransmit name the process that \

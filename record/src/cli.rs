@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use record_bpf::Class;
 
 use crate::bpf::SyscallForm;
+use crate::privacy::PrivacyArgs;
 use crate::sample::flow::{FlowHook, FlowOptions};
 use crate::tls;
 
@@ -148,6 +149,8 @@ pub struct RecordArgs {
     /// Flows an interval has room for; packets of others are counted together
     #[arg(long, default_value_t = 65_536, requires = "interface", value_name = "N", help_heading = "Flows", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub flow_table: u32,
+    #[command(flatten)]
+    pub privacy: PrivacyArgs,
     /// Form of the summary on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

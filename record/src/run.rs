@@ -92,6 +92,7 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
         podman,
         flow: args.flow(),
         syscalls: args.syscalls,
+        mask: !args.privacy.no_mask,
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use datasets::{Event, Kernel, Manifest, Recorder, RecordingWriter};
+use datasets::{Event, Kernel, Manifest, Masking, Recorder, RecordingWriter};
 use record_bpf::abi::Counters;
 use record_bpf::{Class, Kind};
 
@@ -46,6 +46,8 @@ pub struct Options {
     /// Class tls: plaintext kept of each call, bytes.
     pub tls_bytes: u32,
     pub syscalls: SyscallForm,
+    /// Likely secrets are replaced before anything is written.
+    pub mask: bool,
 }
 
 /// A recording that has begun: the programs run, and events are being written.
@@ -96,6 +98,7 @@ impl Session {
         let recorder = Recorder { name: "record".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let mut manifest = Manifest::new(recorder, kernel()?, started_ns, options.filter.text(), &options.classes);
         manifest.hooks = hooks::by_class(&options.classes);
+        manifest.masking = Some(Masking { on: options.mask, ..Masking::default() });
         if let Some(FlowOptions { hook, interfaces, .. }) = &options.flow {
             let at = format!("{} at {}", hook.name(), interfaces.join(", "));
             manifest.hooks.insert(Class::Flow.name().to_owned(), vec![at]);
@@ -112,6 +115,7 @@ impl Session {
             has_podman.then(|| Storage::find(&options.podman)),
             has_podman.then(|| Inspector::start(options.podman)),
         )?;
+        enricher.mask(options.mask);
         let tls = options.classes.contains(&Class::Tls).then(Watcher::default);
         if tls.is_some() {
             enricher.watch_tls();
@@ -280,7 +284,8 @@ impl Session {
         let failures = not_watched.into_iter().chain([skipped]);
         accounting.failures.extend(failures.map(|(name, count)| (name.to_owned(), count)));
         let elapsed = self.started.elapsed();
-        let (processes, containers) = self.enricher.finish();
+        let (processes, containers, masking) = self.enricher.finish();
+        self.writer.set_masking(masking);
         self.writer.write_processes(&processes)?;
         self.writer.write_containers(&containers)?;
         let manifest = self.writer.finish(accounting, ended_ns)?;

@@ -13,7 +13,7 @@ mod tls;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use datasets::{Common, Container, Event, Origin, Process};
+use datasets::{Common, Container, Event, Masking, Origin, Process};
 use record_bpf::Kind;
 use record_bpf::abi::{Header, SEC_TARGET};
 
@@ -25,6 +25,7 @@ use crate::decode::{self, Record};
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::identity::{Inspected, Inspector, Storage};
+use crate::mask::rows::Masks;
 use crate::mounts::HostView;
 use crate::processes::ProcessTable;
 use crate::tls::Sighting;
@@ -66,6 +67,7 @@ pub struct Enricher {
     /// Where TLS code may be, for who asks; None: nobody does.
     sightings: Option<Vec<Sighting>>,
     call_names: syscall::Names,
+    masks: Masks,
 }
 
 impl Enricher {
@@ -93,6 +95,7 @@ impl Enricher {
             strings: Interner::default(),
             sightings: None,
             call_names: syscall::Names::default(),
+            masks: Masks::new(true),
         })
     }
 
@@ -109,6 +112,11 @@ impl Enricher {
     /// Unix time minus CLOCK_BOOTTIME, ns.
     pub fn boot_offset(&self) -> i64 {
         self.boot_offset
+    }
+
+    /// Whether likely secrets are masked; they are, unless this says otherwise before the first record.
+    pub fn mask(&mut self, on: bool) {
+        self.masks = Masks::new(on);
     }
 
     /// From now on notes where TLS code may be.
@@ -139,7 +147,7 @@ impl Enricher {
     }
 
     pub fn record(&mut self, bytes: &[u8]) -> Result<Outcome> {
-        let record = match decode::record(bytes) {
+        let mut record = match decode::record(bytes) {
             Ok(record) => record,
             Err(_) => return Ok(Outcome::Undecodable(decode::header(bytes))),
         };
@@ -185,6 +193,7 @@ impl Enricher {
             }
             _ => None,
         };
+        self.masks.record(&mut record);
         Ok(match self.event(record, &header, judged.container, target) {
             Some(event) => Outcome::Store(event),
             None => Outcome::Control,
@@ -220,12 +229,14 @@ impl Enricher {
     }
 
     /// The dimension tables, complete.
-    pub fn finish(mut self) -> (Vec<Process>, Vec<Container>) {
+    pub fn finish(mut self) -> (Vec<Process>, Vec<Container>, Masking) {
         if let Some(inspector) = self.inspector.take() {
             let answers = inspector.finish();
             self.apply(answers);
         }
-        (self.processes.into_rows(), self.containers.into_values().collect())
+        let mut containers: Vec<_> = self.containers.into_values().collect();
+        let masked = containers.iter_mut().filter_map(|one| self.masks.container(one).then_some(())).count();
+        (self.processes.into_rows(), containers, self.masks.account(masked as u64))
     }
 
     fn apply(&mut self, answers: Vec<(String, Inspected)>) {
