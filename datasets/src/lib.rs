@@ -13,6 +13,7 @@
 //! [`RecordingWriter`] makes one, [`Recording`] reads one, [`verify()`] proves that it is whole.
 
 mod codec;
+mod column;
 mod error;
 mod events;
 mod hash;
@@ -26,6 +27,7 @@ mod parquet_write;
 mod read;
 pub mod report;
 pub mod schema_doc;
+pub mod segment;
 mod seqs;
 mod shipped;
 mod tables;

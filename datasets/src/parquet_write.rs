@@ -3,11 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimestampNanosecondType, UInt16Type, UInt64Type};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampNanosecondType, UInt16Type, UInt64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -16,16 +15,7 @@ use parquet::schema::types::ColumnPath;
 
 use crate::hash::{Hash, HashingWriter};
 use crate::manifest_file::{create_private, sync_dir};
-use crate::{Error, Result};
-
-/// Columns that nearly never repeat, and grow or jump by little: differences are smaller than a dictionary.
-///
-/// Arguments, results and durations of system calls are not among them: of 80,000 calls of an exec storm, 62,000 of a socket
-/// server and 212,000 of find, grep and dd, a dictionary takes 9.2, 5.3 and 7.0 bytes a call (of which 2 are `ts` and 1.7 to
-/// 2.0 `duration`); differences in `duration` alone add 0.6 to 1.1, in any argument or `ret` 0.1 to 1.1; splitting the bytes
-/// into streams changes each by 0.3 at most, in both directions.
-const DELTA: &[&str] =
-    &["ts", "seq", "start", "end", "first", "last", "child_exec_id", "cpu_total", "cpu_user", "cpu_system"];
+use crate::{Error, Result, column};
 
 /// What a finished file is, for the manifest.
 pub(crate) struct Written {
@@ -36,8 +26,18 @@ pub(crate) struct Written {
 /// Writes the columns of a table (in the schema's order, strings dictionary-coded) under a temporary name, brings them
 /// to the disk, and renames the file into place. On failure nothing is left behind.
 pub(crate) fn write(path: &Path, schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<Written> {
+    write_batches(path, schema, vec![columns], None)
+}
+
+/// As [`write`], the rows of several batches in the order that [`order_of`] gave.
+pub(crate) fn write_batches(
+    path: &Path,
+    schema: &SchemaRef,
+    batches: Vec<Vec<ArrayRef>>,
+    order: Option<&[u32]>,
+) -> Result<Written> {
     let temporary = path.with_extension("parquet.tmp");
-    let written = write_to(&temporary, schema, columns).and_then(|written| {
+    let written = write_to(&temporary, schema, batches, order).and_then(|written| {
         fs::rename(&temporary, path)?;
         path.parent().map_or(Ok(()), sync_dir)?;
         Ok(written)
@@ -48,20 +48,30 @@ pub(crate) fn write(path: &Path, schema: &SchemaRef, columns: Vec<ArrayRef>) -> 
     })
 }
 
-fn write_to(path: &Path, schema: &SchemaRef, columns: Vec<ArrayRef>) -> io::Result<Written> {
+fn write_to(
+    path: &Path,
+    schema: &SchemaRef,
+    batches: Vec<Vec<ArrayRef>>,
+    order: Option<&[u32]>,
+) -> io::Result<Written> {
     let file = HashingWriter::new(create_private(path)?);
-    // A batch must name its columns' types exactly; the file gets the plain ones.
-    let coded: Fields = schema
-        .fields()
-        .iter()
-        .zip(&columns)
-        .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), field.is_nullable()))
-        .collect();
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(coded)), columns).map_err(io::Error::other)?;
-    let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(schema))).map_err(to_io)?;
-    writer.write(&batch).map_err(to_io)?;
-    let (sha256, bytes) = writer.into_inner().map_err(to_io)?.sync()?;
+    let (sha256, bytes) = encode(file, schema, batches, order)?.sync()?;
     Ok(Written { bytes, sha256 })
+}
+
+/// Writes a whole Parquet file to `out`.
+pub(crate) fn encode<W: io::Write + Send>(
+    out: W,
+    schema: &SchemaRef,
+    batches: Vec<Vec<ArrayRef>>,
+    order: Option<&[u32]>,
+) -> io::Result<W> {
+    let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties(schema))).map_err(to_io)?;
+    let (mut writer, factory) = writer.into_serialized_writer().map_err(to_io)?;
+    if batches.iter().any(|columns| columns.first().is_some_and(|column| !column.is_empty())) {
+        column::write_row_group(&mut writer, &factory, schema, batches, order).map_err(to_io)?;
+    }
+    writer.into_inner().map_err(to_io)
 }
 
 fn to_io(error: ParquetError) -> io::Error {
@@ -74,47 +84,101 @@ fn to_io(error: ParquetError) -> io::Error {
     }
 }
 
-/// zstd at its level 1: the encodings have done the work. Of a million file events, level 1 takes 579 ns of CPU each and
-/// 8.4 bytes, level 3 681 ns and 8.1 bytes, level 9 1,032 ns and 7.8 bytes.
+/// For what [`column`] leaves to the Parquet crate: lists, bytes, and text that is too much for a dictionary.
 fn properties(schema: &Schema) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("retroscope datasets ", env!("CARGO_PKG_VERSION")).to_owned())
         // A segment is one row group with few, large pages: better compressed, and read whole anyway.
-        .set_max_row_group_row_count(Some(1 << 20))
+        .set_max_row_group_row_count(None)
         .set_data_page_row_count_limit(1 << 17)
         .set_dictionary_page_size_limit(4 << 20)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true);
-    for field in schema.fields().iter().filter(|field| DELTA.contains(&field.name().as_str())) {
-        let path = ColumnPath::from(field.name().as_str());
-        properties = properties
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-    }
     for field in schema.fields().iter().filter(|field| *field.data_type() == DataType::Utf8) {
         // What does not fit the dictionary shares prefixes, as paths do.
-        properties =
-            properties.set_column_encoding(ColumnPath::from(field.name().as_str()), Encoding::DELTA_BYTE_ARRAY);
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false)
+            .set_column_encoding(ColumnPath::from(field.name().as_str()), Encoding::DELTA_BYTE_ARRAY);
     }
     properties.build()
 }
 
-/// Sorts event columns by (ts, cpu, seq), which are the first three; returns the first and the last ts.
-pub(crate) fn sort_events(columns: &mut Vec<ArrayRef>) -> io::Result<(i64, i64)> {
-    let ts = columns[0].as_primitive::<TimestampNanosecondType>().values().clone();
-    let cpu = columns[1].as_primitive::<UInt16Type>().values().clone();
-    let seq = columns[2].as_primitive::<UInt64Type>().values().clone();
+/// Where the rows of some batches of events go, by (ts, cpu, seq), which are the first three columns; None: they are in
+/// order. And the first and the last ts.
+pub(crate) fn order_of(batches: &[Vec<ArrayRef>]) -> (Option<Vec<u32>>, (i64, i64)) {
+    let rows: usize = batches.iter().filter_map(|columns| columns.first()).map(|column| column.len()).sum();
+    let (mut ts, mut cpu, mut seq) = (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
+    for columns in batches.iter().filter(|columns| columns.len() > 2) {
+        ts.extend_from_slice(columns[0].as_primitive::<TimestampNanosecondType>().values());
+        cpu.extend_from_slice(columns[1].as_primitive::<UInt16Type>().values());
+        seq.extend_from_slice(columns[2].as_primitive::<UInt64Type>().values());
+    }
     let key = |i: u32| (ts[i as usize], cpu[i as usize], seq[i as usize]);
     let mut order: Vec<u32> = (0..ts.len() as u32).collect();
-    if !order.is_sorted_by_key(|i| key(*i)) {
-        // Runs of a stable sort are what per-CPU streams are made of.
+    let at = |i: Option<&u32>| i.map_or(0, |i| ts[*i as usize]);
+    if order.is_sorted_by_key(|i| key(*i)) {
+        return (None, (at(order.first()), at(order.last())));
+    }
+    if !insert_all(&mut order, key) {
         order.sort_by_key(|i| key(*i));
-        let indices = UInt32Array::from(order.clone());
+    }
+    let range = (at(order.first()), at(order.last()));
+    (Some(order), range)
+}
+
+/// Moves by which rows may be out of place, on average, before another sort is faster.
+const MOVES: usize = 16;
+
+/// Insertion sort: two CPUs' streams come out of the ring nearly in order, each row a few places off. False: they did not, and
+/// the order is not sorted yet.
+fn insert_all<K: Ord>(order: &mut [u32], key: impl Fn(u32) -> K) -> bool {
+    let mut left = order.len() * MOVES;
+    for i in 1..order.len() {
+        let row = order[i];
+        let own = key(row);
+        let mut place = i;
+        while place > 0 && key(order[place - 1]) > own {
+            order[place] = order[place - 1];
+            place -= 1;
+        }
+        order[place] = row;
+        left = left.saturating_sub(i - place);
+        if left == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+/// Sorts event columns by (ts, cpu, seq), which are the first three; returns the first and the last ts.
+pub(crate) fn sort_events(columns: &mut Vec<ArrayRef>) -> io::Result<(i64, i64)> {
+    let batches = [std::mem::take(columns)];
+    let (order, range) = order_of(&batches);
+    let [sorted] = batches;
+    *columns = sorted;
+    if let Some(order) = order {
+        let indices = UInt32Array::from(order);
         for column in columns {
             *column = take(column, &indices, None).map_err(io::Error::other)?;
         }
     }
-    let at = |i: Option<&u32>| i.map_or(0, |i| ts[*i as usize]);
-    Ok((at(order.first()), at(order.last())))
+    Ok(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_a_few_places_off_are_inserted_and_others_given_back() {
+        let keys: Vec<u32> = (0..1000).map(|i: u32| i ^ 3).collect();
+        let mut order: Vec<u32> = (0..1000).collect();
+        assert!(insert_all(&mut order, |i| keys[i as usize]));
+        assert!(order.is_sorted_by_key(|i| keys[*i as usize]));
+        let mut order: Vec<u32> = (0..1000).collect();
+        assert!(!insert_all(&mut order, |i| 1000 - i));
+        order.sort_unstable();
+        assert!(order.into_iter().eq(0..1000), "nothing is lost on the way");
+    }
 }

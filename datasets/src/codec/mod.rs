@@ -5,6 +5,7 @@
 
 mod plain;
 mod text;
+mod validity;
 mod words;
 
 use std::collections::HashSet;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder,
-    PrimitiveArray, PrimitiveBuilder,
+    PrimitiveArray,
 };
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampNanosecondType, UInt16Type, UInt32Type, UInt64Type};
 
+use super::validity::Validity;
 use super::{BadColumn, Codec, Source};
 
 macro_rules! primitive {
@@ -17,9 +18,9 @@ macro_rules! primitive {
             type Builder = Primitive<$arrow>;
             type Reader = PrimitiveArray<$arrow>;
 
+            #[inline]
             fn append(builder: &mut Self::Builder, value: &$native) -> usize {
-                builder.0.append_value(*value);
-                size_of::<$native>()
+                builder.push(*value)
             }
             fn finish(builder: &mut Self::Builder, out: &mut Vec<ArrayRef>) {
                 out.push(builder.finish($data_type));
@@ -38,9 +39,9 @@ macro_rules! primitive {
             type Builder = Primitive<$arrow>;
             type Reader = PrimitiveArray<$arrow>;
 
+            #[inline]
             fn append(builder: &mut Self::Builder, value: &Option<$native>) -> usize {
-                builder.0.append_option(*value);
-                size_of::<$native>()
+                builder.push_option(*value)
             }
             fn finish(builder: &mut Self::Builder, out: &mut Vec<ArrayRef>) {
                 out.push(builder.finish($data_type));
@@ -56,17 +57,56 @@ macro_rules! primitive {
     )*};
 }
 
-pub(crate) struct Primitive<T: ArrowPrimitiveType>(PrimitiveBuilder<T>);
+/// A column of numbers under construction.
+pub(crate) struct Primitive<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    validity: Validity,
+}
 
 impl<T: ArrowPrimitiveType> Default for Primitive<T> {
     fn default() -> Self {
-        Primitive(PrimitiveBuilder::new())
+        Primitive { values: Vec::new(), validity: Validity::default() }
     }
 }
 
 impl<T: ArrowPrimitiveType> Primitive<T> {
+    /// Returns about how many bytes of memory it took.
+    #[inline]
+    pub(super) fn push(&mut self, value: T::Native) -> usize {
+        let nulls = self.validity.value();
+        if nulls > 0 {
+            self.values.resize(nulls, T::default_value());
+        }
+        self.values.push(value);
+        size_of::<T::Native>()
+    }
+
+    #[inline]
+    pub(super) fn push_null(&mut self) -> usize {
+        if self.validity.null() {
+            self.values.push(T::default_value());
+            return size_of::<T::Native>();
+        }
+        0
+    }
+
+    #[inline]
+    fn push_option(&mut self, value: Option<T::Native>) -> usize {
+        match value {
+            Some(value) => self.push(value),
+            None => self.push_null(),
+        }
+    }
+
+    pub(super) fn take(&mut self) -> PrimitiveArray<T> {
+        let (nulls, missing) = self.validity.finish();
+        let mut values = std::mem::take(&mut self.values);
+        values.resize(values.len() + missing, T::default_value());
+        PrimitiveArray::new(values.into(), nulls)
+    }
+
     fn finish(&mut self, data_type: DataType) -> ArrayRef {
-        Arc::new(self.0.finish().with_data_type(data_type))
+        Arc::new(self.take().with_data_type(data_type))
     }
 }
 
@@ -87,9 +127,9 @@ impl Codec for Signed {
     type Builder = Primitive<Int64Type>;
     type Reader = PrimitiveArray<Int64Type>;
 
+    #[inline]
     fn append(builder: &mut Self::Builder, value: &Option<i64>) -> usize {
-        builder.0.append_option(*value);
-        size_of::<i64>()
+        builder.push_option(*value)
     }
     fn finish(builder: &mut Self::Builder, out: &mut Vec<ArrayRef>) {
         out.push(builder.finish(DataType::Int64));
@@ -115,6 +155,7 @@ impl Codec for bool {
     type Builder = Bools;
     type Reader = BooleanArray;
 
+    #[inline]
     fn append(builder: &mut Bools, value: &bool) -> usize {
         builder.0.append_value(*value);
         1

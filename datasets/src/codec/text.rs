@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, Int32Builder, ListArray, ListBuilder, StringBuilder,
+    Array, ArrayBuilder, ArrayRef, AsArray, DictionaryArray, Int32Array, ListArray, ListBuilder, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int32Type};
 use foldhash::fast::RandomState;
 
+use super::plain::Primitive;
 use super::{BadColumn, Codec, Source, Texts};
 
 /// A string column under construction: every distinct string once, and a key per row.
 pub(crate) struct StrBuilder {
-    keys: Int32Builder,
+    keys: Primitive<Int32Type>,
     /// Keyed at random for each table: the strings are an attacker's to choose.
     index: HashMap<Arc<str>, i32, RandomState>,
     values: StringBuilder,
@@ -28,7 +29,7 @@ const RECENT: usize = 64;
 impl Default for StrBuilder {
     fn default() -> Self {
         StrBuilder {
-            keys: Int32Builder::default(),
+            keys: Primitive::default(),
             index: HashMap::default(),
             values: StringBuilder::default(),
             recent: Box::new([const { None }; RECENT]),
@@ -37,42 +38,40 @@ impl Default for StrBuilder {
 }
 
 impl StrBuilder {
+    #[inline]
     fn append_shared(&mut self, text: &Arc<str>) -> usize {
         // Allocations are 16 bytes apart at least.
         let slot = (text.as_ptr() as usize >> 4) % RECENT;
         if let Some((seen, key)) = &self.recent[slot]
             && Arc::ptr_eq(seen, text)
         {
-            self.keys.append_value(*key);
-            return size_of::<i32>();
+            return self.keys.push(*key);
         }
         let (key, bytes) = self.key(text, || text.clone());
         self.recent[slot] = Some((text.clone(), key));
-        self.keys.append_value(key);
-        bytes
+        self.keys.push(key) + bytes
     }
 
     fn append(&mut self, text: &str) -> usize {
         let (key, bytes) = self.key(text, || text.into());
-        self.keys.append_value(key);
-        bytes
+        self.keys.push(key) + bytes
     }
 
-    /// The key of a string, and the memory it took.
+    /// The key of a string, and the memory that a new one took.
     fn key(&mut self, text: &str, owned: impl FnOnce() -> Arc<str>) -> (i32, usize) {
         if let Some(key) = self.index.get(text) {
-            return (*key, size_of::<i32>());
+            return (*key, 0);
         }
         let key = self.index.len() as i32;
         self.index.insert(owned(), key);
         self.values.append_value(text);
         // The text twice (index and values), the Arc's counts, the map's slot.
-        (key, size_of::<i32>() + 2 * text.len() + 48)
+        (key, 2 * text.len() + 48)
     }
 
+    #[inline]
     fn append_null(&mut self) -> usize {
-        self.keys.append_null();
-        size_of::<i32>()
+        self.keys.push_null()
     }
 
     fn finish(&mut self, out: &mut Vec<ArrayRef>) {
@@ -80,7 +79,7 @@ impl StrBuilder {
         self.recent.fill(None);
         let values = Arc::new(self.values.finish());
         // Every key was an index into `values` when it was appended.
-        out.push(Arc::new(DictionaryArray::<Int32Type>::new(self.keys.finish(), values)));
+        out.push(Arc::new(DictionaryArray::<Int32Type>::new(self.keys.take(), values)));
     }
 }
 
@@ -148,24 +147,47 @@ macro_rules! string {
 string!(Arc<str>, append_shared, Arc::clone);
 string!(String, append, |text: &Arc<str>| text.to_string());
 
-pub(crate) struct ListOfStr(ListBuilder<StringBuilder>);
+pub(crate) struct ListOfStr {
+    lists: ListBuilder<StringBuilder>,
+    /// Nulls before the first list: most columns of lists have nothing else.
+    nulls: usize,
+}
 
 impl Default for ListOfStr {
     fn default() -> Self {
         let item = Field::new("item", DataType::Utf8, false);
-        ListOfStr(ListBuilder::new(StringBuilder::new()).with_field(item))
+        ListOfStr { lists: ListBuilder::new(StringBuilder::new()).with_field(item), nulls: 0 }
     }
 }
 
 impl ListOfStr {
+    #[inline]
     fn append<T: AsRef<str>>(&mut self, items: Option<&[T]>) -> usize {
+        if items.is_none() && self.lists.is_empty() {
+            self.nulls += 1;
+            return 0;
+        }
+        self.append_list(items)
+    }
+
+    fn append_list<T: AsRef<str>>(&mut self, items: Option<&[T]>) -> usize {
+        self.put_nulls();
         let mut bytes = 8;
         for item in items.unwrap_or_default() {
-            self.0.values().append_value(item);
+            self.lists.values().append_value(item);
             bytes += 4 + item.as_ref().len();
         }
-        self.0.append(items.is_some());
+        self.lists.append(items.is_some());
         bytes
+    }
+
+    fn put_nulls(&mut self) {
+        (0..std::mem::take(&mut self.nulls)).for_each(|_| self.lists.append(false));
+    }
+
+    fn finish(&mut self, out: &mut Vec<ArrayRef>) {
+        self.put_nulls();
+        out.push(Arc::new(self.lists.finish()));
     }
 }
 
@@ -202,7 +224,7 @@ impl Codec for Option<Vec<Arc<str>>> {
         builder.append(value.as_deref())
     }
     fn finish(builder: &mut ListOfStr, out: &mut Vec<ArrayRef>) {
-        out.push(Arc::new(builder.0.finish()));
+        builder.finish(out);
     }
     fn reader(source: &mut Source<'_>) -> Result<ListReader, BadColumn> {
         ListReader::take(source, false)
@@ -221,7 +243,7 @@ impl Codec for Vec<String> {
         builder.append(Some(value))
     }
     fn finish(builder: &mut ListOfStr, out: &mut Vec<ArrayRef>) {
-        out.push(Arc::new(builder.0.finish()));
+        builder.finish(out);
     }
     fn reader(source: &mut Source<'_>) -> Result<ListReader, BadColumn> {
         ListReader::take(source, true)

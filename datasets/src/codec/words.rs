@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Int32Builder, StringArray};
+use arrow::array::{ArrayRef, DictionaryArray, StringArray};
 use arrow::datatypes::Int32Type;
 use record_bpf::{Class, Kind};
 
+use super::plain::Primitive;
 use super::text::StrReader;
 use super::{BadColumn, Codec, Source};
 use crate::model::Origin;
@@ -21,27 +22,25 @@ pub(crate) trait Word {
 
 #[derive(Default)]
 pub(crate) struct WordBuilder {
-    keys: Int32Builder,
+    keys: Primitive<Int32Type>,
     words: Vec<&'static str>,
 }
 
 impl WordBuilder {
     fn append(&mut self, word: Option<&'static str>) -> usize {
+        let Some(word) = word else { return self.keys.push_null() };
         // A handful at most, found by address.
-        let key = word.map(|word| {
-            let seen = self.words.iter().position(|seen| std::ptr::eq(*seen, word));
-            seen.unwrap_or_else(|| {
-                self.words.push(word);
-                self.words.len() - 1
-            })
+        let seen = self.words.iter().position(|seen| std::ptr::eq(*seen, word));
+        let key = seen.unwrap_or_else(|| {
+            self.words.push(word);
+            self.words.len() - 1
         });
-        self.keys.append_option(key.map(|key| key as i32));
-        size_of::<i32>()
+        self.keys.push(key as i32)
     }
 
     fn finish(&mut self, out: &mut Vec<ArrayRef>) {
         let values = Arc::new(StringArray::from(std::mem::take(&mut self.words)));
-        out.push(Arc::new(DictionaryArray::<Int32Type>::new(self.keys.finish(), values)));
+        out.push(Arc::new(DictionaryArray::<Int32Type>::new(self.keys.take(), values)));
     }
 }
 
