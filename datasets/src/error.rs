@@ -15,6 +15,9 @@ pub enum Error {
     /// `manifest.json` is not JSON, or not a recording's.
     #[error("{}: not a recording's manifest: {reason}", path.display())]
     ForeignManifest { path: PathBuf, reason: String },
+    /// Not a filter of known behaviour, or of a version that this build does not know.
+    #[error("{}: not a filter of known behaviour: {reason}", path.display())]
+    ForeignFilter { path: PathBuf, reason: String },
     /// Written by a version of the format that this build does not know.
     #[error("{}: {what} version {found}; this build reads {known}", path.display())]
     UnknownVersion { path: PathBuf, what: &'static str, found: String, known: String },
@@ -66,6 +69,7 @@ impl Error {
             Error::NoManifest { .. } | Error::ForeignManifest { .. } => {
                 "a recording is the directory that `record -o DIR` wrote, with manifest.json in it"
             }
+            Error::ForeignFilter { .. } => "`replay profile export` makes one",
             Error::UnknownVersion { .. } => "read it with the version of retroscope that wrote it, or a newer one",
             Error::MissingFile { .. } | Error::Parquet { .. } | Error::Value { .. } | Error::Order { .. } => {
                 "`datasets verify DIR` names everything that is damaged"

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash;
 use crate::keeping::{End, Memory, Pruned, Recovered};
+use crate::thinning::{KnownFilter, Sampling};
 
 /// Version of the layout on disk: directories, file names, manifest.
 pub const FORMAT_VERSION: &str = "1";
@@ -38,6 +39,12 @@ pub struct Manifest {
     pub hooks: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<Scenario>,
+    /// How classes were thinned; absent in recordings from before there was a sampler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampling>,
+    /// Absent unless known behaviour was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownFilter>,
     /// In the order they were written; the hash chain runs through them.
     pub segments: Vec<Segment>,
     /// The dimension tables.
@@ -85,6 +92,8 @@ impl Manifest {
             classes: classes.iter().map(|class| class.name().to_owned()).collect(),
             hooks: BTreeMap::new(),
             scenario: None,
+            sampling: None,
+            known: None,
             segments: Vec::new(),
             tables: Vec::new(),
             masking: None,

@@ -15,6 +15,7 @@ use crate::model::{
     Address, Container, DnsEvent, Event, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent,
     ResourceEvent, Row, SecurityEvent, SyscallEvent, TlsEvent, for_each_class,
 };
+use crate::thinning::SamplingChange;
 use crate::{Error, Result, hash, manifest_file, parquet_write};
 
 pub(crate) const PROCESSES: &str = "processes.parquet";
@@ -200,6 +201,11 @@ impl RecordingWriter {
     /// Enters what was masked in the manifest; on disk with the next segment or table.
     pub fn set_masking(&mut self, masking: Masking) {
         self.manifest.masking = Some(masking);
+    }
+
+    /// Enters a change of the sampler in the manifest; on disk with the next segment or table.
+    pub fn sampling_changed(&mut self, change: SamplingChange) {
+        self.manifest.sampling.get_or_insert_default().changes.push(change);
     }
 
     fn set_table(&mut self, table: Table) -> Result<()> {

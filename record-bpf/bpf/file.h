@@ -85,12 +85,21 @@ __noinline int emit_open(s32 dirfd, u64 name, u32 flags, s64 ret)
 		return 0;
 	if (file)
 		state = fd_track(cpu, bpf_get_current_pid_tgid() >> 32, ret);
+	if (state ? left_out_with(&cpu->crowd, &cpu->counters, RS_CLASS_FILE, &state->choice) :
+		    left_out(cpu, RS_CLASS_FILE))
+		return 0;
 	e = file_begin(buf, file ? ret : -1, ret);
 	e->call_flags = flags;
 	if (file) {
 		file_path(buf, e, file);
 		e->call_flags = READ(file, f_flags) | (flags & O_CREAT_EXCL_NOCTTY_TRUNC);
 		file_identity(e, file);
+		if (known_open(cpu, e)) {
+			count_out(&cpu->counters, RS_CLASS_FILE, KNOWN);
+			if (state)
+				state->choice = KNOWN;
+			return 0;
+		}
 	} else {
 		stored = store_user_path(name, dirfd, sizeof(*e));
 		e->flags |= RS_FILE_PATH_USER;
@@ -125,7 +134,7 @@ __noinline int emit_by_fd(u32 kind, s32 fd, u64 attribute)
 	struct rs_file *e;
 	u32 mode;
 
-	if (!cpu || !buf || !file)
+	if (!cpu || !buf || !file || left_out(cpu, RS_CLASS_FILE))
 		return 0;
 	e = (struct rs_file *)buf->data;
 	e->fd = fd;
@@ -150,7 +159,8 @@ static __always_inline void emit_file_close(struct cpu_state *cpu, s32 fd, struc
 	struct scratch *buf = scratch();
 	struct rs_file *e;
 
-	if (!buf || !class_on(RS_CLASS_FILE))
+	if (!buf || !class_on(RS_CLASS_FILE) ||
+	    left_out_with(&cpu->crowd, &cpu->counters, RS_CLASS_FILE, &state->choice))
 		return;
 	e = file_begin(buf, fd, 0);
 	e->inode = state->inode;

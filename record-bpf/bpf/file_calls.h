@@ -71,6 +71,8 @@ __noinline int emit_named(u32 kind, u64 dirfds, u64 name, u64 name2, u64 attribu
 	/* With AT_EMPTY_PATH the name may be NULL since 6.11: the call is on the descriptor. */
 	if (!name && (s32)dirfds >= 0)
 		return emit_by_fd(kind, (s32)dirfds, attribute);
+	if (left_out(cpu, RS_CLASS_FILE))
+		return 0;
 	e = (struct rs_file *)buf->data;
 	if (kernel_names(e, kind, name2)) {
 		file_submit(buf, cpu, kind);

@@ -18,6 +18,8 @@ __noinline int emit_io(u32 kind, s32 fd, s64 ret, s64 position)
 
 	if (!cpu || !buf || !file || kind_of(file, READ(file, f_inode, i_mode)) != FD_FILE)
 		return 0;
+	if (known_io(cpu, fd, ret) || left_out(cpu, RS_CLASS_FILE))
+		return 0;
 	e = file_begin(buf, fd, ret);
 	file_identity(e, file);
 	type = e->mode & S_IFMT;

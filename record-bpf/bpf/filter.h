@@ -56,7 +56,8 @@ static __always_inline struct subject subject(struct task_struct *task, u32 tgid
 		verdict = bpf_map_lookup_elem(&verdicts, &s.cgroup_id);
 		if (!verdict)
 			s.flags = RS_F_PENDING;
-		s.followed = !verdict || *verdict == VERDICT_FOLLOW;
+		s.followed = !verdict || VERDICT(*verdict) == VERDICT_FOLLOW;
+		s.profile = verdict ? *verdict >> 16 : 0;
 	}
 	return s;
 }

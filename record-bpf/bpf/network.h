@@ -179,6 +179,8 @@ __noinline int emit_socket(u32 kind, u32 fd, u64 arg, s64 ret)
 		state->protocol = bpf_ntohs(arg);
 	if (!class_on(RS_CLASS_NETWORK))
 		return 0;
+	if (kind == RS_NETWORK_SOCKET && left_out_with(&cpu->crowd, &cpu->counters, RS_CLASS_NETWORK, &state->choice))
+		return 0;
 	r = network_begin(buf, sk, state, fd, ret);
 	if (kind == RS_NETWORK_LISTEN)
 		r->e.backlog = arg;
@@ -195,7 +197,7 @@ __noinline int emit_no_socket(u32 family, u32 type, u32 protocol, s64 ret)
 	struct scratch *buf = scratch();
 	struct network_record *r;
 
-	if (!cpu || !buf || !class_on(RS_CLASS_NETWORK))
+	if (!cpu || !buf || !class_on(RS_CLASS_NETWORK) || left_out(cpu, RS_CLASS_NETWORK))
 		return 0;
 	r = (struct network_record *)buf->data;
 	__builtin_memset(r, 0, sizeof(*r));
@@ -215,7 +217,8 @@ static __always_inline void emit_socket_close(struct cpu_state *cpu, s32 fd, str
 	struct network_record *r;
 
 	/* Without the socket there is no address to tell, and the row would say nothing. */
-	if (!buf || !same || !class_on(RS_CLASS_NETWORK))
+	if (!buf || !same || !class_on(RS_CLASS_NETWORK) ||
+	    left_out_with(&cpu->crowd, &cpu->counters, RS_CLASS_NETWORK, &state->choice))
 		return;
 	r = network_begin(buf, file_sock((struct file *)state->file), state, fd, 0);
 	r->e.bytes_received = state->rx;

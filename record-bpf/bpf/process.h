@@ -171,6 +171,7 @@ __noinline int emit_program(u32 kind, u64 exec_id, u64 prev_exec_id, u64 parent_
 		else if ((STORED_FLAGS(stored) & PATH_DELETED) || !READ(exe, f_inode, i_nlink))
 			e->flags |= RS_EXEC_DELETED;
 		e->flags |= overlay_flags(READ(exe, f_inode));
+		known_program(e, bpf_get_current_pid_tgid() >> 32);
 	}
 	stored = store_kernel_path(untyped(READ(task, fs, pwd.dentry)), untyped(READ(task, fs, pwd.mnt)), off);
 	e->cwd_len = STORED_LEN(stored);
@@ -248,6 +249,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	from = subject(parent, tgid).followed ? introduce(cpu, tgid) : NULL;
 	to.exec_id = new_exec_id(cpu);
 	to.parent_exec_id = from ? from->exec_id : 0;
+	to.known_exe = from ? from->known_exe : 0;
 	if (bpf_map_update_elem(&procs, &child_tgid, &to, BPF_ANY))
 		cpu->counters.proc_table_full++;
 	if (!class_on(RS_CLASS_PROCESS))

@@ -17,7 +17,7 @@ struct owner {
 	u32 tgid;
 	u32 tid;
 	u32 in_tree; /* followed by process tree: no cgroup has to be judged */
-	u32 _pad;
+	u32 choice;  /* enum choice: of its changes of state and retransmissions */
 };
 
 struct {
@@ -99,10 +99,15 @@ static __always_inline void own_sock(struct cpu_state *cpu, struct sock *sk, u64
 {
 	struct owner owner = { .cgroup_id = cpu->subject.cgroup_id, .exec_id = exec_id, .inode = inode };
 	u64 id = bpf_get_current_pid_tgid(), key = (u64)sk;
+	struct owner *before;
 
 	owner.tgid = id >> 32;
 	owner.tid = id;
 	owner.in_tree = (filter_mode & FILTER_TREE) && bpf_map_lookup_elem(&tree, &owner.tgid);
+	if (sampling) {
+		before = bpf_map_lookup_elem(&owners, &key);
+		owner.choice = before ? before->choice : UNDECIDED;
+	}
 	if (bpf_map_update_elem(&owners, &key, &owner, BPF_ANY))
 		cpu->counters.sock_table_full++;
 }

@@ -8,6 +8,7 @@
 
 #define VERDICT_IGNORE 0
 #define VERDICT_FOLLOW 1
+#define VERDICT(v) ((v)&0xffff)
 
 /* Data area of one record: up to five paths and the fixed part, then argv. */
 #define PATHS_MAX 32768 /* power of two, > sizeof(largest struct) + 5 * (RS_PATH_MAX + RS_NAME_MAX) + RS_NAME_MAX */
@@ -38,6 +39,13 @@ struct subject {
 	u64 cgroup_id;
 	u32 flags; /* RS_F_* */
 	bool followed;
+	u16 profile; /* of known behaviour; 0: none */
+};
+
+/* Whether the ring has room for what is not critical; see thin.h. */
+struct crowd {
+	u32 is;
+	u32 looks;
 };
 
 struct cpu_state {
@@ -48,6 +56,7 @@ struct cpu_state {
 	struct subject subject;
 	u64 exec_id;
 	u64 regs; /* of the system call: as a number, since a kernel pointer is no argument for a global function */
+	struct crowd crowd;
 };
 
 struct proc {
@@ -55,6 +64,7 @@ struct proc {
 	u64 parent_exec_id;
 	u32 max_fd; /* highest descriptor tracked */
 	u32 _pad;
+	u64 known_exe; /* hash of its program's path; 0: not one that the filter of known behaviour looks at */
 };
 
 struct fd_key {
@@ -76,7 +86,7 @@ struct fd_state {
 	u32 watch;    /* sockets: WATCH_* */
 	u32 protocol; /* AF_PACKET: the ethertype asked for */
 	u32 told;     /* files: the open is in the ring, with the path */
-	u32 _pad;
+	u32 choice;   /* enum choice: of the open (or socket) and the close */
 };
 
 /* Set by user space before loading. */
@@ -140,7 +150,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__type(key, u64);   /* cgroup id */
-	__type(value, u32); /* VERDICT_* */
+	__type(value, u32); /* VERDICT_*, and in the upper half the profile of known behaviour */
 } verdicts SEC(".maps");
 
 static __always_inline struct cpu_state *cpu_state(void)

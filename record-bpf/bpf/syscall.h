@@ -128,6 +128,11 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 		e.args[4] = regs->r8;
 		e.args[5] = regs->r9;
 	}
+	if (left_out_call(cpu, regs->orig_ax)) {
+		if (call)
+			call->start = 0;
+		return 0;
+	}
 	call_submit(cpu, &s, &e, call);
 	return 0;
 }

@@ -16,6 +16,7 @@
 struct soft_state {
 	struct rs_counters counters;
 	u64 since_wakeup;
+	struct crowd crowd;
 	struct rs_network record;
 };
 
@@ -46,7 +47,7 @@ static __always_inline struct subject owner_subject(struct owner *owner)
 	verdict = bpf_map_lookup_elem(&verdicts, &s.cgroup_id);
 	if (!verdict)
 		s.flags = RS_F_PENDING;
-	s.followed = !verdict || *verdict == VERDICT_FOLLOW;
+	s.followed = !verdict || VERDICT(*verdict) == VERDICT_FOLLOW;
 	return s;
 }
 
@@ -92,7 +93,7 @@ static __always_inline int emit_tcp(u32 kind, u64 at, u32 old_state, u32 new_sta
 	level = *nesting;
 	*nesting = level + 1;
 	soft = bpf_map_lookup_elem(&soft_states, &level);
-	if (soft) {
+	if (soft && !left_out_with(&soft->crowd, &soft->counters, RS_CLASS_NETWORK, &owner->choice)) {
 		struct rs_network *e = &soft->record;
 
 		__builtin_memset(e, 0, sizeof(*e));
@@ -168,6 +169,7 @@ int BPF_PROG(on_tcp_state, struct sock *unused, int old_state, int new_state)
 		}
 		owner = *listener;
 		owner.inode = 0;
+		owner.choice = UNDECIDED;
 		bpf_map_update_elem(&owners, &key, &owner, BPF_ANY);
 	}
 	emit_tcp(RS_NETWORK_STATE, key, old_state, new_state);

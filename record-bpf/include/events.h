@@ -409,6 +409,8 @@ struct rs_counters {
 	__u64 tls_calls_lost;	/* a call into a TLS library whose entry found no room in the table */
 	__u64 sock_table_full;	/* a TCP socket was not tracked: no state or retransmit rows for it */
 	__u64 messages_skipped; /* of one sendmmsg or recvmmsg, beyond the first 16 */
+	__u64 sampled_out[RS_CLASS_MAX]; /* left out by the sampler */
+	__u64 known[RS_CLASS_MAX];	 /* left out as known behaviour */
 };
 
 #endif

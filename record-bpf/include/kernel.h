@@ -43,6 +43,7 @@ enum {
 };
 
 enum {
+	BPF_RB_AVAIL_DATA = 0, /* bpf_ringbuf_query */
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2,
 };
@@ -411,6 +412,9 @@ struct kernel_siginfo {
 #define S_IFBLK 0060000
 #define S_IFDIR 0040000
 #define S_IFCHR 0020000
+#define O_ACCMODE 03
+#define O_DIRECTORY 0200000
+#define O_PATH 010000000
 #define O_CREAT_EXCL_NOCTTY_TRUNC 01700 /* dropped from f_flags after the open */
 #define SIGNAL_GROUP_EXIT 0x4
 #define TS_COMPAT 0x2 /* x86: the task is in a 32-bit system call */

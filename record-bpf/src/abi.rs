@@ -175,10 +175,11 @@ wire! { "rs_flow", 64 => Flow {
 
 wire! {
     /// Per-CPU counters, read from the kernel when a recording ends.
-    "rs_counters", 232 => Counters {
+    "rs_counters", 376 => Counters {
         next_seq: u64, emitted: [u64; CLASS_MAX], dropped_ring: [u64; CLASS_MAX], control_dropped: u64,
         fd_table_full: u64, proc_table_full: u64, path_truncated: u64, argv_truncated: u64, read_fault: u64,
         compat_syscalls: u64, tls_calls_lost: u64, sock_table_full: u64, messages_skipped: u64,
+        sampled_out: [u64; CLASS_MAX], known: [u64; CLASS_MAX],
     }
 }
 

@@ -46,6 +46,8 @@ pub fn of(counters: &[(u16, Counters)], classes: &[Class], turned_away: &TurnedA
             account.dropped.ring_full = counter.dropped_ring[index];
             account.dropped.undecodable = of(&turned_away.undecodable);
             account.filtered = of(&turned_away.filtered);
+            account.sampled_out = counter.sampled_out[index];
+            account.known = counter.known[index];
             (class.name().to_owned(), account)
         });
         accounting.cpus.push(CpuAccount {
@@ -78,6 +80,8 @@ fn failures(counters: Counters) -> [(&'static str, u64); 10] {
         tls_calls_lost,
         sock_table_full,
         messages_skipped,
+        sampled_out: _,
+        known: _,
     } = counters;
     [
         ("control_dropped", control_dropped),

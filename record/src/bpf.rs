@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 
+use datasets::Container;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, Object, OpenObject, UprobeOpts, libbpf_sys};
 use record_bpf::Class;
@@ -13,6 +14,7 @@ use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::hooks::HOOKS;
 use crate::sample::flow::FlowParts;
+use crate::thin::known::{Known, Profiles};
 
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, rust_2018_idioms)]
 mod skeleton {
@@ -49,6 +51,10 @@ pub struct Settings {
     pub tls_bytes: u32,
     /// For the syscall class.
     pub syscalls: SyscallForm,
+    /// Classes may be thinned while the programs run.
+    pub thin: bool,
+    /// A filter of known behaviour: its key, and room for so many entries.
+    pub known: Option<([u64; 2], u32)>,
 }
 
 /// How system calls are recorded.
@@ -124,6 +130,11 @@ impl Programs {
         rodata.controller = hierarchy.controller;
         rodata.classes = settings.classes.iter().fold(0, |bits, class| bits | (1 << (*class as u32)));
         rodata.file_io_calls = settings.file_io_calls.into();
+        rodata.sampling = settings.thin.into();
+        rodata.ring_reserve = settings.ring_bytes / 8 * 7;
+        rodata.knows = settings.known.is_some().into();
+        let (known_key, known_entries) = settings.known.unwrap_or_default();
+        rodata.known_key = known_key;
         rodata.tls_bytes = settings.tls_bytes;
         let atomics = tls && atomics_return_values();
         let form = match settings.syscalls {
@@ -162,6 +173,10 @@ impl Programs {
         if form != SYSCALL_SETS {
             open.maps.call_sets.set_max_entries(1).map_err(error("cannot size the table of call sets"))?;
         }
+        open.maps
+            .known
+            .set_max_entries(known_entries.max(1))
+            .map_err(error("cannot size the filter of known behaviour"))?;
         open.maps.events.set_max_entries(settings.ring_bytes).map_err(error("cannot size the ring buffer"))?;
         if !tls {
             // Never used: as small as a map can be.
@@ -227,8 +242,27 @@ impl Programs {
         })
     }
 
-    pub fn verdicts(&self) -> Result<Verdicts> {
-        Ok(Verdicts { map: handle(&self.skeleton.maps.verdicts)? })
+    /// `profiles`: of known behaviour.
+    pub fn verdicts(&self, profiles: Profiles) -> Result<Verdicts> {
+        Ok(Verdicts { map: handle(&self.skeleton.maps.verdicts)?, profiles })
+    }
+
+    /// Tells the kernel what is known; it takes effect with the verdict on a container.
+    pub fn know(&self, known: &Known) -> Result<()> {
+        let what = "cannot tell the kernel what is known";
+        let set = |hash: u64| self.skeleton.maps.known.update(&hash.to_ne_bytes(), &[1], MapFlags::ANY);
+        known.hashes().into_iter().try_for_each(set).map_err(|source| Error::Bpf { what, source })
+    }
+
+    /// How much of each class is kept (`thin_levels`).
+    pub fn thin_levels(&self) -> Result<MapHandle> {
+        handle(&self.skeleton.maps.data_thin)
+    }
+
+    /// The maps with the counters, for another thread.
+    pub fn streams(&self) -> Result<Streams> {
+        let maps = &self.skeleton.maps;
+        Ok(Streams { cpus: handle(&maps.cpu_states)?, soft: handle(&maps.soft_states)? })
     }
 
     /// Follows a process and its descendants.
@@ -266,13 +300,7 @@ impl Programs {
     /// The counters of every stream of sequence numbers, with the `cpu` its events carry: the possible CPUs, and for each
     /// CPU and level of nesting what it emitted in softirq, if anything.
     pub fn counters(&self) -> Result<Vec<(u16, Counters)>> {
-        let maps = &self.skeleton.maps;
-        let mut streams: Vec<_> = (0..).zip(per_cpu(&maps.cpu_states, 0)?).collect();
-        for (level, first) in (0u32..).zip(SOFT_STREAMS) {
-            let used = (first..).zip(per_cpu(&maps.soft_states, level)?).filter(|(_, counters)| counters.next_seq > 0);
-            streams.extend(used);
-        }
-        Ok(streams)
+        counters(&self.skeleton.maps.cpu_states, &self.skeleton.maps.soft_states)
     }
 
     /// How often the kernel did not run a program because it was running on that CPU already. From 6.2 on (05b24ff9b2cf)
@@ -291,6 +319,27 @@ fn recursion_misses(program: RawFd) -> u64 {
     if ret == 0 { info.recursion_misses } else { 0 }
 }
 
+/// The counters of every stream, as [`Programs::counters`] has them.
+pub struct Streams {
+    cpus: MapHandle,
+    soft: MapHandle,
+}
+
+impl Streams {
+    pub fn counters(&self) -> Result<Vec<(u16, Counters)>> {
+        counters(&self.cpus, &self.soft)
+    }
+}
+
+fn counters(cpus: &impl MapCore, soft: &impl MapCore) -> Result<Vec<(u16, Counters)>> {
+    let mut streams: Vec<_> = (0..).zip(per_cpu(cpus, 0)?).collect();
+    for (level, first) in (0u32..).zip(SOFT_STREAMS) {
+        let used = (first..).zip(per_cpu(soft, level)?).filter(|(_, counters)| counters.next_seq > 0);
+        streams.extend(used);
+    }
+    Ok(streams)
+}
+
 /// The counters that open each CPU's value (struct cpu_state, struct soft_state).
 fn per_cpu(map: &impl MapCore, key: u32) -> Result<Vec<Counters>> {
     let values = map
@@ -303,11 +352,14 @@ fn per_cpu(map: &impl MapCore, key: u32) -> Result<Vec<Counters>> {
 /// The kernel's table of judged cgroups.
 pub struct Verdicts {
     map: MapHandle,
+    profiles: Profiles,
 }
 
 impl Verdicts {
-    pub fn set(&self, cgroup_id: u64, follow: bool) -> Result<()> {
-        let verdict = if follow { VERDICT_FOLLOW } else { VERDICT_IGNORE };
+    /// `container`: the one whose cgroup it is.
+    pub fn set(&self, cgroup_id: u64, follow: bool, container: Option<&Container>) -> Result<()> {
+        let profile = u32::from(self.profiles.of(container));
+        let verdict = if follow { VERDICT_FOLLOW | profile << 16 } else { VERDICT_IGNORE };
         self.map
             .update(&cgroup_id.to_ne_bytes(), &verdict.to_ne_bytes(), MapFlags::ANY)
             .map_err(|source| Error::Bpf { what: "cannot tell the kernel which cgroups to follow", source })

@@ -150,6 +150,8 @@ pub fn widest() -> Settings {
         flow_entries: 1,
         tls_bytes: crate::tls::DEFAULT_BYTES,
         syscalls: SyscallForm::Calls,
+        thin: true,
+        known: Some(([0; 2], 1)),
     }
 }
 

@@ -9,6 +9,7 @@ use record_bpf::Class;
 use crate::bpf::SyscallForm;
 use crate::privacy::PrivacyArgs;
 use crate::sample::flow::{FlowHook, FlowOptions};
+use crate::thin::cli::ThinArgs;
 use crate::tls;
 
 const EXAMPLES: &str = "\
@@ -151,6 +152,8 @@ pub struct RecordArgs {
     pub flow_table: u32,
     #[command(flatten)]
     pub privacy: PrivacyArgs,
+    #[command(flatten)]
+    pub thin: ThinArgs,
     /// Form of the summary on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

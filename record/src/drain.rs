@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
@@ -33,12 +33,13 @@ impl Chunk {
 
 /// A chunk is handed over at this size, or when the ring is empty; [`QUEUED`] of them are 64 MiB.
 const CHUNK_BYTES: usize = 256 << 10;
-const QUEUED: usize = 256;
+pub const QUEUED: usize = 256;
 
 /// The running thread, seen from the one that takes its chunks.
 pub struct Drain {
     running: Arc<AtomicBool>,
     chunks: Receiver<Chunk>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Drain {
@@ -47,17 +48,18 @@ impl Drain {
         let (sender, chunks) = mpsc::sync_channel(QUEUED);
         let (opened, is_open) = mpsc::channel();
         let running = Arc::new(AtomicBool::new(true));
-        let flag = running.clone();
-        thread::spawn(move || drain(&ring, deadline, &flag, &sender, |result| drop(opened.send(result))));
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (flag, count) = (running.clone(), waiting.clone());
+        thread::spawn(move || drain(&ring, deadline, &flag, &sender, &count, |result| drop(opened.send(result))));
         // A thread that ends before it answers has panicked; its channel is closed, as at the end of a recording.
         if let Ok(Err(source)) = is_open.recv() {
             return Err(Error::Bpf { what: "cannot open the ring buffer", source });
         }
-        Ok(Drain { running, chunks })
+        Ok(Drain { running, chunks, waiting })
     }
 
     pub fn next(&self, timeout: Duration) -> Result<Chunk, RecvTimeoutError> {
-        self.chunks.recv_timeout(timeout)
+        self.chunks.recv_timeout(timeout).inspect(|_| self.took())
     }
 
     /// Asks the thread for one last look at the ring; [`Drain::last`] has the rest.
@@ -67,7 +69,16 @@ impl Drain {
 
     /// The next chunk after [`Drain::stop`]; None when the thread has ended.
     pub fn last(&self) -> Option<Chunk> {
-        self.chunks.recv().ok()
+        self.chunks.recv().ok().inspect(|_| self.took())
+    }
+
+    /// Chunks handed over and not taken yet; at most [`QUEUED`], and one that waits for room.
+    pub fn waiting(&self) -> Arc<AtomicUsize> {
+        self.waiting.clone()
+    }
+
+    fn took(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -76,12 +87,14 @@ fn drain(
     deadline: Duration,
     running: &AtomicBool,
     chunks: &SyncSender<Chunk>,
+    waiting: &AtomicUsize,
     opened: impl FnOnce(libbpf_rs::Result<()>),
 ) {
     let chunk = RefCell::new(Chunk::default());
     let hand_over = |at_bytes: usize| {
         let mut chunk = chunk.borrow_mut();
         if !chunk.ends.is_empty() && chunk.bytes.len() >= at_bytes {
+            waiting.fetch_add(1, Ordering::Relaxed);
             // Blocks while the queue is full: the ring then fills, and the kernel counts. An error means nobody takes
             // chunks any more.
             let _ = chunks.send(std::mem::take(&mut chunk));

@@ -12,6 +12,8 @@ pub enum Error {
     Bpf { what: &'static str, source: libbpf_rs::Error },
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{what}: {source}")]
+    System { what: &'static str, source: std::io::Error },
     #[error("cannot run {command}: {source}")]
     Command { command: String, source: std::io::Error },
     #[error(transparent)]
@@ -31,7 +33,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
-            Error::Prerequisite { .. } | Error::Bpf { .. } | Error::Read { .. } => 3,
+            Error::Prerequisite { .. } | Error::Bpf { .. } | Error::Read { .. } | Error::System { .. } => 3,
             Error::Command { .. } => 2,
             Error::Recording(error) if error.is_output() => 5,
             Error::Recording(_) => 4,
@@ -49,7 +51,7 @@ impl Error {
             )),
             Error::Recording(error) => error.hint().map(str::to_owned),
             Error::Scenario(error) => error.hint().map(str::to_owned),
-            Error::Usage(_) | Error::Read { .. } | Error::Command { .. } => None,
+            Error::Usage(_) | Error::Read { .. } | Error::System { .. } | Error::Command { .. } => None,
         }
     }
 }

@@ -31,5 +31,6 @@ pub mod scenario;
 pub mod selftest;
 pub mod session;
 pub mod summary;
+pub mod thin;
 pub mod tls;
 pub mod verifier;

@@ -93,6 +93,8 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
         flow: args.flow(),
         syscalls: args.syscalls,
         mask: !args.privacy.no_mask,
+        sample: args.thin.sample.clone(),
+        known: args.thin.known.clone(),
     }
 }
 

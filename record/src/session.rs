@@ -26,6 +26,9 @@ use crate::live::{Live, Progress};
 use crate::sample::Stream;
 use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::Usage;
+use crate::thin::cli::Sample;
+use crate::thin::known::Known;
+use crate::thin::{self, Sampler};
 use crate::tls::Watcher;
 
 /// What to record, where to, and how.
@@ -48,6 +51,9 @@ pub struct Options {
     pub syscalls: SyscallForm,
     /// Likely secrets are replaced before anything is written.
     pub mask: bool,
+    pub sample: Sample,
+    /// File with the filter of known behaviour.
+    pub known: Option<PathBuf>,
 }
 
 /// A recording that has begun: the programs run, and events are being written.
@@ -64,6 +70,7 @@ pub struct Session {
     sampled: Stream,
     usage: Option<Usage>,
     flows: Option<Flows>,
+    sampler: Option<Sampler>,
 }
 
 /// What a recording came to.
@@ -82,6 +89,7 @@ impl Session {
     /// Loads and attaches the programs. From the return of this call on, everything that matches is recorded.
     pub fn begin(options: Options) -> Result<Session> {
         let hierarchy = Hierarchy::detect()?;
+        let known = options.known.as_deref().map(Known::load).transpose()?;
         let settings = Settings {
             follow_tree: options.filter.tree,
             follow_cgroups: options.filter.by_cgroup(),
@@ -92,6 +100,8 @@ impl Session {
             flow_entries: options.flow.as_ref().map_or(1, |flow| flow.entries),
             tls_bytes: options.tls_bytes,
             syscalls: options.syscalls,
+            thin: options.sample != Sample::Off,
+            known: known.as_ref().map(|known| (known.key(), known.hashes().len() as u32)),
         };
         // The output comes first: without it there is nothing to do.
         let started_ns = clock::unix_ns();
@@ -99,6 +109,8 @@ impl Session {
         let mut manifest = Manifest::new(recorder, kernel()?, started_ns, options.filter.text(), &options.classes);
         manifest.hooks = hooks::by_class(&options.classes);
         manifest.masking = Some(Masking { on: options.mask, ..Masking::default() });
+        manifest.sampling = Some(thin::begun(&options.sample));
+        manifest.known = known.as_ref().map(Known::entry);
         if let Some(FlowOptions { hook, interfaces, .. }) = &options.flow {
             let at = format!("{} at {}", hook.name(), interfaces.join(", "));
             manifest.hooks.insert(Class::Flow.name().to_owned(), vec![at]);
@@ -106,12 +118,16 @@ impl Session {
         let writer = RecordingWriter::create(options.output, manifest)?;
 
         let mut programs = Programs::load(&settings, &hierarchy)?;
+        if let Some(known) = &known {
+            programs.know(known)?;
+        }
+        let profiles = known.as_ref().map(Known::profiles).unwrap_or_default();
         let has_podman = options.podman.version().is_some();
         let mut enricher = Enricher::new(
             clock::boot_offset_ns(),
             hierarchy,
             options.filter,
-            programs.verdicts()?,
+            programs.verdicts(profiles)?,
             has_podman.then(|| Storage::find(&options.podman)),
             has_podman.then(|| Inspector::start(options.podman)),
         )?;
@@ -123,6 +139,8 @@ impl Session {
         enricher.judge_existing(started_ns)?;
 
         let drain = Drain::start(programs.ring()?, options.wakeup_deadline)?;
+        let (sample, ring_bytes) = (&options.sample, options.ring_bytes);
+        let sampler = Sampler::start(sample, &programs, ring_bytes, drain.waiting(), &options.classes)?;
         programs.attach()?;
         // Its system calls also show the programs the recorder's own root (learn_host_root in filter.h).
         enricher.judge_existing(clock::unix_ns())?;
@@ -142,6 +160,7 @@ impl Session {
             sampled: Stream::default(),
             usage,
             flows,
+            sampler,
         };
         session.watch_tls();
         Ok(session)
@@ -189,6 +208,9 @@ impl Session {
 
     fn tick(&mut self, live: &mut Live) -> Result<()> {
         self.writer.tick()?;
+        for change in self.sampler.iter().flat_map(Sampler::changes) {
+            self.writer.sampling_changed(change);
+        }
         self.enricher.take_answers();
         self.enricher.refresh();
         self.progress.lost = lost(&self.programs.counters()?);
@@ -263,6 +285,9 @@ impl Session {
         // A program that had started before the detach may still be submitting; it needs microseconds.
         thread::sleep(Duration::from_millis(20));
         let ended_ns = clock::unix_ns();
+        for change in self.sampler.iter_mut().flat_map(Sampler::stop) {
+            self.writer.sampling_changed(change);
+        }
         self.drain.stop();
         let mut result = Ok(());
         while let Some(chunk) = self.drain.last() {

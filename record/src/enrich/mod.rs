@@ -292,7 +292,7 @@ impl Enricher {
             container: container.as_ref().map(|container| container.id.clone()),
         };
         if self.filter.by_cgroup() {
-            self.verdicts.set(id, judged.follow)?;
+            self.verdicts.set(id, judged.follow, container.as_ref())?;
         }
         if judged.follow {
             let pids = || self.hierarchy.processes(path);
