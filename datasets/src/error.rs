@@ -60,6 +60,12 @@ impl Error {
         matches!(self, Error::Write { .. } | Error::Exists { .. })
     }
 
+    /// The disk has no room left, or the user no quota.
+    pub(crate) fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Error::Write { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// One line on the way out, where there is one.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {

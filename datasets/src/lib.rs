@@ -14,18 +14,25 @@
 
 mod codec;
 mod column;
+mod encode;
 mod error;
 mod events;
+mod frame;
 mod hash;
 mod holders;
+mod ipc;
+mod journal;
+mod keep;
 mod keeping;
 pub mod known;
 pub mod manifest;
 mod manifest_file;
 pub mod model;
+mod open;
 mod parquet_read;
 mod parquet_write;
 mod read;
+mod recover;
 pub mod report;
 pub mod schema_doc;
 pub mod segment;
@@ -40,6 +47,7 @@ mod write;
 pub use error::{Error, Result};
 pub use events::Events;
 pub use holders::Holders;
+pub use keep::Keep;
 pub use keeping::{End, Memory, Pruned, Recovered};
 pub use manifest::{
     Accounting, ClassAccount, CpuAccount, Dropped, Kernel, Manifest, Masking, Moment, Recorder, Scenario, Segment,
@@ -47,8 +55,9 @@ pub use manifest::{
 };
 pub use model::*;
 pub use read::Recording;
+pub use recover::{Recovery, recover};
 pub use report::{CpuReport, Finding, FindingKind, Gap, Verdict, VerifyReport};
 pub use shipped::{DATASETS_VARIABLE, resolve, shipped_names};
 pub use thinning::{KnownFilter, Sampling, SamplingChange, SamplingMode};
 pub use verify::{Progress, verify};
-pub use write::{RecordingWriter, Rotation, add_labels};
+pub use write::{Known, RecordingWriter, Rotation, Storage, add_labels};

@@ -17,6 +17,7 @@ const CANNOT_WRITE: u8 = 5;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Verify(args) => cli::verify::run(&args),
+        Command::Recover(args) => cli::recover::run(&args).map(|text| (text, true)),
         Command::Info(args) => cli::info::run(&args).map(|text| (text, true)),
         Command::Schema(args) => cli::schema::run(&args).map(|text| (text, true)),
         Command::Tree(args) => cli::tree::run(&args).map(|text| (text, true)),
@@ -36,7 +37,11 @@ fn main() -> ExitCode {
             if let Some(hint) = known.and_then(datasets::Error::hint) {
                 eprintln!("hint: {hint}");
             }
-            ExitCode::from(if known.is_some() { BAD_INPUT } else { BAD_USAGE })
+            ExitCode::from(match known {
+                Some(known) if known.is_output() => CANNOT_WRITE,
+                Some(_) => BAD_INPUT,
+                None => BAD_USAGE,
+            })
         }
     }
 }

@@ -96,6 +96,12 @@ fn render(manifest: &Manifest) -> String {
     text
 }
 
+/// Bytes that the manifest takes, about.
+pub(crate) fn size(manifest: &Manifest) -> u64 {
+    // A segment's entry has 380 bytes and its name; the account 150 for each CPU and class.
+    4096 + 512 * manifest.segments.len() as u64 + 2048 * manifest.accounting.iter().flat_map(|a| &a.cpus).count() as u64
+}
+
 /// Whether `text` is exactly what was sealed with the digest it carries.
 pub(crate) fn seal_holds(manifest: &Manifest, text: &str) -> bool {
     if manifest.digest.is_empty() || text.matches(&manifest.digest).count() != 1 {

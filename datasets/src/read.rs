@@ -128,7 +128,7 @@ pub(crate) fn bad_value(path: &Path, BadColumn { column, reason }: BadColumn) ->
 }
 
 /// The columns of an event table, in order.
-pub(crate) fn class_columns(class: Class) -> impl Iterator<Item = &'static Column> {
+pub(crate) fn class_columns(class: Class) -> impl Iterator<Item = &'static Column> + Clone {
     schema::COMMON.iter().chain(schema::class_columns(class))
 }
 

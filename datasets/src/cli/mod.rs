@@ -1,6 +1,7 @@
 //! The command line of `datasets`.
 
 pub mod info;
+pub mod recover;
 pub mod schema;
 pub mod text;
 pub mod tree;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand, ValueEnum};
         datasets info xmrig                       what a shipped recording holds\n  \
         datasets verify ./my-recording            is it whole, and is every lost event accounted for?\n  \
         datasets verify xmrig --format json       the same for programs\n  \
+        datasets recover ./my-recording           complete it after the recorder was killed\n  \
         datasets tree xmrig --container webapp    who started whom, with the attack marked\n  \
         datasets schema --format markdown         every column: type, unit, meaning\n\n\
         Exit codes: 0 ok; 1 verify found damage, or a recording that was not finished; 2 bad usage;\n\
@@ -39,6 +41,12 @@ pub enum Command {
     /// numbers are exactly the events the recorder says it dropped, filtered, sampled out or knew. Tells a missing, truncated, altered,
     /// reordered or miscounted file apart, and names the place.
     Verify(verify::Args),
+    /// Complete the recording of a recorder that was killed, from its journal
+    ///
+    /// Writes the rows that were in no segment yet, the tables, and the account of every event as far as the recorder had
+    /// noted it; what was emitted later is named as unknown. Refuses while the recorder runs. Does nothing to a recording
+    /// that is complete, and may be stopped and started again at any time.
+    Recover(recover::Args),
     /// Summarise a recording: rows, rates, sizes, containers, losses, scenario
     Info(info::Args),
     /// Print every table: column, type, unit and meaning

@@ -1,0 +1,321 @@
+//! The journal: rows that are in no segment yet, on disk twice a second, so that killing the recorder loses no more.
+//!
+//! ```text
+//! DIR/journal/file-00003.rows     rows of the segment file/00003.parquet; gone when the manifest lists that segment
+//! DIR/journal/processes.rows      rows of processes.parquet as they came and changed; a later row replaces an earlier one
+//! DIR/journal/containers.rows, addresses.rows
+//! DIR/journal/account-0, -1       the counters, in turns: the newest whole one counts
+//! DIR/journal/reserve-*           room that is given back when the disk is full
+//! ```
+//!
+//! What was written is safe from the end of this process at once, and from a power cut when the kernel has brought it to
+//! the disk, which a thread asks for about once a second.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use record_bpf::Class;
+use record_bpf::schema::{self, Column};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Codec;
+use crate::frame::{Frame, Frames, append};
+use crate::manifest::{Accounting, Masking, Moment};
+use crate::manifest_file::make_dir;
+use crate::model::{Address, Container, Process};
+use crate::open::Columns;
+use crate::read::class_columns;
+use crate::{Error, Result, ipc};
+
+/// The folder of the journal, inside a recording.
+pub(crate) const FOLDER: &str = "journal";
+pub(crate) const PROCESSES: &str = "processes.rows";
+pub(crate) const CONTAINERS: &str = "containers.rows";
+pub(crate) const ADDRESSES: &str = "addresses.rows";
+
+/// How often files are synced at most; a slow disk is asked less often.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// What the recorder knew of the account when it last looked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    /// Grows by one each time.
+    pub(crate) number: u64,
+    pub(crate) at: Moment,
+    pub(crate) accounting: Accounting,
+    pub(crate) masking: Option<Masking>,
+}
+
+pub(crate) fn folder(dir: &Path) -> PathBuf {
+    dir.join(FOLDER)
+}
+
+/// The file for the rows of a class's segment.
+pub(crate) fn rows_file(class: Class, index: u32) -> String {
+    format!("{}-{index:05}.rows", class.name())
+}
+
+/// The class and segment whose rows a file of the journal holds.
+pub(crate) fn segment_of(name: &str) -> Option<(Class, u32)> {
+    let (class, index) = name.strip_suffix(".rows")?.rsplit_once('-')?;
+    Some((Class::from_name(class)?, index.parse().ok()?))
+}
+
+/// The writing side.
+pub(crate) struct Journal {
+    folder: PathBuf,
+    sync: Syncer,
+    /// Bytes of each file.
+    sizes: BTreeMap<String, u64>,
+    snapshots: u64,
+}
+
+impl Journal {
+    /// Makes the folder in `dir`.
+    pub(crate) fn create(dir: &Path) -> Result<Journal> {
+        let folder = folder(dir);
+        make_dir(&folder)?;
+        Ok(Journal { folder, sync: Syncer::start(), sizes: BTreeMap::new(), snapshots: 0 })
+    }
+
+    /// Bytes of all its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sizes.values().sum()
+    }
+
+    /// Adds rows of a segment that is not written yet.
+    pub(crate) fn rows(&mut self, class: Class, index: u32, batches: &[Columns]) -> Result<()> {
+        batches.iter().try_for_each(|columns| self.batch(rows_file(class, index), class_columns(class), columns))
+    }
+
+    /// Adds rows of the process table: new ones, and changed ones whole.
+    pub(crate) fn processes(&mut self, rows: &[Process]) -> Result<()> {
+        self.table(PROCESSES, schema::PROCESSES, rows)
+    }
+
+    /// As [`Journal::processes`], of the container table.
+    pub(crate) fn containers(&mut self, rows: &[Container]) -> Result<()> {
+        self.table(CONTAINERS, schema::CONTAINERS, rows)
+    }
+
+    /// As [`Journal::processes`], of the address table.
+    pub(crate) fn addresses(&mut self, rows: &[Address]) -> Result<()> {
+        self.table(ADDRESSES, schema::ADDRESSES, rows)
+    }
+
+    fn table<C: Codec<Value = C>>(&mut self, name: &str, columns: &[Column], rows: &[C]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.batch(name.to_owned(), columns, &to_columns(rows))
+    }
+
+    fn batch<'a>(
+        &mut self,
+        name: String,
+        columns: impl IntoIterator<Item = &'a Column>,
+        arrays: &[arrow::array::ArrayRef],
+    ) -> Result<()> {
+        let path = self.folder.join(&name);
+        let mut frame = Frame::new();
+        let written = ipc::write(&mut frame, columns, arrays).and_then(|()| frame.seal()).and_then(|sealed| {
+            // Only the first write makes the file: one that has gone since must be noticed.
+            append(&path, &sealed, !self.sizes.contains_key(&name))?;
+            Ok(sealed.len() as u64)
+        });
+        *self.sizes.entry(name).or_default() += written.map_err(Error::write(&path))?;
+        self.sync.due(path);
+        Ok(())
+    }
+
+    /// Notes the account. To be called before the rows that were taken until then are written: so no row that is on disk
+    /// is beyond the newest account, if a process is killed.
+    pub(crate) fn account(&mut self, accounting: Accounting, at: Moment, masking: Option<Masking>) -> Result<()> {
+        let name = format!("account-{}", self.snapshots % 2);
+        let path = self.folder.join(&name);
+        let snapshot = Snapshot { number: self.snapshots, at, accounting, masking };
+        let mut frame = Frame::new();
+        let written = serde_json::to_writer(&mut frame, &snapshot).map_err(io::Error::other);
+        let written = written.and_then(|()| frame.seal()).and_then(|sealed| {
+            let first = !self.sizes.contains_key(&name);
+            let mut options = OpenOptions::new();
+            // In its place: a shorter one leaves the end of the longer one behind, which its own length tells apart.
+            options.write(true).truncate(false).create(first).mode(0o600);
+            options.open(&path)?.write_all(&sealed)?;
+            Ok(sealed.len() as u64)
+        });
+        self.sizes.insert(name, written.map_err(Error::write(&path))?);
+        self.snapshots += 1;
+        self.sync.due(path);
+        Ok(())
+    }
+
+    /// The segment is in the manifest.
+    pub(crate) fn done(&mut self, class: Class, index: u32) {
+        let name = rows_file(class, index);
+        if self.sizes.remove(&name).is_some() {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+    }
+
+    /// Gives up the rows of all segments: they are in memory, and their room is needed.
+    pub(crate) fn give_up_rows(&mut self) {
+        let names: Vec<String> = self.sizes.keys().filter(|name| segment_of(name).is_some()).cloned().collect();
+        for name in names {
+            self.sizes.remove(&name);
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+    }
+
+    /// What went wrong while files were brought to the disk.
+    pub(crate) fn sync_error(&self) -> Option<Error> {
+        self.sync.error.lock().ok()?.take().map(|(path, source)| Error::Write { path, source })
+    }
+}
+
+/// The columns of some rows.
+pub(crate) fn to_columns<C: Codec<Value = C>>(rows: &[C]) -> Columns {
+    let mut builder = C::Builder::default();
+    for row in rows {
+        C::append(&mut builder, row);
+    }
+    let mut columns = Vec::new();
+    C::finish(&mut builder, &mut columns);
+    columns
+}
+
+/// The thread that brings files to the disk.
+struct Syncer {
+    due: Sender<PathBuf>,
+    error: Arc<Mutex<Option<(PathBuf, io::Error)>>>,
+}
+
+impl Syncer {
+    fn start() -> Syncer {
+        let (due, paths) = mpsc::channel::<PathBuf>();
+        let error = Arc::new(Mutex::new(None));
+        let failed = error.clone();
+        thread::spawn(move || {
+            while let Ok(first) = paths.recv() {
+                let began = Instant::now();
+                // The counters first, by name: rows should not be on the disk without them.
+                let due: BTreeSet<PathBuf> = paths.try_iter().chain([first]).collect();
+                for path in due {
+                    let synced = File::open(&path).and_then(|file| file.sync_data());
+                    match synced {
+                        // Its segment is complete, and it is gone.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Err(error) => {
+                            if let Ok(mut failed) = failed.lock() {
+                                *failed = Some((path, error));
+                            }
+                        }
+                        Ok(()) => {}
+                    }
+                }
+                thread::sleep(SYNC.saturating_sub(began.elapsed()));
+            }
+        });
+        Syncer { due, error }
+    }
+
+    fn due(&self, path: PathBuf) {
+        // The thread ends when this does, or by a panic.
+        let _ = self.due.send(path);
+    }
+}
+
+/// The newest whole account of a recording's journal.
+pub(crate) fn last_account(dir: &Path) -> Result<Option<Snapshot>> {
+    let mut newest: Option<Snapshot> = None;
+    for slot in ["account-0", "account-1"] {
+        let path = folder(dir).join(slot);
+        let payload = match Frames::open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            frames => frames.and_then(|mut frames| frames.next()).map_err(Error::read(&path))?,
+        };
+        let Some(payload) = payload else { continue };
+        let snapshot: Snapshot = serde_json::from_slice(&payload)
+            .map_err(|e| Error::Journal { path: path.clone(), reason: e.to_string() })?;
+        if newest.as_ref().is_none_or(|newest| newest.number < snapshot.number) {
+            newest = Some(snapshot);
+        }
+    }
+    Ok(newest)
+}
+
+/// The batches of a journal file, and the bytes of its torn end.
+pub(crate) fn batches<'a>(
+    path: &Path,
+    columns: impl IntoIterator<Item = &'a Column> + Clone,
+) -> Result<(Vec<Columns>, u64)> {
+    let mut frames = match Frames::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        frames => frames.map_err(Error::read(path))?,
+    };
+    let mut batches = Vec::new();
+    while let Some(payload) = frames.next().map_err(Error::read(path))? {
+        let (batch, _) = ipc::read(&payload, columns.clone())
+            .map_err(|e| Error::Journal { path: path.to_owned(), reason: e.to_string() })?;
+        batches.push(batch);
+    }
+    Ok((batches, frames.torn()))
+}
+
+/// Takes the journal away: everything is in the recording.
+pub(crate) fn remove(dir: &Path) -> Result<()> {
+    let folder = folder(dir);
+    match fs::remove_dir_all(&folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(Error::write(&folder)),
+    }
+}
+
+/// Room on the disk that is kept for the end.
+pub(crate) struct Reserve {
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Reserve {
+    /// Takes `bytes` of room. Written, not only promised: a hole takes no room.
+    pub(crate) fn take(dir: &Path, name: &str, bytes: u64) -> Result<Reserve> {
+        make_dir(&folder(dir))?;
+        let path = folder(dir).join(format!("reserve-{name}"));
+        let mut reserve = Reserve { path, bytes: 0 };
+        reserve.grow(bytes)?;
+        Ok(reserve)
+    }
+
+    /// To at least `bytes`.
+    pub(crate) fn grow(&mut self, bytes: u64) -> Result<()> {
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        let fill = || -> io::Result<()> {
+            let first = self.bytes == 0;
+            let mut file = OpenOptions::new().append(true).create(first).mode(0o600).open(&self.path)?;
+            io::copy(&mut io::repeat(0).take(bytes - self.bytes), &mut file)?;
+            Ok(())
+        };
+        fill().map_err(Error::write(&self.path))?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn give_back(&mut self) {
+        self.bytes = 0;
+        let _ = fs::remove_file(&self.path);
+    }
+}

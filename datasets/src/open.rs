@@ -1,0 +1,160 @@
+//! The open segment of every class: rows as columns, in memory.
+
+use std::time::Instant;
+
+use arrow::array::{Array, ArrayRef};
+use record_bpf::Class;
+
+use crate::codec::Codec;
+use crate::model::{
+    DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, Row, SecurityEvent, SyscallEvent,
+    TlsEvent, for_each_class,
+};
+use crate::write::Rotation;
+
+/// Columns of some rows, in the order of the class's schema.
+pub(crate) type Columns = Vec<ArrayRef>;
+
+/// A segment that takes no more rows.
+pub(crate) struct Sealed {
+    pub(crate) class: Class,
+    pub(crate) batches: Vec<Columns>,
+    /// How many of the batches are in the journal.
+    pub(crate) journaled: usize,
+    pub(crate) rows: u64,
+    /// Rows of each CPU.
+    pub(crate) cpus: Vec<u64>,
+    /// Memory of the batches.
+    pub(crate) bytes: usize,
+}
+
+macro_rules! buffers {
+    ($($class:ident $row:ident $field:ident,)*) => {
+        /// The open segment of every class.
+        pub(crate) struct Buffers { $($field: Buffer<$row>,)* }
+
+        impl Buffers {
+            pub(crate) fn new() -> Buffers {
+                Buffers { $($field: Buffer::new(Class::$class),)* }
+            }
+
+            /// Returns whether the segment is full, and the memory that the row took.
+            pub(crate) fn push(&mut self, event: &Event, rotation: &Rotation) -> (bool, usize) {
+                match event { $(Event::$class(row) => self.$field.push(row, rotation),)* }
+            }
+
+            /// Makes a batch of the rows that are none yet.
+            pub(crate) fn cut(&mut self, class: Class) {
+                match class { $(Class::$class => self.$field.cut(),)* }
+            }
+
+            /// Takes the segment, if it has rows, and starts the next one.
+            pub(crate) fn seal(&mut self, class: Class) -> Option<Sealed> {
+                match class { $(Class::$class => self.$field.seal(),)* }
+            }
+
+            /// The batches that are not in the journal, which from now on are held to be there.
+            pub(crate) fn take_unjournaled(&mut self, class: Class) -> Vec<Columns> {
+                match class { $(Class::$class => self.$field.take_unjournaled(),)* }
+            }
+
+            pub(crate) fn rows(&self, class: Class) -> usize {
+                match class { $(Class::$class => self.$field.rows,)* }
+            }
+
+            pub(crate) fn bytes(&self, class: Class) -> usize {
+                match class { $(Class::$class => self.$field.bytes(),)* }
+            }
+
+            pub(crate) fn since(&self, class: Class) -> Option<Instant> {
+                match class { $(Class::$class => self.$field.since,)* }
+            }
+        }
+    };
+}
+for_each_class!(buffers);
+
+struct Buffer<C: Codec> {
+    class: Class,
+    builder: C::Builder,
+    /// Rows in the builder, and the memory they take, bytes.
+    building: usize,
+    building_bytes: usize,
+    batches: Vec<Columns>,
+    batches_bytes: usize,
+    journaled: usize,
+    rows: usize,
+    /// When the oldest row came.
+    since: Option<Instant>,
+    cpus: Vec<u64>,
+}
+
+impl<C: Codec> Buffer<C>
+where
+    C::Value: Row,
+{
+    fn new(class: Class) -> Buffer<C> {
+        Buffer {
+            class,
+            builder: C::Builder::default(),
+            building: 0,
+            building_bytes: 0,
+            batches: Vec::new(),
+            batches_bytes: 0,
+            journaled: 0,
+            rows: 0,
+            since: None,
+            cpus: Vec::new(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.building_bytes + self.batches_bytes
+    }
+
+    fn push(&mut self, row: &C::Value, rotation: &Rotation) -> (bool, usize) {
+        let bytes = C::append(&mut self.builder, row);
+        self.building_bytes += bytes;
+        self.building += 1;
+        self.rows += 1;
+        let cpu = usize::from(row.common().cpu);
+        if self.cpus.len() <= cpu {
+            self.cpus.resize(cpu + 1, 0);
+        }
+        self.cpus[cpu] += 1;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        // A busy class keeps the time itself; reading the clock for every row would cost more than storing it.
+        let old = self.rows.is_multiple_of(1024) && since.elapsed() >= rotation.time;
+        (old || self.rows >= rotation.rows || self.bytes() >= rotation.bytes, bytes)
+    }
+
+    fn cut(&mut self) {
+        if self.building == 0 {
+            return;
+        }
+        let mut columns = Vec::new();
+        C::finish(&mut self.builder, &mut columns);
+        // A builder has room for 1,024 rows at least, and up to twice what it holds.
+        columns.iter_mut().for_each(|column| column.shrink_to_fit());
+        self.batches_bytes += columns.iter().map(|column| column.get_array_memory_size()).sum::<usize>();
+        self.batches.push(columns);
+        (self.building, self.building_bytes) = (0, 0);
+    }
+
+    fn seal(&mut self) -> Option<Sealed> {
+        self.cut();
+        let bytes = std::mem::take(&mut self.batches_bytes);
+        let batches = std::mem::take(&mut self.batches);
+        let journaled = std::mem::take(&mut self.journaled);
+        let rows = std::mem::take(&mut self.rows) as u64;
+        let cpus = std::mem::take(&mut self.cpus);
+        self.since = None;
+        (rows > 0).then_some(Sealed { class: self.class, batches, journaled, rows, cpus, bytes })
+    }
+
+    fn take_unjournaled(&mut self) -> Vec<Columns> {
+        let fresh = self.batches[self.journaled..].to_vec();
+        self.journaled = self.batches.len();
+        fresh
+    }
+}
