@@ -1,13 +1,10 @@
-//! A sealed segment to its Parquet file: batches joined, sorted, encoded. One segment at a time, in a thread of its own
-//! where the caller must not wait.
+//! A sealed segment to its Parquet file. One at a time, in a thread of its own where the caller must not wait.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::compute::concat;
 use record_bpf::{Class, schema};
 
 use crate::manifest_file::make_dir;
@@ -27,59 +24,32 @@ pub(crate) type Outcome = Result<(parquet_write::Written, (i64, i64)), Box<Faile
 /// A segment that could not be written, and its rows for another try.
 pub(crate) struct Failed {
     pub(crate) error: Error,
-    pub(crate) columns: Columns,
-    pub(crate) range: (i64, i64),
+    pub(crate) batches: Vec<Columns>,
 }
 
 impl Failed {
-    fn early(error: Error) -> Failed {
-        Failed { error, columns: Vec::new(), range: (0, 0) }
-    }
-
     /// The encoding thread is gone, and the rows with it.
-    pub(crate) fn lost(dir: &Path) -> Failed {
+    pub(crate) fn lost(dir: &Path) -> Box<Failed> {
         let source = std::io::Error::other("the thread that encodes segments has ended");
-        Failed::early(Error::Write { path: dir.to_owned(), source })
+        Box::new(Failed { error: Error::Write { path: dir.to_owned(), source }, batches: Vec::new() })
     }
 
     /// There was no room, and another try would have something to write.
     pub(crate) fn is_full(&self) -> bool {
-        !self.columns.is_empty() && self.error.is_full()
+        !self.batches.is_empty() && self.error.is_full()
     }
 }
 
-/// Joins, sorts and writes a segment.
+/// Sorts and writes a segment.
 pub(crate) fn encode(class: Class, path: &Path, batches: Vec<Columns>) -> Outcome {
-    let joined = join(batches).and_then(|mut columns| {
-        let range = parquet_write::sort_events(&mut columns)?;
-        Ok((columns, range))
-    });
-    let (columns, range) = joined.map_err(Error::write(path)).map_err(|error| Box::new(Failed::early(error)))?;
-    write(class, path, columns, range)
-}
-
-/// Writes a segment whose rows are in order.
-pub(crate) fn write(class: Class, path: &Path, columns: Columns, range: (i64, i64)) -> Outcome {
     let made = path.parent().map_or(Ok(()), make_dir);
+    let (order, range) = parquet_write::order_of(&batches);
+    let schema = schema::class_schema(class);
     // The copy is one of pointers.
-    let written = made.and_then(|()| parquet_write::write(path, &schema::class_schema(class), columns.clone()));
-    written.map(|written| (written, range)).map_err(|error| Box::new(Failed { error, columns, range }))
-}
-
-/// Column by column, each freed when it has been copied: never more than one is there twice.
-fn join(mut batches: Vec<Columns>) -> std::io::Result<Columns> {
-    if batches.len() < 2 {
-        return Ok(batches.pop().unwrap_or_default());
-    }
-    let mut parts: Vec<_> = batches.into_iter().map(Vec::into_iter).collect();
-    let mut columns = Vec::new();
-    loop {
-        let column: Vec<ArrayRef> = parts.iter_mut().filter_map(Iterator::next).collect();
-        if column.is_empty() {
-            return Ok(columns);
-        }
-        let column: Vec<&dyn Array> = column.iter().map(|part| part.as_ref()).collect();
-        columns.push(concat(&column).map_err(std::io::Error::other)?);
+    let write = |()| parquet_write::write_batches(path, &schema, batches.clone(), order.as_deref());
+    match made.and_then(write) {
+        Ok(written) => Ok((written, range)),
+        Err(error) => Err(Box::new(Failed { error, batches })),
     }
 }
 

@@ -4,8 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampNanosecondType, UInt16Type, UInt64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -149,21 +148,6 @@ fn insert_all<K: Ord>(order: &mut [u32], key: impl Fn(u32) -> K) -> bool {
         }
     }
     true
-}
-
-/// Sorts event columns by (ts, cpu, seq), which are the first three; returns the first and the last ts.
-pub(crate) fn sort_events(columns: &mut Vec<ArrayRef>) -> io::Result<(i64, i64)> {
-    let batches = [std::mem::take(columns)];
-    let (order, range) = order_of(&batches);
-    let [sorted] = batches;
-    *columns = sorted;
-    if let Some(order) = order {
-        let indices = UInt32Array::from(order);
-        for column in columns {
-            *column = take(column, &indices, None).map_err(io::Error::other)?;
-        }
-    }
-    Ok(range)
 }
 
 #[cfg(test)]

@@ -327,7 +327,7 @@ impl RecordingWriter {
         }
         let outcome = match self.encoder.outcome(wait) {
             Some(outcome) => outcome,
-            None if wait => Err(Box::new(Failed::lost(&self.dir))),
+            None if wait => Err(Failed::lost(&self.dir)),
             None => return Ok(()),
         };
         let Some(segment) = self.pending.pop_front() else { return Ok(()) };
@@ -342,9 +342,9 @@ impl RecordingWriter {
         let outcome = match outcome {
             Err(failed) if failed.is_full() && self.make_room() => {
                 // Its rows are still there; what stood for them on the disk is not any more.
-                let Failed { error, columns, range } = *failed;
+                let Failed { error, batches } = *failed;
                 full = Err(error);
-                encode::write(class, &self.dir.join(&file), columns, range)
+                encode::encode(class, &self.dir.join(&file), batches)
             }
             outcome => outcome,
         };
