@@ -27,11 +27,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
 use crate::frame::{Frame, Frames, append};
-use crate::manifest::{Accounting, Masking, Moment};
+use crate::manifest::{Accounting, Manifest, Masking, Moment};
 use crate::manifest_file::make_dir;
 use crate::model::{Address, Container, Process};
 use crate::open::Columns;
 use crate::read::class_columns;
+use crate::thinning::Sampling;
 use crate::{Error, Result, ipc};
 
 /// The folder of the journal, inside a recording.
@@ -51,6 +52,7 @@ pub(crate) struct Snapshot {
     pub(crate) at: Moment,
     pub(crate) accounting: Accounting,
     pub(crate) masking: Option<Masking>,
+    pub(crate) sampling: Option<Sampling>,
 }
 
 pub(crate) fn folder(dir: &Path) -> PathBuf {
@@ -137,10 +139,11 @@ impl Journal {
 
     /// Notes the account. To be called before the rows that were taken until then are written: so no row that is on disk
     /// is beyond the newest account, if a process is killed.
-    pub(crate) fn account(&mut self, accounting: Accounting, at: Moment, masking: Option<Masking>) -> Result<()> {
+    pub(crate) fn account(&mut self, accounting: Accounting, at: Moment, manifest: &Manifest) -> Result<()> {
         let name = format!("account-{}", self.snapshots % 2);
         let path = self.folder.join(&name);
-        let snapshot = Snapshot { number: self.snapshots, at, accounting, masking };
+        let (masking, sampling) = (manifest.masking.clone(), manifest.sampling.clone());
+        let snapshot = Snapshot { number: self.snapshots, at, accounting, masking, sampling };
         let mut frame = Frame::new();
         let written = serde_json::to_writer(&mut frame, &snapshot).map_err(io::Error::other);
         let written = written.and_then(|()| frame.seal()).and_then(|sealed| {

@@ -4,9 +4,11 @@
 //! renamed, and listed; the journal goes last.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Field, Fields, Schema, UInt16Type, UInt64Type};
@@ -57,7 +59,7 @@ pub struct Recovery {
 /// [`Error::Write`]. After any of them it can be tried again.
 pub fn recover(dir: &Path) -> Result<Recovery> {
     manifest_file::load(dir)?;
-    let _lock = lock(dir)?;
+    let _lock = lock_soon(dir)?;
     // Again: the recorder may have ended between the two.
     let manifest = manifest_file::load(dir)?;
     let mut report = Recovery {
@@ -79,6 +81,7 @@ pub fn recover(dir: &Path) -> Result<Recovery> {
         remove_temporary(dir)?;
         let account = journal::last_account(dir)?;
         let masking = account.as_ref().and_then(|account| account.masking.clone());
+        let sampling = account.as_ref().and_then(|account| account.sampling.clone());
         let known_until = account.as_ref().map(|account| account.at.clone());
         let at = Moment::from_ns(jiff::Timestamp::now().as_nanosecond() as i64);
         let recovered = Recovered { at, known_until, rows: 0, torn_bytes: 0 };
@@ -86,6 +89,7 @@ pub fn recover(dir: &Path) -> Result<Recovery> {
         work.segments(&mut report)?;
         work.tables(&mut report)?;
         work.manifest.masking = work.manifest.masking.take().or(masking);
+        work.manifest.sampling = sampling.or(work.manifest.sampling.take());
         let accounting = work.account(account.map(|account| account.accounting).unwrap_or_default())?;
         let cpus = accounting.cpus.iter();
         report.unattributed = cpus.clone().map(|cpu| cpu.unattributed).sum();
@@ -98,6 +102,17 @@ pub fn recover(dir: &Path) -> Result<Recovery> {
     // Here or in the run that was stopped before this.
     journal::remove(dir)?;
     Ok(report)
+}
+
+/// A process that the recorder was about to start has the lock, too, until it is another program.
+fn lock_soon(dir: &Path) -> Result<Option<File>> {
+    for _ in 0..20 {
+        match lock(dir) {
+            Err(Error::Busy { .. }) => thread::sleep(Duration::from_millis(25)),
+            locked => return locked,
+        }
+    }
+    lock(dir)
 }
 
 struct Work<'a> {

@@ -471,7 +471,7 @@ impl RecordingWriter {
         let accounting = self.complete(known.accounting);
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let write = || {
-            journal.account(accounting, Moment::from_ns(known.at_ns), self.manifest.masking.clone())?;
+            journal.account(accounting, Moment::from_ns(known.at_ns), &self.manifest)?;
             journal.processes(known.processes)?;
             journal.containers(known.containers)?;
             journal.addresses(known.addresses)?;
