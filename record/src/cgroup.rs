@@ -43,9 +43,14 @@ impl Hierarchy {
         Some(Hierarchy { id: 0, controller: 0, name: "v2".to_owned(), mount })
     }
 
+    /// The directory of a cgroup.
+    pub fn dir(&self, path: &str) -> PathBuf {
+        self.mount.join(path.trim_start_matches('/'))
+    }
+
     /// The processes in a cgroup; none if it is gone.
     pub fn processes(&self, path: &str) -> Vec<u32> {
-        let file = self.mount.join(path.trim_start_matches('/')).join("cgroup.procs");
+        let file = self.dir(path).join("cgroup.procs");
         fs::read_to_string(file).unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
     }
 
@@ -85,73 +90,9 @@ fn hierarchy_id(own_cgroups: &str, controller: &str) -> Option<i32> {
     })
 }
 
-/// The container id in a cgroup path: 64 hex digits, as podman, Docker, containerd and CRI-O name their cgroups
-/// (`libpod-ID`, `docker-ID.scope`, `cri-containerd-ID.scope`, `ID`). The monitor beside a container (`libpod-conmon-ID`)
-/// is not in it.
-pub fn container_id(path: &str) -> Option<&str> {
-    path.split('/').rev().find_map(id_in)
-}
-
-/// The part of a cgroup path that ends with the component naming the container: the container's own cgroup, of which
-/// those below it are parts.
-pub fn container_cgroup(path: &str) -> Option<&str> {
-    let mut end = path.len();
-    loop {
-        let start = path[..end].rfind('/').map_or(0, |slash| slash + 1);
-        if id_in(&path[start..end]).is_some() {
-            return Some(&path[..end]);
-        }
-        end = start.checked_sub(1)?;
-    }
-}
-
-fn id_in(component: &str) -> Option<&str> {
-    let stem = component.strip_suffix(".scope").unwrap_or(component);
-    let (prefix, id) = stem.split_at_checked(stem.len().checked_sub(64)?)?;
-    let is_id = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (is_id && !prefix.contains("conmon")).then_some(id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-
-    #[test]
-    fn ids_are_found_in_every_runtimes_path_form() {
-        for path in [
-            format!("/libpod_parent/libpod-{ID}"),
-            format!("/machine.slice/libpod-{ID}.scope"),
-            format!("/system.slice/docker-{ID}.scope"),
-            format!("/docker/{ID}"),
-            format!("/kubepods/besteffort/pod1/cri-containerd-{ID}.scope"),
-            format!("/machine.slice/libpod-{ID}.scope/container/inner"),
-        ] {
-            assert_eq!(container_id(&path), Some(ID), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_containers_own_cgroup_is_the_part_that_names_it() {
-        let own = format!("/machine.slice/libpod-{ID}.scope");
-        assert_eq!(container_cgroup(&format!("{own}/container/inner")), Some(&*own));
-        assert_eq!(container_cgroup(&own), Some(&*own));
-        assert_eq!(container_cgroup("/user.slice"), None);
-    }
-
-    #[test]
-    fn what_is_not_a_container_has_no_id() {
-        let upper = ID.to_uppercase();
-        for path in [
-            format!("/machine.slice/libpod-conmon-{ID}.scope"),
-            format!("/x/{}", &ID[1..]),
-            format!("/{upper}"),
-            "/é".repeat(40),
-        ] {
-            assert_eq!(container_id(&path), None, "{path}");
-        }
-    }
 
     #[test]
     fn a_hybrid_layout_uses_its_v1_half_and_a_unified_one_v2() {
@@ -162,6 +103,10 @@ mod tests {
         assert_eq!(chosen.mount, Path::new("/sys/fs/cgroup/pids"));
         let unified = "30 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
         assert_eq!(Hierarchy::choose(unified, "0::/user.slice\n").unwrap().controller, 0);
+        let v1 = "31 20 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                  32 20 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
+        let chosen = Hierarchy::choose(v1, "5:memory:/x\n4:cpu,cpuacct:/x\n1:name=systemd:/x\n").unwrap();
+        assert_eq!((chosen.id, chosen.name.as_str()), (5, "memory"));
         assert_eq!(Hierarchy::choose("", ""), None);
     }
 }

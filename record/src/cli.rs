@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use record_bpf::Class;
 
 use crate::bpf::SyscallForm;
+use crate::narrow::PodArgs;
 use crate::privacy::PrivacyArgs;
 use crate::sample::flow::{FlowHook, FlowOptions};
 use crate::thin::cli::ThinArgs;
@@ -107,6 +108,8 @@ pub struct RecordArgs {
     /// Only cgroups whose path matches, as '/system.slice/*'
     #[arg(long, value_name = "PATTERN", help_heading = "Filters")]
     pub cgroup: Vec<String>,
+    #[command(flatten)]
+    pub pods: PodArgs,
     /// Event classes to record: process, security, file, network, dns, tls, flow, syscall, resource; or presets of them:
     /// minimal (process, security, network), default (process, security, file, network, dns, resource), all (but flow)
     #[arg(long, value_delimiter = ',', value_name = "CLASS", default_value = "default", value_parser = selection)]

@@ -4,6 +4,7 @@ use datasets::Container;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::error::{Error, Result};
+use crate::narrow::{Narrow, PodArgs};
 
 /// Which containers, cgroups and processes to follow.
 #[derive(Debug, Default)]
@@ -11,6 +12,7 @@ pub struct Filter {
     containers: GlobSet,
     images: GlobSet,
     cgroups: GlobSet,
+    narrow: Narrow,
     /// Follow a command's process tree instead of containers.
     pub tree: bool,
     text: Vec<String>,
@@ -27,9 +29,17 @@ impl Filter {
             containers: globs(containers)?,
             images: globs(images)?,
             cgroups: globs(cgroups)?,
+            narrow: Narrow::default(),
             tree: false,
             text,
         })
+    }
+
+    /// With conditions on pod, namespace and labels, which must hold besides.
+    pub fn narrowed(mut self, args: &PodArgs) -> Result<Filter> {
+        self.narrow = Narrow::new(args)?;
+        self.text.extend(Narrow::text(args));
+        Ok(self)
     }
 
     /// Only the process tree of a command; `label` is what the manifest says of it.
@@ -53,9 +63,12 @@ impl Filter {
             return true;
         }
         let Some(container) = container else { return false };
+        if !self.narrow.matches(container) {
+            return false;
+        }
         let (names, images) = (!self.containers.is_empty(), !self.images.is_empty());
         if !names && !images {
-            return self.cgroups.is_empty();
+            return self.cgroups.is_empty() || !self.narrow.is_empty();
         }
         let matches = |set: &GlobSet, value: &Option<String>| value.as_ref().is_some_and(|text| set.is_match(text));
         (names && (matches(&self.containers, &container.name) || self.containers.is_match(&*container.id)))
@@ -63,7 +76,7 @@ impl Filter {
     }
 }
 
-fn globs(patterns: &[String]) -> Result<GlobSet> {
+pub(crate) fn globs(patterns: &[String]) -> Result<GlobSet> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         // An id may be given by its first digits, as runtimes print it.
@@ -129,5 +142,38 @@ mod tests {
     fn a_bad_pattern_is_named() {
         let error = Filter::new(&["web[".to_owned()], &[], &[]).unwrap_err();
         assert!(error.to_string().contains("web["), "{error}");
+    }
+
+    #[test]
+    fn pod_namespace_and_labels_narrow_the_rest() {
+        let args = |pod: &str, namespace: &str, labels: &[&str]| PodArgs {
+            pod: if pod.is_empty() { vec![] } else { vec![pod.to_owned()] },
+            namespace: if namespace.is_empty() { vec![] } else { vec![namespace.to_owned()] },
+            label: labels.iter().map(|label| (*label).to_owned()).collect(),
+        };
+        let narrowed = |names: &[&str], args| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            Filter::new(&names, &[], &[]).unwrap().narrowed(&args).unwrap()
+        };
+        let web = Container {
+            pod: Some("web-0".to_owned()),
+            namespace: Some("prod".to_owned()),
+            labels: Some(r#"{"app":"shop","tier":"front"}"#.to_owned()),
+            ..container("web", "nginx:1")
+        };
+        let bare = container("web", "nginx:1");
+        for (filter, of_web) in [
+            (narrowed(&[], args("web-*", "", &[])), true),
+            (narrowed(&[], args("web-*", "test", &[])), false),
+            (narrowed(&[], args("", "prod", &["app=shop", "tier=f*"])), true),
+            (narrowed(&[], args("", "", &["app=shop", "tier=back"])), false),
+            (narrowed(&["web"], args("", "prod", &[])), true),
+            (narrowed(&["other"], args("", "prod", &[])), false),
+        ] {
+            assert_eq!(filter.follows("/x", Some(&web)), of_web, "{:?}", filter.text());
+            assert!(!filter.follows("/x", Some(&bare)), "nothing is known of it");
+            assert!(!filter.follows("/x", None));
+        }
+        assert!(Filter::new(&[], &[], &[]).unwrap().narrowed(&args("", "", &["app"])).is_err());
     }
 }

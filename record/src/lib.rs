@@ -21,6 +21,7 @@ pub mod live;
 pub mod mask;
 mod mounts;
 pub mod names;
+pub mod narrow;
 pub mod privacy;
 pub mod probe;
 pub mod processes;

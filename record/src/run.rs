@@ -37,7 +37,7 @@ pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
 }
 
 fn containers(args: &RecordArgs, output: &Path, stop: &AtomicBool) -> Result<Finished> {
-    let filter = Filter::new(&args.container, &args.image, &args.cgroup)?;
+    let filter = Filter::new(&args.container, &args.image, &args.cgroup)?.narrowed(&args.pods)?;
     let mut session = Session::begin(options(args, output, filter, Podman::default()))?;
     let mut live = Live::new(args.quiet, args.duration);
     let end = args.duration.map(|duration| Instant::now() + duration);

@@ -17,11 +17,11 @@ use crate::bpf::{Programs, Settings, SyscallForm};
 use crate::cgroup::Hierarchy;
 use crate::clock;
 use crate::drain::{Chunk, Drain};
-use crate::enrich::{Enricher, Outcome};
+use crate::enrich::{Enricher, Outcome, Tables};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::hooks;
-use crate::identity::{Inspector, Podman, Storage};
+use crate::identity::{Inspector, Podman, Resolver, Storage};
 use crate::live::{Live, Progress};
 use crate::sample::Stream;
 use crate::sample::flow::{FlowOptions, Flows};
@@ -128,7 +128,7 @@ impl Session {
             hierarchy,
             options.filter,
             programs.verdicts(profiles)?,
-            has_podman.then(|| Storage::find(&options.podman)),
+            Resolver::new(has_podman.then(|| Storage::find(&options.podman))),
             has_podman.then(|| Inspector::start(options.podman)),
         )?;
         enricher.mask(options.mask);
@@ -211,7 +211,7 @@ impl Session {
         for change in self.sampler.iter().flat_map(Sampler::changes) {
             self.writer.sampling_changed(change);
         }
-        self.enricher.take_answers();
+        self.enricher.take_answers()?;
         self.enricher.refresh();
         self.progress.lost = lost(&self.programs.counters()?);
         self.progress.containers = self.enricher.followed_containers();
@@ -309,10 +309,11 @@ impl Session {
         let failures = not_watched.into_iter().chain([skipped]);
         accounting.failures.extend(failures.map(|(name, count)| (name.to_owned(), count)));
         let elapsed = self.started.elapsed();
-        let (processes, containers, masking) = self.enricher.finish();
+        let Tables { processes, containers, addresses, masking } = self.enricher.finish();
         self.writer.set_masking(masking);
         self.writer.write_processes(&processes)?;
         self.writer.write_containers(&containers)?;
+        self.writer.write_addresses(&addresses)?;
         let manifest = self.writer.finish(accounting, ended_ns)?;
         result.map(|()| Finished {
             manifest,

@@ -3,6 +3,7 @@
 mod dns;
 mod file;
 mod http;
+mod judge;
 mod network;
 mod process;
 mod security;
@@ -13,18 +14,19 @@ mod tls;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use datasets::{Common, Container, Event, Masking, Origin, Process};
+use datasets::{Address, Common, Container, Event, Masking, Origin, Process};
 use record_bpf::Kind;
 use record_bpf::abi::{Header, SEC_TARGET};
 
 use strings::Interner;
 
 use crate::bpf::{OpenCallSet, Verdicts};
-use crate::cgroup::{self, Hierarchy};
+use crate::cgroup::Hierarchy;
 use crate::decode::{self, Record};
 use crate::error::Result;
 use crate::filter::Filter;
-use crate::identity::{Inspected, Inspector, Storage};
+use crate::identity::addresses::Watch;
+use crate::identity::{Inspector, Resolver};
 use crate::mask::rows::Masks;
 use crate::mounts::HostView;
 use crate::processes::ProcessTable;
@@ -49,14 +51,25 @@ struct Judged {
     container: Option<Arc<str>>,
 }
 
+/// The dimension tables of a recording, and what was masked in all of it.
+pub struct Tables {
+    pub processes: Vec<Process>,
+    pub containers: Vec<Container>,
+    pub addresses: Vec<Address>,
+    pub masking: Masking,
+}
+
 pub struct Enricher {
     /// Unix time minus CLOCK_BOOTTIME, ns.
     boot_offset: i64,
     hierarchy: Hierarchy,
     filter: Filter,
     verdicts: Verdicts,
-    storage: Option<Storage>,
+    resolver: Resolver,
     inspector: Option<Inspector>,
+    addresses: Watch,
+    /// Cgroups of containers that no runtime's files name yet.
+    unresolved: Vec<judge::Unresolved>,
     cgroups: HashMap<u64, Judged>,
     containers: BTreeMap<Arc<str>, Container>,
     processes: ProcessTable,
@@ -76,7 +89,7 @@ impl Enricher {
         hierarchy: Hierarchy,
         filter: Filter,
         verdicts: Verdicts,
-        storage: Option<Storage>,
+        resolver: Resolver,
         inspector: Option<Inspector>,
     ) -> Result<Enricher> {
         Ok(Enricher {
@@ -84,8 +97,10 @@ impl Enricher {
             hierarchy,
             filter,
             verdicts,
-            storage,
+            resolver,
             inspector,
+            addresses: Watch::start(boot_offset),
+            unresolved: Vec::new(),
             cgroups: HashMap::new(),
             containers: BTreeMap::new(),
             processes: ProcessTable::default(),
@@ -103,7 +118,7 @@ impl Enricher {
     pub fn judge_existing(&mut self, now: i64) -> Result<()> {
         for (id, path) in self.hierarchy.walk() {
             if !self.cgroups.contains_key(&id) {
-                self.judge(id, &path, now)?;
+                self.judge(id, &path, now, None)?;
             }
         }
         Ok(())
@@ -121,8 +136,8 @@ impl Enricher {
 
     /// From now on notes where TLS code may be.
     pub fn watch_tls(&mut self) {
-        let images = self.storage.as_ref().filter(|_| self.filter.by_cgroup());
-        self.sightings = Some(images.map(|storage| Sighting::Layers(storage.layers())).into_iter().collect());
+        let images = self.filter.by_cgroup().then(|| Sighting::Layers(self.resolver.layers()));
+        self.sightings = Some(images.into_iter().collect());
     }
 
     /// What was noted since the last call.
@@ -154,7 +169,7 @@ impl Enricher {
         let header = match &record {
             Record::Cgroup(header, path) => {
                 let ts = self.unix(header.ts);
-                self.judge(header.cgroup_id, path, ts)?;
+                self.judge(header.cgroup_id, path, ts, Some(header.pid))?;
                 return Ok(Outcome::Control);
             }
             Record::Fork(fork) => fork.h,
@@ -221,97 +236,28 @@ impl Enricher {
         Ok(Some(Event::Syscall(syscall::set(common, &set.called, &mut self.strings))))
     }
 
-    /// Takes in what podman said of containers since the last call.
-    pub fn take_answers(&mut self) {
-        let Some(inspector) = &self.inspector else { return };
-        let answers: Vec<_> = inspector.answers().collect();
-        self.apply(answers);
-    }
-
     /// The dimension tables, complete.
-    pub fn finish(mut self) -> (Vec<Process>, Vec<Container>, Masking) {
+    pub fn finish(mut self) -> Tables {
         if let Some(inspector) = self.inspector.take() {
             let answers = inspector.finish();
             self.apply(answers);
         }
-        let mut containers: Vec<_> = self.containers.into_values().collect();
-        let masked = containers.iter_mut().filter_map(|one| self.masks.container(one).then_some(())).count();
-        (self.processes.into_rows(), containers, self.masks.account(masked as u64))
-    }
-
-    fn apply(&mut self, answers: Vec<(String, Inspected)>) {
-        for (id, Inspected { addresses, aliases, labels }) in answers {
-            if let Some(container) = self.containers.get_mut(id.as_str()) {
-                (container.addresses, container.aliases, container.labels) = (addresses, aliases, labels);
+        let addresses = self.addresses.finish();
+        for row in &addresses {
+            if let Some(container) = self.containers.get_mut(&row.container)
+                && !container.addresses.contains(&row.address)
+            {
+                container.addresses.push(row.address.clone());
             }
         }
+        let mut containers: Vec<_> = self.containers.into_values().collect();
+        let masked = containers.iter_mut().filter_map(|one| self.masks.container(one).then_some(())).count();
+        let (processes, masking) = (self.processes.into_rows(), self.masks.account(masked as u64));
+        Tables { processes, containers, addresses, masking }
     }
 
     fn unix(&self, boottime: u64) -> i64 {
         boottime.cast_signed() + self.boot_offset
-    }
-
-    /// `boottime`: of the event that names the cgroup.
-    fn judged(&mut self, cgroup_id: u64, boottime: u64) -> Result<Judged> {
-        if let Some(judged) = self.cgroups.get(&cgroup_id) {
-            return Ok(judged.clone());
-        }
-        // Its announcement was lost, or it is gone: look for it, once.
-        let ts = self.unix(boottime);
-        let path = self.hierarchy.walk().into_iter().find(|(id, _)| *id == cgroup_id).map(|(_, path)| path);
-        self.judge(cgroup_id, path.as_deref().unwrap_or_default(), ts)
-    }
-
-    /// Decides about a cgroup and tells the kernel.
-    fn judge(&mut self, id: u64, path: &str, ts: i64) -> Result<Judged> {
-        let container_id = cgroup::container_id(path);
-        let container = container_id.map(|container_id| {
-            self.containers.get(container_id).cloned().unwrap_or_else(|| {
-                let stored = self.storage.as_ref().and_then(|storage| storage.lookup(container_id));
-                Container {
-                    id: self.strings.get(container_id),
-                    runtime: stored.is_some().then(|| "podman".to_owned()),
-                    name: stored.as_ref().and_then(|s| s.name.clone()),
-                    image: stored.as_ref().and_then(|s| s.image.clone()),
-                    image_id: stored.and_then(|s| s.image_id),
-                    addresses: Vec::new(),
-                    aliases: Vec::new(),
-                    labels: None,
-                    cgroup: path.to_owned(),
-                    first_seen: ts,
-                    image_digest: None,
-                    pod: None,
-                    namespace: None,
-                    pod_uid: None,
-                    identity: None,
-                }
-            })
-        });
-        let judged = Judged {
-            follow: self.filter.follows(path, container.as_ref()),
-            container: container.as_ref().map(|container| container.id.clone()),
-        };
-        if self.filter.by_cgroup() {
-            self.verdicts.set(id, judged.follow, container.as_ref())?;
-        }
-        if judged.follow {
-            let pids = || self.hierarchy.processes(path);
-            let bundle = || self.storage.as_ref()?.bundle(cgroup::container_id(path)?);
-            if let Some(sightings) = &mut self.sightings {
-                sightings.push(Sighting::Container { bundle: bundle(), pids: pids() });
-            }
-        }
-        if let Some(container) = container
-            && judged.follow
-            && !self.containers.contains_key(&container.id)
-        {
-            if let (Some(inspector), true) = (&self.inspector, container.runtime.is_some()) {
-                inspector.ask(&container.id);
-            }
-            self.containers.insert(container.id.clone(), container);
-        }
-        self.cgroups.insert(id, judged.clone());
-        Ok(judged)
     }
 
     /// The row of an event; None for a record that only fills the process table. `target`: container of the other process.

@@ -11,7 +11,7 @@ use datasets::{Common, Event, ProcessEvent, ResourceEvent};
 use record_bpf::Kind;
 
 use super::{Every, Stream};
-use crate::cgroup::{self, mount_of};
+use crate::cgroup::mount_of;
 use crate::error::{Error, Result};
 
 /// How often resource use is sampled.
@@ -102,7 +102,7 @@ impl Cgroups {
 
     /// The usage of a container whose cgroup has this path, or None when it is gone.
     fn usage(&self, common: impl FnOnce() -> Common, path: &str) -> Option<ResourceEvent> {
-        let path = cgroup::container_cgroup(path)?.trim_start_matches('/');
+        let path = path.trim_start_matches('/');
         let under = |mount: &Option<PathBuf>| mount.as_ref().map(|mount| mount.join(path));
         let (v2, cpuacct, cpu) = (under(&self.v2), under(&self.cpuacct), under(&self.cpu));
         let (memory, pids) = (under(&self.memory), under(&self.pids));

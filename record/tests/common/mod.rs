@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test program uses its own part
 
 pub mod podman;
+pub mod runtimes;
 
 use std::path::Path;
 use std::process::{Command, Output};
