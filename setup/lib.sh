@@ -93,6 +93,29 @@ install_packages() {
 		die 3 "apt-get could not install: $*" "see its message above"
 }
 
+# Programs that tests run and that must not be installed; the tests that need them are left out without.
+setup_unpacked() {
+	local package dir=.cache/unpacked
+	for package in $(packages unpacked); do
+		if command -v "$package" >/dev/null || [ -x "$dir/usr/bin/$package" ]; then
+			done_already "$package"
+		else
+			timed "unpack $package" unpack_package "$package" "$dir" ||
+				warn "$package could not be downloaded: tests that need it will leave themselves out"
+		fi
+	done
+}
+
+unpack_package() {
+	local package=$1 dir=$2 work
+	work=$(mktemp -d)
+	mkdir -p "$dir"
+	(cd "$work" && apt-get download -qq "$package") >&2 && dpkg-deb -x "$work"/"$package"_*.deb "$dir"
+	local code=$?
+	rm -rf "$work"
+	return $code
+}
+
 # The first Python that set-up can use: 3.11 to 3.14, with venv and its pip.
 find_python() {
 	local candidate
@@ -167,5 +190,8 @@ setup_base() {
 	setup_model
 }
 
-setup_record() { setup_packages record; }
+setup_record() {
+	setup_packages record
+	setup_unpacked
+}
 setup_kernels() { setup_packages kernels; }

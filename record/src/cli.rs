@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use record_bpf::Class;
 
 use crate::bpf::SyscallForm;
+use crate::live::args::LiveArgs;
 use crate::narrow::PodArgs;
 use crate::privacy::PrivacyArgs;
 use crate::sample::flow::{FlowHook, FlowOptions};
@@ -157,6 +158,8 @@ pub struct RecordArgs {
     pub privacy: PrivacyArgs,
     #[command(flatten)]
     pub thin: ThinArgs,
+    #[command(flatten)]
+    pub live: LiveArgs,
     /// Form of the summary on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

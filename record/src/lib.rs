@@ -17,6 +17,7 @@ pub mod error;
 pub mod filter;
 pub mod hooks;
 pub mod identity;
+pub mod lag;
 pub mod live;
 pub mod mask;
 mod mounts;

@@ -36,23 +36,23 @@ pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
     Ok((output, finished))
 }
 
-fn containers(args: &RecordArgs, output: &Path, stop: &AtomicBool) -> Result<Finished> {
+fn containers(args: &RecordArgs, output: &Path, stop: &Arc<AtomicBool>) -> Result<Finished> {
     let filter = Filter::new(&args.container, &args.image, &args.cgroup)?.narrowed(&args.pods)?;
+    let mut live = Live::start(&args.live, args.quiet, args.duration, stop)?;
     let mut session = Session::begin(options(args, output, filter, Podman::default()))?;
-    let mut live = Live::new(args.quiet, args.duration);
     let end = args.duration.map(|duration| Instant::now() + duration);
     let result =
         session.run(&mut live, |_| stop.load(Ordering::Relaxed) || end.is_some_and(|end| end <= Instant::now()));
-    close(session, &live, result)
+    close(session, &mut live, result)
 }
 
-fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &AtomicBool) -> Result<Finished> {
+fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &Arc<AtomicBool>) -> Result<Finished> {
     let filter = Filter::command(format!("command = {}", args.command[0]));
+    let mut live = Live::start(&args.live, args.quiet, args.duration, stop)?;
     let mut session = Session::begin(options(args, output, filter, Podman::default()))?;
     session.follow(held.pid())?;
     session.expect_command(held.pid(), &args.command[0]);
     held.release()?;
-    let mut live = Live::new(args.quiet, args.duration);
     let end = args.duration.map(|duration| Instant::now() + duration);
     let mut asked = false;
     let result = session.run(&mut live, |_| {
@@ -62,7 +62,7 @@ fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &AtomicBool) 
         }
         over || held.ended().is_some()
     });
-    let finished = close(session, &live, result)?;
+    let finished = close(session, &mut live, result)?;
     match held.ended() {
         Some(Status::Exited(0)) => {}
         Some(Status::Exited(code)) => eprintln!("the command exited with code {code}"),
@@ -73,7 +73,7 @@ fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &AtomicBool) 
 }
 
 /// Completes the recording even when writing to it failed: what came before is worth having.
-pub fn close(session: Session, live: &Live, result: Result<()>) -> Result<Finished> {
+pub fn close(session: Session, live: &mut Live, result: Result<()>) -> Result<Finished> {
     live.finish();
     let finished = session.finish();
     result.and(finished)

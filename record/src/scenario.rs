@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::live::Live;
 use crate::run;
 use crate::session::{Finished, Session};
 
-pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &AtomicBool) -> Result<Finished> {
+pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &Arc<AtomicBool>) -> Result<Finished> {
     let scenario = scenarios::load(name)?;
     let options = RunOptions { seed: args.seed, benign: args.benign.map(Duration::from_secs) };
     let say = |line: &str| {
@@ -28,12 +28,12 @@ pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &AtomicBool) -
     let mut runner = Runner::prepare(scenario, options, &say)?;
     let podman = Podman::from(runner.podman_env().clone());
     let filter = Filter::new(&[runner.container_glob()], &[], &[])?;
+    let mut live = Live::start(&args.live, args.quiet, Some(runner.expected_duration()), stop)?;
     let mut session = Session::begin(run::options(args, output, filter, podman))?;
-    let mut live = Live::new(args.quiet, Some(runner.expected_duration()));
 
     let (timeline, recorded) = play(&mut runner, &mut session, &mut live, stop);
     // The recording ends before its containers do: their removal is not part of the scenario.
-    let finished = run::close(session, &live, recorded);
+    let finished = run::close(session, &mut live, recorded);
     let cleaned = runner.cleanup();
     let (timeline, mut finished) = (timeline?, finished?);
     cleaned?;

@@ -9,25 +9,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use datasets::{Event, Kernel, Manifest, Masking, Recorder, RecordingWriter};
-use record_bpf::abi::Counters;
 use record_bpf::{Class, Kind};
 
 use crate::accounting::{self, TurnedAway};
 use crate::bpf::{Programs, Settings, SyscallForm};
 use crate::cgroup::Hierarchy;
 use crate::clock;
+use crate::decode;
 use crate::drain::{Chunk, Drain};
 use crate::enrich::{Enricher, Outcome, Tables};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::hooks;
 use crate::identity::{Inspector, Podman, Resolver, Storage};
-use crate::live::{Live, Progress};
-use crate::sample::Stream;
+use crate::live::status::{Own, Ring, Status, Tally};
+use crate::live::{self, Live};
 use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::Usage;
+use crate::sample::{Every, Stream};
 use crate::thin::cli::Sample;
 use crate::thin::known::Known;
+use crate::thin::ring::RingFill;
 use crate::thin::{self, Sampler};
 use crate::tls::Watcher;
 
@@ -63,7 +65,10 @@ pub struct Session {
     enricher: Enricher,
     writer: RecordingWriter,
     classes: Vec<Class>,
-    progress: Progress,
+    tally: Tally,
+    ring: RingFill,
+    ring_bytes: u32,
+    show: Every,
     turned_away: TurnedAway,
     tls: Option<Watcher>,
     started: Instant,
@@ -141,6 +146,8 @@ impl Session {
         let drain = Drain::start(programs.ring()?, options.wakeup_deadline)?;
         let (sample, ring_bytes) = (&options.sample, options.ring_bytes);
         let sampler = Sampler::start(sample, &programs, ring_bytes, drain.waiting(), &options.classes)?;
+        let ring = RingFill::open(&programs.ring()?, options.ring_bytes)
+            .map_err(|source| Error::Read { path: "the ring buffer".into(), source })?;
         programs.attach()?;
         // Its system calls also show the programs the recorder's own root (learn_host_root in filter.h).
         enricher.judge_existing(clock::unix_ns())?;
@@ -153,7 +160,10 @@ impl Session {
             enricher,
             writer,
             classes: options.classes,
-            progress: Progress::default(),
+            tally: Tally::default(),
+            ring,
+            ring_bytes,
+            show: Every::new(live::INTERVAL),
             turned_away: TurnedAway::default(),
             tls,
             started: Instant::now(),
@@ -213,9 +223,9 @@ impl Session {
         }
         self.enricher.take_answers()?;
         self.enricher.refresh();
-        self.progress.lost = lost(&self.programs.counters()?);
-        self.progress.containers = self.enricher.followed_containers();
-        live.update(&self.progress, self.started.elapsed());
+        if live.wants() && self.show.due() {
+            live.update(self.status()?);
+        }
         if self.usage.as_mut().is_some_and(|usage| usage.due()) {
             self.sample_usage()?;
         }
@@ -223,6 +233,29 @@ impl Session {
             self.sample_flows()?;
         }
         Ok(())
+    }
+
+    /// Where the recording stands. The rates and the lag are since the last call.
+    fn status(&mut self) -> Result<Status> {
+        let mut accounting = accounting::of(&self.programs.counters()?, &self.classes, &self.turned_away);
+        accounting.cpus.extend(self.sampled.account());
+        let manifest = self.writer.manifest();
+        let mut status = Status {
+            elapsed: self.started.elapsed(),
+            ring: Ring { used: (self.ring.fill() * f64::from(self.ring_bytes)) as u64, size: self.ring_bytes.into() },
+            queued: self.drain.waiting().load(std::sync::atomic::Ordering::Relaxed),
+            lag: self.tally.lag.take(),
+            segments: manifest.segments.len() as u64,
+            written: manifest.bytes(),
+            pending: self.writer.pending_rows() as u64,
+            followed: self.enricher.followed_containers(),
+            busiest: self.enricher.named(self.tally.take_busiest()),
+            masked: self.enricher.masked().clone(),
+            own: Own::read(),
+            ..Status::default()
+        };
+        status.enter(&accounting, |class| self.tally.of(class));
+        Ok(status)
     }
 
     /// The rows of the interval that ends now.
@@ -253,12 +286,20 @@ impl Session {
     }
 
     fn store(&mut self, event: Event) -> Result<()> {
-        self.progress.stored += 1;
+        self.tally.stored(&event);
         Ok(self.writer.push(&event)?)
     }
 
     fn take(&mut self, chunk: &Chunk) -> Result<()> {
-        for record in chunk.records() {
+        let mut now = 0;
+        for (at, record) in chunk.records().enumerate() {
+            // Reading the clock for every record would cost more than it tells.
+            if at % 64 == 0 {
+                now = clock::boottime_ns();
+            }
+            if let Some(header) = decode::header(record) {
+                self.tally.lag.add(now - header.ts.cast_signed());
+            }
             let outcome = self.enricher.record(record)?;
             self.watch_tls();
             match outcome {
@@ -323,10 +364,6 @@ impl Session {
             labels: None,
         })
     }
-}
-
-fn lost(counters: &[(u16, Counters)]) -> u64 {
-    counters.iter().flat_map(|(_, counter)| counter.dropped_ring).sum()
 }
 
 fn kernel() -> Result<Kernel> {

@@ -23,6 +23,11 @@ fn holds(name: &str, table: &str) {
 }
 
 #[test]
+fn the_table_of_metrics_is_the_recorders_own() {
+    holds("metrics", &record::live::metrics::markdown());
+}
+
+#[test]
 fn the_table_of_masks_is_the_patterns_own() {
     holds("masks", &table::markdown(&table::table()));
 }

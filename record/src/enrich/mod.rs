@@ -156,6 +156,17 @@ impl Enricher {
         self.containers.len()
     }
 
+    /// Containers by name, or id where they have none; `events` becomes a rate.
+    pub fn named(&self, events: Vec<(Arc<str>, u64)>) -> Vec<(String, f64)> {
+        let name = |id: &Arc<str>| self.containers.get(id).and_then(|container| container.name.clone());
+        events.into_iter().map(|(id, count)| (name(&id).unwrap_or_else(|| id.to_string()), count as f64)).collect()
+    }
+
+    /// Rows in which something was masked, by class.
+    pub fn masked(&self) -> &BTreeMap<String, u64> {
+        self.masks.rows()
+    }
+
     /// Those containers, with their cgroup paths.
     pub fn containers(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
         self.containers.values().map(|container| (&container.id, container.cgroup.as_str()))

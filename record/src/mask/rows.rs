@@ -70,6 +70,11 @@ impl Masks {
         true
     }
 
+    /// Rows in which something was masked, by class.
+    pub fn rows(&self) -> &BTreeMap<String, u64> {
+        &self.rows
+    }
+
     /// For the manifest. `containers`: of which something was masked.
     pub fn account(&self, containers: u64) -> Masking {
         Masking { on: self.masker.is_some(), rows: self.rows.clone(), containers }

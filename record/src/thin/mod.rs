@@ -6,7 +6,7 @@
 pub mod cli;
 pub mod control;
 pub mod known;
-mod ring;
+pub mod ring;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,0 +1,110 @@
+//! How long events take from the kernel's time stamp to the recorder's hands.
+
+use std::time::Duration;
+
+/// Four buckets for each power of two of ns: a bucket's bounds are within a quarter of each other.
+const PER_OCTAVE: u32 = 4;
+const BUCKETS: usize = 64 * PER_OCTAVE as usize;
+
+/// A histogram of durations, of fixed size.
+#[derive(Clone, Debug)]
+pub struct Lag {
+    buckets: Box<[u64; BUCKETS]>,
+    count: u64,
+    max: u64,
+}
+
+/// What became of the events of an interval. All zero where there was none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub count: u64,
+    pub p50: Duration,
+    pub p99: Duration,
+    pub max: Duration,
+}
+
+impl Default for Lag {
+    fn default() -> Lag {
+        Lag { buckets: Box::new([0; BUCKETS]), count: 0, max: 0 }
+    }
+}
+
+impl Lag {
+    /// `ns`: of one event. A time stamp of another CPU may be ahead by a little; that is no lag.
+    pub fn add(&mut self, ns: i64) {
+        let ns = u64::try_from(ns).unwrap_or_default();
+        self.buckets[bucket(ns)] += 1;
+        self.count += 1;
+        self.max = self.max.max(ns);
+    }
+
+    /// The duration that the share `q` of events did not exceed: the upper bound of its bucket, and no more than the maximum.
+    pub fn quantile(&self, q: f64) -> Duration {
+        let rank = ((self.count as f64 * q).ceil() as u64).clamp(1, self.count.max(1));
+        let mut seen = 0;
+        let at = self.buckets.iter().position(|count| {
+            seen += count;
+            seen >= rank
+        });
+        Duration::from_nanos(at.map_or(0, upper_bound).min(self.max))
+    }
+
+    /// The events since the last call.
+    pub fn take(&mut self) -> Summary {
+        let summary = Summary {
+            count: self.count,
+            p50: self.quantile(0.5),
+            p99: self.quantile(0.99),
+            max: Duration::from_nanos(self.max),
+        };
+        self.buckets.fill(0);
+        (self.count, self.max) = (0, 0);
+        summary
+    }
+}
+
+fn bucket(ns: u64) -> usize {
+    let octave = ns.max(1).ilog2();
+    // The two bits below the highest.
+    let quarter = if octave >= 2 { (ns >> (octave - 2)) & 3 } else { 0 };
+    (octave * PER_OCTAVE) as usize + quarter as usize
+}
+
+fn upper_bound(bucket: usize) -> u64 {
+    let (octave, quarter) = (bucket as u32 / PER_OCTAVE, bucket as u64 % u64::from(PER_OCTAVE));
+    if octave < 2 {
+        return (2 << octave) - 1; // too small to be divided
+    }
+    let below = (1u128 << octave) + u128::from(quarter + 1) * (1u128 << octave) / 4;
+    u64::try_from(below - 1).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_within_a_quarter() {
+        let mut lag = Lag::default();
+        (1..=1000i64).for_each(|ns| lag.add(ns * 1000));
+        lag.add(-5);
+        let within = |found: Duration, right: u64| {
+            let found = found.as_nanos() as u64;
+            found >= right && found <= right * 5 / 4
+        };
+        assert!(within(lag.quantile(0.5), 500_000), "{:?}", lag.quantile(0.5));
+        assert!(within(lag.quantile(0.99), 990_000), "{:?}", lag.quantile(0.99));
+        let summary = lag.take();
+        assert_eq!((summary.count, summary.max), (1001, Duration::from_micros(1000)));
+        assert_eq!(lag.take(), Summary::default());
+    }
+
+    #[test]
+    fn the_longest_and_the_shortest_have_a_bucket() {
+        for ns in [0, 1, 2, 3, 4, 7, 1 << 40, i64::MAX as u64, u64::MAX] {
+            let at = bucket(ns);
+            assert!(at < BUCKETS && upper_bound(at) >= ns, "{ns}");
+            assert!(at == 0 || upper_bound(at - 1) <= ns.max(1), "{ns}");
+        }
+    }
+}
