@@ -9,7 +9,9 @@ fn main() {
     let var = |name: &str| PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}")));
     let (include, bpf) = (var("DEP_RETROSCOPE_BPF_INCLUDE"), var("DEP_RETROSCOPE_BPF_BPF"));
     let out = var("OUT_DIR");
-    let args = ["-I".into(), include.clone().into_os_string(), "-I".into(), bpf.clone().into_os_string()];
+    // v3 has 32-bit operations and jumps: Linux 5.1.
+    let args =
+        ["-mcpu=v3".into(), "-I".into(), include.clone().into_os_string(), "-I".into(), bpf.clone().into_os_string()];
     // The object is kept beside the skeleton: a test compares its BTF with the Rust ABI.
     if let Err(error) = SkeletonBuilder::new()
         .source(bpf.join("recorder.bpf.c"))

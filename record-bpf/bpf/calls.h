@@ -76,18 +76,16 @@ __noinline int calls_thread_exit(void)
 	struct cpu_state *cpu = cpu_state();
 	struct rs_syscall e = {};
 	u32 tgid = id >> 32;
-	struct subject s;
 	struct proc *proc;
 	struct call *call;
 
 	call = bpf_map_lookup_elem(&calls, &id);
 	if (!call || !cpu)
 		return 0;
-	s = subject(current_task(), tgid);
-	if (s.followed && call->start) {
+	if (begin(cpu) && call->start) {
 		/* Looked up, not made up: another thread may have seen the process end already. */
 		proc = bpf_map_lookup_elem(&procs, &tgid);
-		header(&e.h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_CALL, &s, proc ? proc->exec_id : 0);
+		header(&e.h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_CALL, &cpu->subject, proc ? proc->exec_id : 0);
 		__builtin_memcpy(e.args, call->args, sizeof(e.args));
 		e.nr = call->nr;
 		e.duration = e.h.ts - call->start;
@@ -99,7 +97,7 @@ __noinline int calls_thread_exit(void)
 }
 
 /* A process incarnation ends: emits the set of its calls. */
-static __always_inline void calls_incarnation_end(struct subject *s, struct cpu_state *cpu, u32 tgid, u64 exec_id)
+static __always_inline void calls_incarnation_end(struct cpu_state *cpu, u32 tgid, u64 exec_id)
 {
 	struct scratch *buf = scratch();
 	struct rs_syscall_set *e;
@@ -113,7 +111,7 @@ static __always_inline void calls_incarnation_end(struct subject *s, struct cpu_
 	e = (struct rs_syscall_set *)buf->data;
 	bpf_probe_read_kernel(e->called, sizeof(e->called), set->called);
 	bpf_map_delete_elem(&call_sets, &tgid);
-	header(&e->h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_SET, s, exec_id);
+	header(&e->h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_SET, &cpu->subject, exec_id);
 	submit(cpu, RS_CLASS_SYSCALL, e, sizeof(*e));
 }
 

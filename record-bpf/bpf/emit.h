@@ -8,20 +8,26 @@ static __always_inline bool class_on(enum rs_class class)
 	return classes & (1u << class);
 }
 
+static __always_inline void fill_header(struct rs_header *h, u16 kind, struct subject *s, u64 exec_id, u32 tgid,
+					u32 tid)
+{
+	h->ts = bpf_ktime_get_boot_ns();
+	h->seq = 0;
+	h->cgroup_id = s->cgroup_id;
+	h->exec_id = exec_id;
+	h->pid = tgid;
+	h->tid = tid;
+	h->kind = kind;
+	h->cpu = bpf_get_smp_processor_id();
+	h->flags = s->flags;
+}
+
 /* The header of a record that takes no sequence number. */
 static __always_inline void control_header(struct rs_header *h, u16 kind, struct subject *s, u64 exec_id)
 {
 	u64 id = bpf_get_current_pid_tgid();
 
-	h->ts = bpf_ktime_get_boot_ns();
-	h->seq = 0;
-	h->cgroup_id = s->cgroup_id;
-	h->exec_id = exec_id;
-	h->pid = id >> 32;
-	h->tid = (u32)id;
-	h->kind = kind;
-	h->cpu = bpf_get_smp_processor_id();
-	h->flags = s->flags;
+	fill_header(h, kind, s, exec_id, id >> 32, (u32)id);
 }
 
 /* Always wakes: events wait for what a control record says. */
@@ -32,29 +38,31 @@ static __always_inline void control_submit(struct cpu_state *cpu, void *record, 
 }
 
 /*
- * Fills the header and takes the next number of this CPU's stream. A plain increment is enough: every program that uses
+ * After begin(). Fills the header and takes the next number of this CPU's stream. A plain increment is enough: every program that uses
  * it runs in process context with preemption off (atomics that return a value need 5.12); for softirq see tcp.h.
  */
 static __always_inline void header(struct rs_header *h, struct cpu_state *cpu, enum rs_class class, u16 kind,
 				   struct subject *s, u64 exec_id)
 {
-	control_header(h, kind, s, exec_id);
+	fill_header(h, kind, s, exec_id, cpu->tgid, cpu->tid);
 	h->seq = cpu->counters.next_seq++;
 	cpu->counters.emitted[class]++;
 }
 
-static __always_inline u64 wakeup(struct cpu_state *cpu)
+/* Waking costs an interrupt on this CPU and one on the consumer's: not more often than the latency asks for. */
+static __always_inline u64 wakeup(struct cpu_state *cpu, u64 now)
 {
-	if (++cpu->since_wakeup < wakeup_batch)
+	if (++cpu->since_wakeup < wakeup_batch || now - cpu->woken < wakeup_gap)
 		return BPF_RB_NO_WAKEUP;
 	cpu->since_wakeup = 0;
+	cpu->woken = now;
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* False: there was no room, and the record is counted as dropped. */
+/* `record` begins with an rs_header. False: there was no room, and the record is counted as dropped. */
 static __always_inline bool submit(struct cpu_state *cpu, enum rs_class class, void *record, u64 size)
 {
-	if (!bpf_ringbuf_output(&events, record, size, wakeup(cpu)))
+	if (!bpf_ringbuf_output(&events, record, size, wakeup(cpu, ((struct rs_header *)record)->ts)))
 		return true;
 	cpu->counters.dropped_ring[class]++;
 	return false;

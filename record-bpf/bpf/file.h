@@ -84,16 +84,22 @@ __noinline int emit_open(s32 dirfd, u64 name, u32 flags, s64 ret)
 	if (!cpu || !buf)
 		return 0;
 	if (file)
-		state = fd_track(cpu, bpf_get_current_pid_tgid() >> 32, ret);
+		state = fd_track(cpu, cpu->tgid, ret, file);
 	if (state ? left_out_with(&cpu->crowd, &cpu->counters, RS_CLASS_FILE, &state->choice) :
 		    left_out(cpu, RS_CLASS_FILE))
 		return 0;
 	e = file_begin(buf, file ? ret : -1, ret);
 	e->call_flags = flags;
 	if (file) {
-		file_path(buf, e, file);
 		e->call_flags = READ(file, f_flags) | (flags & O_CREAT_EXCL_NOCTTY_TRUNC);
-		file_identity(e, file);
+		if (state) {
+			e->inode = state->inode;
+			e->dev = state->dev;
+			e->mode = state->mode;
+		} else {
+			file_identity(e, file);
+		}
+		file_path(buf, e, file);
 		if (known_open(cpu, e)) {
 			count_out(&cpu->counters, RS_CLASS_FILE, KNOWN);
 			if (state)

@@ -100,7 +100,7 @@ __noinline int account_messages(s32 fd, u64 messages, s64 count, u32 out)
 			break;
 		total += message_bytes(messages + i * MESSAGES_INNER * MMSGHDR_SIZE, count - i * MESSAGES_INNER);
 	}
-	fd_account(cpu, bpf_get_current_pid_tgid() >> 32, fd, total, out);
+	fd_account(cpu, cpu->tgid, fd, total, out);
 	return 0;
 }
 

@@ -62,10 +62,37 @@ static __always_inline struct subject subject(struct task_struct *task, u32 tgid
 	return s;
 }
 
-/* Looks at the current task once per event; false: it is not followed. The functions a program calls find the answer. */
-static __always_inline bool begin(struct cpu_state *cpu, u32 tgid)
+static __always_inline void new_epoch(void)
 {
-	cpu->subject = subject(current_task(), tgid);
+	__sync_fetch_and_add(&task_epoch, 1);
+}
+
+/*
+ * Looks at the current task once per event; false: it is not followed. The functions a program calls find the answer, and
+ * so does the next event of this task on this CPU: most come in rows.
+ */
+static __always_inline bool begin(struct cpu_state *cpu)
+{
+	/* Read before the tables: a change that comes in between makes the answer old at once. */
+	u64 epoch = *(volatile u64 *)&task_epoch, user = *(volatile u64 *)&user_epoch;
+	struct task_struct *task = current_task();
+	u64 start = READ(task, start_boottime); /* the memory of a task that ended is used again */
+	u64 set = untyped(READ(task, cgroups));
+
+	if (cpu->task == (u64)task && cpu->task_start == start && cpu->css_set == set && cpu->task_epoch == epoch &&
+	    cpu->user_epoch == user)
+		return cpu->subject.followed;
+	cpu->tgid = READ(task, tgid);
+	cpu->tid = READ(task, pid);
+	cpu->subject = subject(task, cpu->tgid);
+	cpu->exec_id = 0;
+	cpu->max_fd = 0;
+	/* The recorder's own calls teach its root each time. */
+	cpu->task = cpu->tgid == self_tgid ? 0 : (u64)task;
+	cpu->task_start = start;
+	cpu->css_set = set;
+	cpu->task_epoch = epoch;
+	cpu->user_epoch = user;
 	return cpu->subject.followed;
 }
 

@@ -108,10 +108,17 @@ static __always_inline void known_program(struct rs_exec *e, u32 tgid)
 		proc->known_exe = known_hash(0, KNOWN_EXE, sizeof(*e), e->exe_len);
 }
 
+static __always_inline u64 known_exe_of(u32 tgid)
+{
+	struct proc *proc = knows ? bpf_map_lookup_elem(&procs, &tgid) : NULL;
+
+	return proc ? proc->known_exe : 0;
+}
+
 /* Whether the open that the record describes, its path from the kernel, is one that the image is known for. */
 static __always_inline bool known_open(struct cpu_state *cpu, struct rs_file *e)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32, op = KNOWN_READ;
+	u32 tgid = cpu->tgid, op = KNOWN_READ;
 	struct proc *proc;
 	u64 hash;
 

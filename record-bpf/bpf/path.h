@@ -22,12 +22,46 @@
 #define STORED_BASE(r) ((u32)((r) >> 16) & 0x7fff)
 #define STORED_FLAGS(r) ((u32)((r) >> 32))
 
+#define NAME_WORDS \
+	5 /* 40 bytes: names up to that length, nearly all, lie in the dentry itself (d_iname, d_shortname) */
+
+/* Bytes of a word up to its first NUL and with it; 0: it has none. (Warren, Hacker's Delight, 6-1) */
+static __always_inline u32 nul_in(u64 word)
+{
+	u64 found = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL;
+
+	/* Isolates the lowest mark, and looks up which byte it is in by the position it takes in a product. */
+	return found ? ((((found & -found) >> 7) * 0x0102030405060708ULL) >> 56) & 15 : 0;
+}
+
+/* Copies a short name, a load for 8 bytes; its length with the NUL, 0: it is not short. `to` has room for NAME_WORDS words. */
+static __always_inline u32 short_name(char *to, u64 from)
+{
+	u32 i, n;
+	u64 word;
+
+#pragma unroll
+	for (i = 0; i < NAME_WORDS; i++) {
+		word = read_word(from + 8 * i);
+		*(u64 *)(to + 8 * i) = word;
+		n = nul_in(word);
+		if (n)
+			return 8 * i + n;
+	}
+	return 0;
+}
+
 /* Appends one name to the walk's path. `mask`: one less than the size of `names`, which has room for a name more. */
 static __always_inline void walk_name(struct walk *walk, char *names, u32 mask, struct dentry *dentry)
 {
-	long n = bpf_probe_read_kernel_str(&names[(walk->start + walk->len) & mask], RS_NAME_MAX,
-					   READ(dentry, d_name.name));
+	const unsigned char *name = READ(dentry, d_name.name);
+	char *to = &names[(walk->start + walk->len) & mask];
+	long n = 0;
 
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		n = short_name(to, (u64)name);
+	if (!n)
+		n = bpf_probe_read_kernel_str(to, RS_NAME_MAX, name);
 	if (n > 0)
 		walk->len += n;
 }
@@ -207,13 +241,10 @@ __noinline u64 store_beyond(u32 off)
 static __always_inline struct file *fd_file(s32 fd)
 {
 	struct fdtable *fdt = READ(current_task(), files, fdt);
-	struct file **slots = READ(fdt, fd);
-	struct file *file = NULL;
 
 	if ((u32)fd >= READ(fdt, max_fds))
 		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
-	return file;
+	return (struct file *)read_word((u64)(READ(fdt, fd) + (u32)fd));
 }
 
 /* What a walk would find: a file that is a mount of its own is named by where it is mounted. */

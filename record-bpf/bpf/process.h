@@ -226,30 +226,50 @@ static __always_inline struct proc *introduce(struct cpu_state *cpu, u32 tgid)
 	return proc;
 }
 
+/* begin(), and the process by name: false if the current task is not followed. */
+static __always_inline bool enter(struct cpu_state *cpu)
+{
+	struct proc *proc;
+
+	if (!begin(cpu))
+		return false;
+	if (cpu->exec_id)
+		return true;
+	proc = introduce(cpu, cpu->tgid);
+	if (proc) {
+		cpu->exec_id = proc->exec_id;
+		cpu->max_fd = proc->max_fd;
+	}
+	return true;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	pid_t child_tgid = READ(child, tgid);
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct cpu_state *cpu = cpu_state();
-	struct proc *from, to = {};
 	struct rs_fork event = {};
+	struct proc to = {};
 	struct subject s;
-	u32 one = 1;
+	bool followed;
+	u32 one = 1, tgid;
 
 	if (!cpu || READ(child, pid) != child_tgid) /* a thread */
 		return 0;
-	if ((filter_mode & FILTER_TREE) && bpf_map_lookup_elem(&tree, &tgid))
+	followed = begin(cpu);
+	tgid = cpu->tgid;
+	if ((filter_mode & FILTER_TREE) && followed && bpf_map_lookup_elem(&tree, &tgid))
 		bpf_map_update_elem(&tree, &child_tgid, &one, BPF_ANY);
 	/* The child may already be in another cgroup than its parent (CLONE_INTO_CGROUP). */
 	s = subject(child, child_tgid);
 	if (!s.followed)
 		return 0;
-	/* A parent that is not followed stays nameless; the child begins a tree. */
-	from = subject(parent, tgid).followed ? introduce(cpu, tgid) : NULL;
 	to.exec_id = new_exec_id(cpu);
-	to.parent_exec_id = from ? from->exec_id : 0;
-	to.known_exe = from ? from->known_exe : 0;
+	/* A parent that is not followed stays nameless; the child begins a tree. */
+	if (followed && enter(cpu)) {
+		to.parent_exec_id = cpu->exec_id;
+		to.known_exe = known_exe_of(tgid);
+	}
 	if (bpf_map_update_elem(&procs, &child_tgid, &to, BPF_ANY))
 		cpu->counters.proc_table_full++;
 	if (!class_on(RS_CLASS_PROCESS))
@@ -267,25 +287,26 @@ __noinline int close_stale_fds(u32 tgid, u32 exiting);
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binprm *bprm)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct subject s = subject(task, tgid);
 	struct cpu_state *cpu = cpu_state();
 	struct proc *proc;
 	u64 prev;
+	u32 tgid;
 
-	if (!s.followed || !cpu)
+	if (!cpu || !begin(cpu))
 		return 0;
+	tgid = cpu->tgid;
 	close_stale_fds(tgid, 0);
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	prev = proc ? proc->exec_id : 0;
 	if (syscall_form == SYSCALL_CALLS)
 		calls_exec(old_tid);
-	calls_incarnation_end(&s, cpu, tgid, prev);
+	calls_incarnation_end(cpu, tgid, prev);
 	proc = proc_of(cpu, tgid);
 	if (!proc)
 		return 0;
 	if (prev)
 		proc->exec_id = new_exec_id(cpu);
+	new_epoch();
 	if (class_on(RS_CLASS_PROCESS))
 		emit_program(RS_PROCESS_EXEC, proc->exec_id, prev, proc->parent_exec_id, argument(ctx, 2));
 	else
@@ -321,11 +342,10 @@ static __always_inline bool first_to_end(struct task_struct *task, u32 tgid)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct signal_struct *signal = READ(task, signal);
 	struct cpu_state *cpu = cpu_state();
 	struct rs_exit event = {};
-	struct subject s;
+	u32 tgid;
 
 	if (!cpu)
 		return 0;
@@ -334,13 +354,13 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	/* `live` was decremented before this tracepoint, on every kernel from 5.10 to 6.18. */
 	if (READ(signal, live.counter))
 		return 0;
-	s = subject(task, tgid);
-	if (s.followed) {
+	if (begin(cpu)) {
+		tgid = cpu->tgid;
 		if (!first_to_end(task, tgid))
 			return 0;
-		introduce(cpu, tgid);
+		enter(cpu);
 		close_stale_fds(tgid, 1);
-		calls_incarnation_end(&s, cpu, tgid, exec_id_of(cpu, tgid));
+		calls_incarnation_end(cpu, tgid, cpu->exec_id);
 		if (class_on(RS_CLASS_PROCESS)) {
 			event.utime = READ(signal, utime) + READ(task, utime);
 			event.stime = READ(signal, stime) + READ(task, stime);
@@ -348,14 +368,25 @@ int BPF_PROG(on_exit, struct task_struct *task)
 			event.max_rss = READ(signal, maxrss);
 			event.status = (READ(signal, flags) & SIGNAL_GROUP_EXIT) ? READ(signal, group_exit_code) :
 										   READ(task, exit_code);
-			header(&event.h, cpu, RS_CLASS_PROCESS, RS_PROCESS_EXIT, &s, exec_id_of(cpu, tgid));
+			header(&event.h, cpu, RS_CLASS_PROCESS, RS_PROCESS_EXIT, &cpu->subject, cpu->exec_id);
 			submit(cpu, RS_CLASS_PROCESS, &event, sizeof(event));
 		}
+	} else {
+		tgid = cpu->tgid;
+		close_stale_fds(tgid, 1);
 	}
 	calls_forget(tgid);
 	bpf_map_delete_elem(&procs, &tgid);
 	if (filter_mode & FILTER_TREE)
 		bpf_map_delete_elem(&tree, &tgid);
+	return 0;
+}
+
+/* A task went to another cgroup. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_cgroup_attach)
+{
+	new_epoch();
 	return 0;
 }
 

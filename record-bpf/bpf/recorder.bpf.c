@@ -72,18 +72,19 @@ __noinline int close_fd(u32 tgid, u32 fd, u32 implicit)
 
 	if (!state || !cpu)
 		return 0;
-	cpu->exec_id = exec_id_of(cpu, tgid);
+	if (!cpu->exec_id)
+		cpu->exec_id = exec_id_of(cpu, tgid);
 	file = fd_file(fd);
 	same = (u64)file == state->file;
 	if (state->kind == FD_FILE)
 		emit_file_close(cpu, fd, state, same, implicit);
 	else if (state->kind == FD_SOCKET)
 		emit_socket_close(cpu, fd, state, same, implicit);
-	fd_forget(tgid, fd);
+	fd_forget(state, tgid, fd);
 	return 0;
 }
 
-enum scan { SCAN_EXEC, SCAN_EXIT, SCAN_RANGE };
+enum scan { SCAN_EXEC, SCAN_EXIT, SCAN_RANGE, SCAN_FORGET };
 
 #define SCAN_INNER 32 /* FD_SCAN_MAX in two loops, so that the verifier goes through 32 + 32 descriptors */
 
@@ -98,9 +99,10 @@ __noinline int scan_some(u32 tgid, u32 first, u32 last, u32 scan)
 		if (fd > last)
 			break;
 		state = fd_lookup(tgid, fd);
-		if (!state || (scan == SCAN_EXEC && (u64)fd_file(fd) == state->file))
-			continue;
-		close_fd(tgid, fd, scan != SCAN_RANGE);
+		if (state && scan != SCAN_FORGET && !(scan == SCAN_EXEC && (u64)fd_file(fd) == state->file))
+			close_fd(tgid, fd, scan != SCAN_RANGE);
+		if (scan == SCAN_EXIT || scan == SCAN_FORGET)
+			fd_drop(tgid, fd);
 	}
 	return 0;
 }
@@ -121,13 +123,17 @@ static __always_inline void scan_fds(u32 tgid, u32 first, u32 last, u32 scan)
 	}
 }
 
-/* After an exec: the descriptors that close-on-exec took. At exit: all of them. */
+/* After an exec: the descriptors that close-on-exec took. At exit: all of them, without a word if it is no longer followed. */
 __noinline int close_stale_fds(u32 tgid, u32 exiting)
 {
 	struct cpu_state *cpu = cpu_state();
 
-	if (cpu && begin(cpu, tgid))
+	if (!cpu)
+		return 0;
+	if (begin(cpu))
 		scan_fds(tgid, 0, ~0u, exiting ? SCAN_EXIT : SCAN_EXEC);
+	else if (exiting)
+		scan_fds(tgid, 0, ~0u, SCAN_FORGET);
 	return 0;
 }
 
@@ -220,9 +226,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	u64 nr = regs->orig_ax; /* a pointer the verifier knows: no helper call on the way every system call takes */
 	u32 action = nr < NR_MAX ? exit_action[nr] : NONE;
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct cpu_state *cpu;
-	struct proc *proc;
+	u32 tgid;
 
 	if (action == NONE)
 		return 0;
@@ -239,16 +244,15 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 			return 0;
 	}
 	cpu = cpu_state();
-	if (!cpu || !begin(cpu, tgid))
+	if (!cpu || !enter(cpu))
 		return 0;
 	if (READ(current_task(), thread_info.status) & TS_COMPAT) {
 		if (!class_on(RS_CLASS_SYSCALL)) /* which counts every one */
 			cpu->counters.compat_syscalls++;
 		return 0;
 	}
-	proc = introduce(cpu, tgid);
-	cpu->exec_id = proc ? proc->exec_id : 0;
 	cpu->regs = (u64)regs;
+	tgid = cpu->tgid;
 	if (class_on(RS_CLASS_TLS) && ret >= 0) {
 		if (action == READ || action == WRITE)
 			tls_saw_io(READ(regs, r14), ARG1);
@@ -304,10 +308,10 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 		return 0;
 	if (nr == NR_close && !class_on(RS_CLASS_FILE) && !fd_is_socket(regs->di))
 		return 0;
-	tgid = bpf_get_current_pid_tgid() >> 32;
 	cpu = cpu_state();
-	if (!cpu || !begin(cpu, tgid) || (READ(current_task(), thread_info.status) & TS_COMPAT))
+	if (!cpu || !begin(cpu) || (READ(current_task(), thread_info.status) & TS_COMPAT))
 		return 0;
+	tgid = cpu->tgid;
 	if (nr == NR_close) {
 		close_fd(tgid, ARG1, 0);
 	} else if (nr == NR_close_range) {

@@ -437,7 +437,6 @@ int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct
 	struct cpu_state *cpu;
 	struct scratch *buf;
 	struct rs_security *e;
-	struct proc *proc;
 	s32 code;
 
 	if ((u64)info <= 2) /* SEND_SIG_NOINFO, SEND_SIG_PRIV: the kernel's own */
@@ -449,10 +448,8 @@ int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct
 		return 0;
 	cpu = cpu_state();
 	buf = scratch();
-	if (!cpu || !buf || !begin(cpu, tgid))
+	if (!cpu || !buf || !enter(cpu))
 		return 0;
-	proc = introduce(cpu, tgid);
-	cpu->exec_id = proc ? proc->exec_id : 0;
 	e = security_begin(buf, code == SI_TKILL ? NR_tgkill : NR_kill, 0);
 	e->value = sig;
 	security_target(e, task);

@@ -98,11 +98,11 @@ static __always_inline u32 watch_of(struct sock *sk)
 static __always_inline void own_sock(struct cpu_state *cpu, struct sock *sk, u64 exec_id, u64 inode)
 {
 	struct owner owner = { .cgroup_id = cpu->subject.cgroup_id, .exec_id = exec_id, .inode = inode };
-	u64 id = bpf_get_current_pid_tgid(), key = (u64)sk;
 	struct owner *before;
+	u64 key = (u64)sk;
 
-	owner.tgid = id >> 32;
-	owner.tid = id;
+	owner.tgid = cpu->tgid;
+	owner.tid = cpu->tid;
 	owner.in_tree = (filter_mode & FILTER_TREE) && bpf_map_lookup_elem(&tree, &owner.tgid);
 	if (sampling) {
 		before = bpf_map_lookup_elem(&owners, &key);

@@ -52,10 +52,19 @@ struct cpu_state {
 	struct rs_counters counters;
 	u64 next_exec;
 	u64 since_wakeup;
-	/* Of the event at hand: found once by the program (begin() in filter.h), read by the functions it calls. */
+	u64 woken; /* when the consumer was woken from here last */
+	/*
+	 * Of the event at hand: found once by the program (begin() in filter.h, enter() in process.h), read by the functions it
+	 * calls. It holds for the next event too while task, cgroup and both epochs are the same.
+	 */
 	struct subject subject;
-	u64 exec_id;
-	u64 regs; /* of the system call: as a number, since a kernel pointer is no argument for a global function */
+	u64 exec_id; /* 0: not looked up */
+	u64 task, task_start, css_set;
+	u64 task_epoch, user_epoch;
+	u32 tgid, tid;
+	u64 regs;   /* of the system call: as a number, since a kernel pointer is no argument for a global function */
+	u32 max_fd; /* the process's, or less */
+	u32 _pad;
 	struct crowd crowd;
 };
 
@@ -93,11 +102,17 @@ struct fd_state {
 const volatile u32 self_tgid = 0;
 const volatile u32 filter_mode = 0;
 const volatile u32 wakeup_batch = 128;
+const volatile u64 wakeup_gap = 0;    /* ns between two wake-ups from one CPU, at least */
 const volatile s32 hierarchy_id = 0;  /* as in /proc/PID/cgroup; 0: the v2 hierarchy */
 const volatile u32 classes = ~0u;     /* bit per enum rs_class */
 const volatile u32 file_io_calls = 0; /* an event per read and write, besides the sums at close */
 /* Controller of the v1 hierarchy: 0 v2, 1 pids, 2 memory, 3 cpu, 4 cpuset, 5 devices, 6 freezer. */
 const volatile u32 controller = 0;
+
+/* What was found out about a task holds until one of these moves: a process ran another program, or went to another cgroup; user
+ * space changed what is followed. */
+u64 task_epoch = 0;
+u64 user_epoch SEC(".data.user") = 0;
 
 /* The recorder's own root, learnt when it makes a system call: paths under it are the host's. */
 u64 host_root = 0, host_root_mnt = 0;

@@ -34,12 +34,9 @@ static __always_inline void call_begin(struct pt_regs *regs, u64 nr)
 	call->start = bpf_ktime_get_boot_ns();
 }
 
-static __always_inline void call_submit(struct cpu_state *cpu, struct subject *s, struct rs_syscall *e,
-					struct call *call)
+static __always_inline void call_submit(struct cpu_state *cpu, struct rs_syscall *e, struct call *call)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	header(&e->h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_CALL, s, exec_id_of(cpu, tgid));
+	header(&e->h, cpu, RS_CLASS_SYSCALL, RS_SYSCALL_CALL, &cpu->subject, cpu->exec_id);
 	if (call && call->start) {
 		__builtin_memcpy(e->args, call->args, sizeof(e->args));
 		e->nr = call->nr;
@@ -50,9 +47,9 @@ static __always_inline void call_submit(struct cpu_state *cpu, struct subject *s
 }
 
 /* Notes that a process made a call. */
-static __always_inline void set_note(struct cpu_state *cpu, struct subject *s, u64 nr)
+static __always_inline void set_note(struct cpu_state *cpu, u64 nr)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u32 tgid = cpu->tgid;
 	struct call_set *set = bpf_map_lookup_elem(&call_sets, &tgid);
 	u32 zero = 0;
 
@@ -65,8 +62,8 @@ static __always_inline void set_note(struct cpu_state *cpu, struct subject *s, u
 		set = bpf_map_lookup_elem(&call_sets, &tgid);
 		if (!set)
 			return;
-		set->exec_id = exec_id_of(cpu, tgid);
-		set->cgroup_id = s->cgroup_id;
+		set->exec_id = cpu->exec_id;
+		set->cgroup_id = cpu->subject.cgroup_id;
 	}
 	if (nr < RS_SYSCALL_SET_SIZE && !set->called[nr])
 		set->called[nr] = 1;
@@ -75,42 +72,33 @@ static __always_inline void set_note(struct cpu_state *cpu, struct subject *s, u
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_call_enter, struct pt_regs *regs, long nr)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct subject s = subject(current_task(), tgid);
-	struct cpu_state *cpu;
+	struct cpu_state *cpu = cpu_state();
 
-	if (!s.followed)
-		return 0;
-	cpu = cpu_state();
-	if (!cpu)
+	if (!cpu || !enter(cpu))
 		return 0;
 	if (READ(current_task(), thread_info.status) & TS_COMPAT) {
 		cpu->counters.compat_syscalls++;
 		return 0;
 	}
-	introduce(cpu, tgid);
 	if (syscall_form == SYSCALL_CALLS)
 		call_begin(regs, nr);
 	else
-		set_note(cpu, &s, nr);
+		set_note(cpu, nr);
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 {
-	u64 id = bpf_get_current_pid_tgid();
-	struct subject s = subject(current_task(), id >> 32);
+	struct cpu_state *cpu = cpu_state();
 	struct rs_syscall e = {};
-	struct cpu_state *cpu;
 	struct call *call;
+	u64 id;
 
-	if (!s.followed)
-		return 0;
-	cpu = cpu_state();
-	if (!cpu || (READ(current_task(), thread_info.status) & TS_COMPAT))
+	if (!cpu || !enter(cpu) || (READ(current_task(), thread_info.status) & TS_COMPAT))
 		return 0;
 	e.ret = ret;
+	id = (u64)cpu->tgid << 32 | cpu->tid;
 	call = bpf_map_lookup_elem(&calls, &id);
 	if (!call || !call->start) {
 		u64 nr = regs->orig_ax;
@@ -118,7 +106,6 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 		/* A child's first return from fork is no call of its own. */
 		if (!ret && (nr == NR_clone || nr == NR_clone3 || nr == NR_fork || nr == NR_vfork))
 			return 0;
-		introduce(cpu, id >> 32);
 		e.flags = RS_SYSCALL_NO_ENTRY;
 		e.nr = nr;
 		e.args[0] = regs->di;
@@ -133,7 +120,7 @@ int BPF_PROG(on_call_exit, struct pt_regs *regs, long ret)
 			call->start = 0;
 		return 0;
 	}
-	call_submit(cpu, &s, &e, call);
+	call_submit(cpu, &e, call);
 	return 0;
 }
 

@@ -124,18 +124,15 @@ static __always_inline struct owner *listener_of(struct sock *sk)
 /* connect and listen change the state of a closed socket in the calling process: it becomes the owner. */
 static __always_inline void own_current(struct sock *sk)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct cpu_state *cpu = cpu_state();
 	u64 key = (u64)sk;
-	struct proc *proc;
 
-	if (!cpu || !begin(cpu, tgid)) {
+	if (!cpu || !enter(cpu)) {
 		/* The memory may have been another socket's, whose end was not seen. */
 		bpf_map_delete_elem(&owners, &key);
 		return;
 	}
-	proc = introduce(cpu, tgid);
-	own_sock(cpu, sk, proc ? proc->exec_id : 0, READ(sk, sk_socket, file, f_inode, i_ino));
+	own_sock(cpu, sk, cpu->exec_id, READ(sk, sk_socket, file, f_inode, i_ino));
 }
 
 /*

@@ -111,7 +111,7 @@ static __always_inline bool left_out_call(struct cpu_state *cpu, u64 nr)
 		return false;
 	level = *(volatile u32 *)&thin_levels[RS_CLASS_SYSCALL];
 	if (level) {
-		tid = bpf_get_current_pid_tgid();
+		tid = cpu->tid;
 		at = ((tid * 2654435761u + (u32)nr * 2246822519u) >> 20) & (THIN_STRATA - 1); /* xxHash's primes */
 		count = bpf_map_lookup_elem(&strata, &at);
 		if (!count)

@@ -343,6 +343,10 @@ struct list_head {
 	struct list_head *next;
 };
 
+struct timespec64 {
+	s64 tv_sec;
+};
+
 struct inet_sock {
 	__be16 inet_sport;
 };

@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
 use datasets::Container;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
@@ -27,6 +28,8 @@ const FILTER_CGROUP: u32 = 0x2;
 // As in calls.h.
 const SYSCALL_CALLS: u32 = 1;
 const SYSCALL_SETS: u32 = 2;
+/// Between two wake-ups from one CPU, under load. The ring holds far more than that: 64 MiB are 60 ms of 5 million events a second.
+const WAKEUP_GAP: Duration = Duration::from_millis(1);
 const VERDICT_IGNORE: u32 = 0;
 const VERDICT_FOLLOW: u32 = 1;
 
@@ -126,6 +129,8 @@ impl Programs {
         rodata.filter_mode =
             (u32::from(settings.follow_tree) * FILTER_TREE) | (u32::from(settings.follow_cgroups) * FILTER_CGROUP);
         rodata.wakeup_batch = settings.wakeup_batch;
+        // Who asks for a wake-up per event gets it.
+        rodata.wakeup_gap = if settings.wakeup_batch > 1 { WAKEUP_GAP.as_nanos() as u64 } else { 0 };
         rodata.hierarchy_id = hierarchy.id;
         rodata.controller = hierarchy.controller;
         rodata.classes = settings.classes.iter().fold(0, |bits, class| bits | (1 << (*class as u32)));
@@ -244,7 +249,8 @@ impl Programs {
 
     /// `profiles`: of known behaviour.
     pub fn verdicts(&self, profiles: Profiles) -> Result<Verdicts> {
-        Ok(Verdicts { map: handle(&self.skeleton.maps.verdicts)?, profiles })
+        let maps = &self.skeleton.maps;
+        Ok(Verdicts { map: handle(&maps.verdicts)?, epoch: handle(&maps.data_user)?, profiles })
     }
 
     /// Tells the kernel what is known; it takes effect with the verdict on a container.
@@ -271,6 +277,7 @@ impl Programs {
             .maps
             .tree
             .update(&pid.to_ne_bytes(), &1u32.to_ne_bytes(), MapFlags::ANY)
+            .and_then(|()| new_epoch(&self.skeleton.maps.data_user))
             .map_err(|source| Error::Bpf { what: "cannot follow the command", source })
     }
 
@@ -353,6 +360,7 @@ fn per_cpu(map: &impl MapCore, key: u32) -> Result<Vec<Counters>> {
 pub struct Verdicts {
     map: MapHandle,
     profiles: Profiles,
+    epoch: MapHandle,
 }
 
 impl Verdicts {
@@ -362,8 +370,17 @@ impl Verdicts {
         let verdict = if follow { VERDICT_FOLLOW | profile << 16 } else { VERDICT_IGNORE };
         self.map
             .update(&cgroup_id.to_ne_bytes(), &verdict.to_ne_bytes(), MapFlags::ANY)
+            .and_then(|()| new_epoch(&self.epoch))
             .map_err(|source| Error::Bpf { what: "cannot tell the kernel which cgroups to follow", source })
     }
+}
+
+/// Tells the programs that what they know of the tasks at hand is old (`user_epoch`, the only value of its map). Only this
+/// process writes it, from the thread that follows and judges.
+fn new_epoch(map: &impl MapCore) -> libbpf_rs::Result<()> {
+    let key = 0u32.to_ne_bytes();
+    let epoch = map.lookup(&key, MapFlags::ANY)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes);
+    map.update(&key, &(epoch + 1).to_ne_bytes(), MapFlags::ANY)
 }
 
 /// Whether the kernel has atomic operations that return the old value: Linux 5.12. Asked by loading a program that has one:

@@ -51,6 +51,7 @@ pub const HOOKS: &[Hook] = &[
     Hook::new("on_exec", "tp_btf/sched_process_exec", &[]),
     Hook::new("on_exit", "tp_btf/sched_process_exit", &[]),
     Hook::new("on_cgroup_mkdir", "tp_btf/cgroup_mkdir", &[]),
+    Hook::new("on_cgroup_attach", "tp_btf/cgroup_attach_task", &[]),
     Hook::new("on_sys_enter", "tp_btf/sys_enter", &[Class::File, Class::Network, Class::Dns]),
     Hook::new(
         "on_sys_exit",
