@@ -102,4 +102,24 @@ pub enum ProfileCommand {
         #[arg(long)]
         image: Option<String>,
     },
+    /// Make a filter of known behaviour for 'record --known': the files of recordings that a profile knows, exactly
+    Export {
+        /// A profile.json, or a directory that holds one
+        profile: PathBuf,
+        /// Recording to take the exact names from, by directory or name; may be repeated
+        #[arg(long, value_name = "RECORDING", required = true)]
+        seen: Vec<String>,
+        /// Only images whose name contains this
+        #[arg(long)]
+        image: Option<String>,
+        /// TOML file over the defaults, as the profile was learned with
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Set one configuration value; may be repeated
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        filter: PathBuf,
+    },
 }

@@ -1,21 +1,27 @@
 //! `replay`: options → work → export.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use replay::cli::{Cli, Command, Format, ProfileCommand, Replay};
+use replay::config::Config;
 use replay::engines::Severity;
-use replay::error::{Result, exit};
+use replay::error::{Error, Result, exit};
 use replay::output::{OutputDir, table};
-use replay::profile::{Profile, show};
-use replay::{config, run};
+use replay::profile::{Profile, export, show};
+use replay::{config, input, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Some(Command::Profile { command: ProfileCommand::Show { profile, image } }) => {
             show_profile(&profile, image.as_deref())
+        }
+        Some(Command::Profile { command: ProfileCommand::Export { profile, seen, image, config, sets, filter } }) => {
+            let config = config::load(config.as_deref(), &sets);
+            config.and_then(|config| export_profile(&profile, &seen, image.as_deref(), &config, &filter))
         }
         None => replay(&cli.replay),
     };
@@ -47,9 +53,34 @@ fn replay(options: &Replay) -> Result<ExitCode> {
     Ok(if reached { ExitCode::from(exit::CHECK_FAILED) } else { ExitCode::SUCCESS })
 }
 
-fn show_profile(path: &std::path::Path, image: Option<&str>) -> Result<ExitCode> {
+fn show_profile(path: &Path, image: Option<&str>) -> Result<ExitCode> {
     let file = if path.is_dir() { path.join("profile.json") } else { path.to_owned() };
     print(&show::render(&Profile::load(&file)?, image));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a filter of known behaviour, and says what it covers.
+fn export_profile(
+    path: &Path,
+    seen: &[String],
+    image: Option<&str>,
+    config: &Config,
+    filter: &Path,
+) -> Result<ExitCode> {
+    let file = if path.is_dir() { path.join("profile.json") } else { path.to_owned() };
+    let mut profile = Profile::load(&file)?;
+    profile.images.retain(|name, _| image.is_none_or(|wanted| name.contains(wanted)));
+    let (sha256, _) = input::hash(&file)
+        .map_err(|error| Error::input(format!("{}: cannot read: {error}", file.display()), "check the permissions"))?;
+    let open = |name: &String| Ok((name.clone(), input::recording(name)?));
+    let recordings = seen.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let exported = export::export(&profile, sha256, &recordings, config)?;
+    std::fs::write(filter, exported.known.to_json()).map_err(|error| Error::output(filter, error))?;
+    for image in &exported.unlocked {
+        eprintln!("warning: {image}: its file tree was still learning: the filter knows what it did so far");
+    }
+    print(&export::describe(&exported));
+    print(&format!("filter: {}\n", filter.display()));
     Ok(ExitCode::SUCCESS)
 }
 

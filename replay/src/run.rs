@@ -128,6 +128,7 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
         eprintln!("warning: rule skipped: {skipped}");
     }
 
+    hints(sources);
     let files = timed(&mut timings.verify_ms, || input::verify(&sources.recording))?;
     let baseline = timed(&mut timings.baseline_ms, || match &sources.baseline {
         Some((name, baseline)) => learn_baseline(name, baseline, config, &model, &judges).map(Some),
@@ -167,6 +168,31 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     let run = summary::run(inputs, config, &streamed, &world, &alerts, deviations, &truth, timings);
     let timeline = summary::timeline(&streamed, &alerts);
     Ok(Outcome { alerts, run, profile, timeline })
+}
+
+/// What a recording left out on purpose changes what can be learned from it.
+fn hints(sources: &Sources) {
+    let mut read = vec![(sources.name(), sources.recording.manifest(), sources.baseline.is_none())];
+    if let Some((name, Baseline::Recording(recording))) = &sources.baseline {
+        read.push((name.clone(), recording.manifest(), true));
+    }
+    for (name, manifest, is_learned) in read {
+        if let Some(known) = manifest.known.as_ref().filter(|_| is_learned) {
+            let filter = known.sha256.get(..12).unwrap_or(&known.sha256);
+            eprintln!(
+                "warning: {name} was recorded with a filter of known behaviour ({filter}…): what that knew is not in it, and \
+                 a profile learned from it is wrong"
+            );
+            eprintln!("hint: compare it with the profile that the filter was made from: --learn PROFILE.json");
+        }
+        let thinned = manifest.sampling.iter().flat_map(|sampling| &sampling.changes).filter(|change| change.to > 1);
+        if let Some(most) = thinned.max_by_key(|change| change.to) {
+            eprintln!(
+                "warning: {name} was thinned: of class {}, one event in {} was kept at the least",
+                most.class, most.to
+            );
+        }
+    }
 }
 
 /// The profile of a baseline, and what it was read from.

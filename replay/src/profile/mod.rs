@@ -1,5 +1,6 @@
 //! What an image does: three prefix trees, learned, merged, saved, loaded and shown.
 
+pub mod export;
 pub mod image;
 pub mod leaf;
 pub mod node;

@@ -242,10 +242,16 @@ impl Script {
         self.act = None;
     }
 
-    pub fn write(mut self, dir: &Path) -> PathBuf {
+    pub fn write(self, dir: &Path) -> PathBuf {
+        self.write_with(dir, |_| {})
+    }
+
+    /// `change`: the manifest, before anything is written.
+    pub fn write_with(mut self, dir: &Path, change: impl FnOnce(&mut Manifest)) -> PathBuf {
         let recorder = Recorder { name: "record".to_owned(), version: "0.1.0".to_owned() };
         let kernel = Kernel { release: "6.18.0".to_owned(), machine: "x86_64".to_owned() };
-        let manifest = Manifest::new(recorder, kernel, BEGIN, Vec::new(), &Class::ALL);
+        let mut manifest = Manifest::new(recorder, kernel, BEGIN, Vec::new(), &Class::ALL);
+        change(&mut manifest);
         let mut writer = RecordingWriter::create(dir, manifest).unwrap();
         self.events.sort_by_key(|event| (event.common().ts, event.common().cpu, event.common().seq));
         for event in &self.events {
