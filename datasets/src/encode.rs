@@ -9,13 +9,15 @@ use record_bpf::{Class, schema};
 
 use crate::manifest_file::make_dir;
 use crate::open::Columns;
-use crate::{Error, Result, parquet_write};
+use crate::{Error, Result, parquet_write, segment_account};
 
 /// What is to be written where.
 pub(crate) struct Job {
     pub(crate) class: Class,
     pub(crate) path: PathBuf,
     pub(crate) batches: Vec<Columns>,
+    /// The account in its metadata, if it has one.
+    pub(crate) note: Option<String>,
 }
 
 /// What became of a [`Job`]: the file and its first and last `ts`, or what went wrong.
@@ -25,13 +27,19 @@ pub(crate) type Outcome = Result<(parquet_write::Written, (i64, i64)), Box<Faile
 pub(crate) struct Failed {
     pub(crate) error: Error,
     pub(crate) batches: Vec<Columns>,
+    pub(crate) note: Option<String>,
 }
 
 impl Failed {
     /// The encoding thread is gone, and the rows with it.
     pub(crate) fn lost(dir: &Path) -> Box<Failed> {
         let source = std::io::Error::other("the thread that encodes segments has ended");
-        Box::new(Failed { error: Error::Write { path: dir.to_owned(), source }, batches: Vec::new() })
+        Box::new(Failed { error: Error::Write { path: dir.to_owned(), source }, batches: Vec::new(), note: None })
+    }
+
+    /// First and last `ts` of the rows, if they are known.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        (!self.batches.is_empty()).then(|| parquet_write::order_of(&self.batches).1)
     }
 
     /// There was no room, and another try would have something to write.
@@ -41,15 +49,16 @@ impl Failed {
 }
 
 /// Sorts and writes a segment.
-pub(crate) fn encode(class: Class, path: &Path, batches: Vec<Columns>) -> Outcome {
+pub(crate) fn encode(class: Class, path: &Path, batches: Vec<Columns>, note: Option<String>) -> Outcome {
     let made = path.parent().map_or(Ok(()), make_dir);
     let (order, range) = parquet_write::order_of(&batches);
     let schema = schema::class_schema(class);
+    let pair = || note.clone().map(|note| (segment_account::KEY, note));
     // The copy is one of pointers.
-    let write = |()| parquet_write::write_batches(path, &schema, batches.clone(), order.as_deref());
+    let write = |()| parquet_write::write_batches(path, &schema, batches.clone(), order.as_deref(), pair());
     match made.and_then(write) {
         Ok(written) => Ok((written, range)),
-        Err(error) => Err(Box::new(Failed { error, batches })),
+        Err(error) => Err(Box::new(Failed { error, batches, note })),
     }
 }
 
@@ -71,8 +80,8 @@ impl Encoder {
         let (jobs, waiting) = mpsc::sync_channel::<Job>(1);
         let (done, outcomes) = mpsc::channel();
         thread::spawn(move || {
-            for Job { class, path, batches } in waiting {
-                if done.send(encode(class, &path, batches)).is_err() {
+            for Job { class, path, batches, note } in waiting {
+                if done.send(encode(class, &path, batches, note)).is_err() {
                     break;
                 }
             }
@@ -83,7 +92,7 @@ impl Encoder {
     /// Waits while one is being encoded and another waits.
     pub(crate) fn submit(&mut self, job: Job) {
         match self {
-            Encoder::Inline(outcomes) => outcomes.push_back(encode(job.class, &job.path, job.batches)),
+            Encoder::Inline(outcomes) => outcomes.push_back(encode(job.class, &job.path, job.batches, job.note)),
             // The thread ends when this is dropped, not before, or by a panic; then no outcome comes either.
             Encoder::Thread { jobs, .. } => drop(jobs.send(job)),
         }

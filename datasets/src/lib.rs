@@ -7,6 +7,7 @@
 //! DIR/processes.parquet          one row per process incarnation: names are stored once
 //! DIR/containers.parquet         one row per container
 //! DIR/addresses.parquet        who held which IP address when
+//! DIR/losses.parquet             what was not stored, by CPU, class, cause and time
 //! DIR/labels.parquet             ground truth, for scenarios
 //! ```
 //!
@@ -25,6 +26,7 @@ mod journal;
 mod keep;
 mod keeping;
 pub mod known;
+mod losses;
 pub mod manifest;
 mod manifest_file;
 pub mod model;
@@ -36,6 +38,7 @@ mod recover;
 pub mod report;
 pub mod schema_doc;
 pub mod segment;
+pub mod segment_account;
 mod seqs;
 mod shipped;
 mod tables;
@@ -49,6 +52,7 @@ pub use events::Events;
 pub use holders::Holders;
 pub use keep::Keep;
 pub use keeping::{End, Memory, Pruned, Recovered};
+pub use losses::{Cause, Loss, Losses};
 pub use manifest::{
     Accounting, ClassAccount, CpuAccount, Dropped, Kernel, Manifest, Masking, Moment, Recorder, Scenario, Segment,
     State, Step, Table,
@@ -56,7 +60,7 @@ pub use manifest::{
 pub use model::*;
 pub use read::Recording;
 pub use recover::{Recovery, recover};
-pub use report::{CpuReport, Finding, FindingKind, Gap, Verdict, VerifyReport};
+pub use report::{CpuReport, Finding, FindingKind, Gap, GapCause, Verdict, VerifyReport};
 pub use shipped::{DATASETS_VARIABLE, resolve, shipped_names};
 pub use thinning::{KnownFilter, Sampling, SamplingChange, SamplingMode};
 pub use verify::{Progress, verify};

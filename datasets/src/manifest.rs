@@ -258,7 +258,8 @@ pub struct Accounting {
     pub failures: BTreeMap<String, u64>,
 }
 
-/// The helper failures a recorder counts. None of them loses an event; they make a field of one incomplete.
+/// What a recorder counts beside its events: helpers that failed, so that a field of an event is incomplete or there was no
+/// event to number. None of it is in the account of the events, which begins at the sequence number.
 pub const FAILURES: &[(&str, &str)] = &[
     ("control_dropped", "announcements of a new container that found the ring full"),
     ("fd_table_full", "open descriptors whose byte counts could not be followed"),
@@ -273,6 +274,12 @@ pub const FAILURES: &[(&str, &str)] = &[
         "skipped_runs",
         "times the kernel left a program out because it was running on that CPU already: an event of TCP state or \
          retransmission that interrupted another",
+    ),
+    ("tls_calls_lost", "TLS calls that could not be followed until they returned"),
+    ("tls_files_not_watched", "files with TLS code that could not be watched"),
+    (
+        "clock_moved_ms",
+        "milliseconds between the wall clock and the recording's at its end: the wall clock was set, or corrected",
     ),
     ("decode_errors", "records that user space could not decode"),
 ];

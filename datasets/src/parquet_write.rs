@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampNanosecondType, UIn
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -25,18 +26,20 @@ pub(crate) struct Written {
 /// Writes the columns of a table (in the schema's order, strings dictionary-coded) under a temporary name, brings them
 /// to the disk, and renames the file into place. On failure nothing is left behind.
 pub(crate) fn write(path: &Path, schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<Written> {
-    write_batches(path, schema, vec![columns], None)
+    write_batches(path, schema, vec![columns], None, None)
 }
 
-/// As [`write`], the rows of several batches in the order that [`order_of`] gave.
+/// As [`write`], the rows of several batches in the order that [`order_of`] gave. `note`: key and value that go into the
+/// file's metadata.
 pub(crate) fn write_batches(
     path: &Path,
     schema: &SchemaRef,
     batches: Vec<Vec<ArrayRef>>,
     order: Option<&[u32]>,
+    note: Option<(&str, String)>,
 ) -> Result<Written> {
     let temporary = path.with_extension("parquet.tmp");
-    let written = write_to(&temporary, schema, batches, order).and_then(|written| {
+    let written = write_to(&temporary, schema, batches, order, note).and_then(|written| {
         fs::rename(&temporary, path)?;
         path.parent().map_or(Ok(()), sync_dir)?;
         Ok(written)
@@ -52,9 +55,10 @@ fn write_to(
     schema: &SchemaRef,
     batches: Vec<Vec<ArrayRef>>,
     order: Option<&[u32]>,
+    note: Option<(&str, String)>,
 ) -> io::Result<Written> {
     let file = HashingWriter::new(create_private(path)?);
-    let (sha256, bytes) = encode(file, schema, batches, order)?.sync()?;
+    let (sha256, bytes) = encode(file, schema, batches, order, note)?.sync()?;
     Ok(Written { bytes, sha256 })
 }
 
@@ -64,11 +68,15 @@ pub(crate) fn encode<W: io::Write + Send>(
     schema: &SchemaRef,
     batches: Vec<Vec<ArrayRef>>,
     order: Option<&[u32]>,
+    note: Option<(&str, String)>,
 ) -> io::Result<W> {
     let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties(schema))).map_err(to_io)?;
     let (mut writer, factory) = writer.into_serialized_writer().map_err(to_io)?;
     if batches.iter().any(|columns| columns.first().is_some_and(|column| !column.is_empty())) {
         column::write_row_group(&mut writer, &factory, schema, batches, order).map_err(to_io)?;
+    }
+    if let Some((key, value)) = note {
+        writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
     writer.into_inner().map_err(to_io)
 }

@@ -7,10 +7,11 @@ use record_bpf::schema::{self, Column};
 
 use crate::codec::{BadColumn, Codec, Source, Strings};
 use crate::events::Events;
+use crate::losses::Loss;
 use crate::manifest::{Manifest, Segment};
 use crate::model::{Address, Container, Label, Process};
 use crate::parquet_read::Batches;
-use crate::write::{ADDRESSES, CONTAINERS, LABELS, PROCESSES};
+use crate::write::{ADDRESSES, CONTAINERS, LABELS, LOSSES, PROCESSES};
 use crate::{Error, Result, manifest_file};
 
 /// A recording on disk. Opening reads the manifest only.
@@ -60,6 +61,11 @@ impl Recording {
     /// Who held which address when, in the order of the table. Empty in recordings before schema 1.2.
     pub fn addresses(&self) -> Result<Vec<Address>> {
         self.table(ADDRESSES, schema::ADDRESSES)
+    }
+
+    /// What was not stored, by CPU, class, cause and time. Empty too in recordings made before there was such a table.
+    pub fn losses(&self) -> Result<Vec<Loss>> {
+        self.table(LOSSES, schema::LOSSES)
     }
 
     /// Ground truth; empty where nothing was labelled.

@@ -153,7 +153,8 @@ impl Work<'_> {
                 if rows == 0 {
                     continue;
                 }
-                let (written, (first_ts, last_ts)) = encode(class, &path, batches).map_err(|failed| failed.error)?;
+                let (written, (first_ts, last_ts)) =
+                    encode(class, &path, batches, None).map_err(|failed| failed.error)?;
                 self.recovered.rows += rows as u64;
                 let contents = Contents { rows: rows as u64, first_ts, last_ts };
                 self.list(file, class, contents, written.bytes, written.sha256);

@@ -12,6 +12,7 @@ pub struct VerifyReport {
     pub path: PathBuf,
     pub verdict: Verdict,
     pub state: State,
+    pub started: Moment,
     pub segments: u64,
     pub tables: u64,
     /// Event rows read.
@@ -58,7 +59,7 @@ pub struct CpuReport {
     pub duplicates: u64,
     /// Runs of missing numbers.
     pub gap_count: u64,
-    /// The first of them, at most 1,000.
+    /// The largest of them, at most 1,000, in the order of their numbers.
     pub gaps: Vec<Gap>,
 }
 
@@ -73,6 +74,17 @@ pub struct Gap {
     pub after: Option<Moment>,
     /// Time of the row after it; `None`: there is none.
     pub before: Option<Moment>,
+    /// What the recorder says it lost on this CPU in that time, and why. Empty: nothing explains the gap, or the recording has
+    /// no table of losses.
+    pub causes: Vec<GapCause>,
+}
+
+/// A loss that falls into the time of a gap.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct GapCause {
+    pub class: &'static str,
+    /// As in the manifest's accounting.
+    pub cause: &'static str,
 }
 
 impl Gap {

@@ -61,6 +61,11 @@ pub fn tables() -> Vec<TableDoc> {
             dimension("containers", "the identity of every container seen; joins on container", schema::CONTAINERS),
             dimension("addresses", "who held which IP address when; joins on address and time", schema::ADDRESSES),
             dimension(
+                "losses",
+                "events that have no row: how many, of what and why, between which times; empty where none is missing",
+                schema::LOSSES,
+            ),
+            dimension(
                 "labels",
                 "ground truth of a scenario: an event without a row here is benign; joins on class, cpu, seq",
                 schema::LABELS,

@@ -1,6 +1,7 @@
 //! Which sequence numbers of each CPU are there, and between which times the others are missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::path::Path;
 
 use arrow::array::AsArray;
@@ -8,12 +9,17 @@ use arrow::datatypes::{TimestampNanosecondType, UInt16Type, UInt64Type};
 use record_bpf::{Class, schema};
 use roaring::RoaringTreemap;
 
+use crate::losses::Loss;
 use crate::manifest::{ClassAccount, Manifest, Moment};
 use crate::parquet_read::Batches;
-use crate::report::{CpuReport, Gap};
+use crate::report::{CpuReport, Gap, GapCause};
 
-/// Gaps named for each CPU; all of them are counted.
+/// Gaps named for each CPU, the largest; all of them are counted.
 const GAPS_NAMED: usize = 1000;
+
+/// How much before its loss is counted an event may have got its time stamp, ns: the run time of a kernel program, and what
+/// interrupts it.
+const SLACK: i64 = 10_000_000;
 
 /// The sequence numbers seen, by CPU.
 #[derive(Default)]
@@ -34,6 +40,13 @@ impl Seqs {
         *cpu.rows.entry(class).or_default() += 1;
         if !cpu.seqs.insert(seq) {
             cpu.duplicates += 1;
+        }
+    }
+
+    /// Gives back memory: runs without a gap take a few bytes. Called after each segment.
+    pub(crate) fn compact(&mut self) {
+        for cpu in self.cpus.values_mut() {
+            cpu.seqs.optimize();
         }
     }
 
@@ -59,7 +72,7 @@ impl Seqs {
     }
 
     /// What each CPU stored and lost, with the times around its gaps read from the segments once more.
-    pub(crate) fn report(&self, dir: &Path, manifest: &Manifest) -> Vec<CpuReport> {
+    pub(crate) fn report(&self, dir: &Path, manifest: &Manifest, losses: Option<&[Loss]>) -> Vec<CpuReport> {
         let accounts: BTreeMap<u16, _> =
             manifest.accounting.iter().flat_map(|accounting| &accounting.cpus).map(|cpu| (cpu.cpu, cpu)).collect();
         let mut cpus: Vec<u16> = self.cpus.keys().chain(accounts.keys()).copied().collect();
@@ -94,17 +107,21 @@ impl Seqs {
             })
             .collect();
         date(&mut reports, dir, manifest);
+        explain(&mut reports, losses.unwrap_or_default(), manifest);
         reports
     }
 }
 
 /// The gaps below `end` (or the last number, if there is no account), how many there are, and their sum.
 fn gaps(seqs: &RoaringTreemap, end: Option<u64>) -> (Vec<Gap>, u64, u64) {
-    let (mut named, mut count, mut sum) = (Vec::new(), 0, 0);
+    // (length, from), the smallest of the named ones on top; of equal ones the later goes first.
+    let mut named: BinaryHeap<Reverse<(u64, Reverse<u64>)>> = BinaryHeap::new();
+    let (mut count, mut sum) = (0, 0);
     let mut expected = 0;
     let mut gap = |from: u64, to: u64| {
-        if named.len() < GAPS_NAMED {
-            named.push(Gap { from, to, after: None, before: None });
+        named.push(Reverse((to - from + 1, Reverse(from))));
+        if named.len() > GAPS_NAMED {
+            named.pop();
         }
         count += 1;
         sum += to - from + 1;
@@ -123,7 +140,37 @@ fn gaps(seqs: &RoaringTreemap, end: Option<u64>) -> (Vec<Gap>, u64, u64) {
     {
         gap(expected, end - 1);
     }
+    let gap = |Reverse((length, Reverse(from))): Reverse<(u64, Reverse<u64>)>| Gap {
+        from,
+        to: from + (length - 1),
+        after: None,
+        before: None,
+        causes: Vec::new(),
+    };
+    let mut named: Vec<Gap> = named.into_iter().map(gap).collect();
+    named.sort_by_key(|gap| gap.from);
     (named, count, sum)
+}
+
+/// Names what took the rows of each gap: the losses, and the removal of segments, that fall into its time.
+fn explain(reports: &mut [CpuReport], losses: &[Loss], manifest: &Manifest) {
+    let pruned = manifest.pruned.as_ref();
+    for report in reports {
+        let losses: Vec<&Loss> = losses.iter().filter(|loss| loss.cpu == report.cpu).collect();
+        for gap in &mut report.gaps {
+            let after = gap.after.as_ref().map_or(i64::MIN, |moment| moment.ns.saturating_sub(SLACK));
+            let before = gap.before.as_ref().map_or(i64::MAX, |moment| moment.ns.saturating_add(SLACK));
+            let causes = losses.iter().filter(|loss| loss.to >= after && loss.from <= before);
+            let causes: BTreeSet<GapCause> =
+                causes.map(|loss| GapCause { class: loss.class.name(), cause: loss.cause.name() }).collect();
+            gap.causes = causes.into_iter().collect();
+            if let Some(pruned) = pruned.filter(|pruned| pruned.last_ts >= after && pruned.first_ts <= before) {
+                let classes = pruned.cpus.get(&report.cpu).into_iter().flat_map(|classes| classes.keys());
+                let classes = classes.filter_map(|name| Class::from_name(name));
+                gap.causes.extend(classes.map(|class| GapCause { class: class.name(), cause: "pruned" }));
+            }
+        }
+    }
 }
 
 /// Finds the times of the rows next to each gap.

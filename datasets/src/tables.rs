@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
-use crate::codec::{BadColumn, ClassName, Codec, MaybeWords, Op, OriginName, PathSource, Signed, Source, Words};
+use crate::codec::{
+    BadColumn, CauseName, ClassName, Codec, MaybeWords, Op, OriginName, PathSource, Signed, Source, Words,
+};
+use crate::losses::Loss;
 use crate::model::{
     Address, Common, Container, DnsEvent, FileEvent, FlowEvent, Label, NetworkEvent, Process, ProcessEvent,
     ResourceEvent, SecurityEvent, SyscallEvent, TlsEvent,
@@ -134,6 +137,10 @@ table! { Container, ContainerBuilder, ContainerReader {
 
 table! { Address, AddressBuilder, AddressReader {
     address: String, container: Str, net_ns: Option::<u32>, since: i64, until: Option::<i64>,
+}}
+
+table! { Loss, LossBuilder, LossReader {
+    cpu: u16, class: Words::<ClassName>, cause: Words::<CauseName>, from: i64, to: i64, count: u64,
 }}
 
 table! { Label, LabelBuilder, LabelReader {

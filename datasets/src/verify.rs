@@ -8,14 +8,15 @@ use record_bpf::{Class, schema};
 
 use crate::codec::Strings;
 use crate::events::{self, Key};
-use crate::manifest::{ClassAccount, Manifest, Segment, State, Table};
+use crate::losses::{Cause, Loss};
+use crate::manifest::{Accounting, ClassAccount, Manifest, Segment, State, Table};
 use crate::model::{Address, Container, Label, Process};
 use crate::parquet_read::Batches;
 use crate::read::{class_columns, inside, read_table};
 use crate::report::{FindingKind, Findings, Verdict, VerifyReport};
 use crate::seqs::Seqs;
-use crate::write::{ADDRESSES, CONTAINERS, LABELS, PROCESSES};
-use crate::{Error, Result, hash, manifest_file};
+use crate::write::{ADDRESSES, CONTAINERS, LABELS, LOSSES, PROCESSES};
+use crate::{Error, Result, hash, manifest_file, segment_account};
 
 /// Bytes checked so far, and bytes to check in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub struct Progress {
 /// what the manifest says was dropped, filtered, sampled out or known, and for each class they and the stored ones add up
 /// to the emitted ones.
 ///
-/// Damage is in the report, not an error. Memory: a bit for each row at most, and one batch of rows.
+/// Damage is in the report, not an error. Memory: one batch of rows, 4 bytes for each run of sequence numbers without a gap,
+/// and a bit for each row of the segments whose neighbours in time were not read yet.
 ///
 /// # Errors
 /// When there is no manifest to check against; see [`Recording::open`](crate::Recording::open).
@@ -44,7 +46,8 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyR
         progress(Progress { done, total });
     };
 
-    let mut check = Check { dir: path, manifest: &manifest, findings: Findings::default(), seqs: Seqs::default() };
+    let mut check =
+        Check { dir: path, manifest: &manifest, findings: Findings::default(), seqs: Seqs::default(), losses: None };
     if !manifest_file::seal_holds(&manifest, &text) {
         let detail = "its digest differs: it was changed after it was written";
         check.findings.add(FindingKind::Altered, manifest_file::MANIFEST, detail);
@@ -59,7 +62,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyR
     }
     check.unlisted();
     check.accounting();
-    let Check { mut findings, seqs, .. } = check;
+    let Check { mut findings, seqs, losses, .. } = check;
     if manifest.state == State::Recording {
         let last = manifest.segments.iter().map(|segment| segment.last_ts).max();
         let last = last.map_or("any row was written".to_owned(), |ts| crate::Moment::from_ns(ts).utc);
@@ -81,12 +84,13 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyR
         path: path.to_owned(),
         verdict,
         state: manifest.state,
+        started: manifest.started.clone(),
         segments: manifest.segments.len() as u64,
         tables: manifest.tables.len() as u64,
         rows,
         bytes: done,
         chain: manifest.chain_end(),
-        cpus: seqs.report(path, &manifest),
+        cpus: seqs.report(path, &manifest, losses.as_deref()),
         findings,
     })
 }
@@ -96,6 +100,8 @@ struct Check<'a> {
     manifest: &'a Manifest,
     findings: Findings,
     seqs: Seqs,
+    /// Once their table was read.
+    losses: Option<Vec<Loss>>,
 }
 
 impl Check<'_> {
@@ -135,6 +141,7 @@ impl Check<'_> {
                     self.findings.add(FindingKind::Reordered, &segment.file, detail);
                 }
                 self.expect(&segment.file, "rows", segment.rows, found.rows);
+                self.note(segment, &path, &found);
                 if found.rows > 0 {
                     self.expect(&segment.file, "first_ts", segment.first_ts, found.first_ts);
                     self.expect(&segment.file, "last_ts", segment.last_ts, found.last_ts);
@@ -147,7 +154,7 @@ impl Check<'_> {
     fn rows(&mut self, path: &Path, class: Class) -> Result<Found> {
         let mut batches = Batches::open(path, class_columns(class))?;
         let mut strings = Strings::default();
-        let mut found = Found { rows: 0, first_ts: i64::MAX, last_ts: i64::MIN, disorder: None };
+        let mut found = Found { rows: 0, first_ts: i64::MAX, last_ts: i64::MIN, disorder: None, cpus: BTreeMap::new() };
         let mut last: Option<Key> = None;
         while let Some((rows, n)) = events::decode(&mut batches, class, &mut strings)? {
             for key in (0..n).map(|row| rows.key(row)) {
@@ -160,9 +167,63 @@ impl Check<'_> {
                 found.first_ts = found.first_ts.min(ts);
                 found.last_ts = found.last_ts.max(ts);
                 self.seqs.insert(cpu, class, seq);
+                let (n, first, last) = found.cpus.entry(cpu).or_insert((0, seq, seq));
+                (*n, *first, *last) = (*n + 1, (*first).min(seq), (*last).max(seq));
             }
         }
+        self.seqs.compact();
         Ok(found)
+    }
+
+    /// The account in the segment's own metadata says of its rows what is there, and adds up.
+    fn note(&mut self, segment: &Segment, path: &Path, found: &Found) {
+        let note = match segment_account::read(path) {
+            Ok(Some(note)) => note,
+            Ok(None) => return,
+            Err(error) => return self.unreadable(&segment.file, &error),
+        };
+        let mut said: BTreeMap<u16, (u64, u64, u64)> = BTreeMap::new();
+        for cpu in &note.cpus {
+            if let (Some(first), Some(last)) = (cpu.first_seq, cpu.last_seq) {
+                said.insert(cpu.cpu, (cpu.rows, first, last));
+            }
+            if segment_account::in_flight(&cpu.account) != cpu.in_flight {
+                let detail = format!("its account of cpu {} does not add up", cpu.cpu);
+                self.findings.add(FindingKind::Miscounted, &segment.file, detail);
+            }
+        }
+        if said != found.cpus {
+            let detail = "its account has other rows or sequence numbers than its rows";
+            self.findings.add(FindingKind::Miscounted, &segment.file, detail);
+        }
+    }
+
+    /// The losses of each CPU, class and cause are those of the accounting.
+    fn losses(&mut self, accounting: &Accounting) {
+        // Recordings made before there was such a table have none; one that was taken away is missing or unlisted.
+        let Some(losses) = &self.losses else { return };
+        let mut sums: BTreeMap<(u16, &str, &str), u64> = BTreeMap::new();
+        for loss in losses {
+            let sum = sums.entry((loss.cpu, loss.class.name(), loss.cause.name())).or_default();
+            *sum = sum.saturating_add(loss.count);
+        }
+        let mut wrong = Vec::new();
+        for account in &accounting.cpus {
+            for (class, counts) in &account.classes {
+                for cause in Cause::ALL {
+                    let (said, found) =
+                        (cause.of(counts), sums.remove(&(account.cpu, class, cause.name())).unwrap_or(0));
+                    if said != found {
+                        wrong.push((account.cpu, class.clone(), cause.name(), said, found));
+                    }
+                }
+            }
+        }
+        wrong.extend(sums.into_iter().map(|((cpu, class, cause), n)| (cpu, class.to_owned(), cause, 0, n)));
+        for (cpu, class, cause, said, found) in wrong {
+            let detail = format!("{cause} of cpu {cpu}, {class}: {said} in the manifest, {found} in the table");
+            self.findings.add(FindingKind::Miscounted, LOSSES, detail);
+        }
     }
 
     fn table(&mut self, table: &Table, advance: &mut impl FnMut(u64)) {
@@ -174,6 +235,11 @@ impl Check<'_> {
             PROCESSES => read_table::<Process>(&path, schema::PROCESSES).map(|rows| rows.len()),
             ADDRESSES => read_table::<Address>(&path, schema::ADDRESSES).map(|rows| rows.len()),
             CONTAINERS => read_table::<Container>(&path, schema::CONTAINERS).map(|rows| rows.len()),
+            LOSSES => read_table::<Loss>(&path, schema::LOSSES).map(|rows| {
+                let n = rows.len();
+                self.losses = Some(rows);
+                n
+            }),
             LABELS => read_table::<Label>(&path, schema::LABELS).map(|labels| {
                 let lost = labels.iter().filter(|label| !self.seqs.contains(label.cpu, label.seq)).count();
                 if lost > 0 {
@@ -279,6 +345,7 @@ impl Check<'_> {
             self.findings.add(FindingKind::Miscounted, manifest_file::MANIFEST, "it is complete, without accounting");
             return;
         };
+        self.losses(accounting);
         let mut rows: BTreeMap<(u16, &str), u64> = self.seqs.rows_by_class();
         for account in &accounting.cpus {
             let cpu = account.cpu;
@@ -336,4 +403,6 @@ struct Found {
     last_ts: i64,
     /// First row that is smaller than the one before it, and how many are.
     disorder: Option<(u64, u64)>,
+    /// (rows, smallest and largest sequence number) of each CPU.
+    cpus: BTreeMap<u16, (u64, u64, u64)>,
 }

@@ -12,16 +12,20 @@ use crate::codec::Codec;
 use crate::encode::{self, Encoder, Failed, Job, Outcome};
 use crate::journal::{self, Journal, Reserve};
 use crate::keep::Keep;
+use crate::losses::{Cause, Loss, Losses};
 use crate::manifest::{Accounting, CpuAccount, Manifest, Masking, Moment, Scenario, Segment, State, Table};
 use crate::manifest_file::make_dirs;
 use crate::model::{Address, Container, Event, Label, Process};
 use crate::open::{Buffers, Columns, Sealed};
+use crate::segment_account::Counted;
 use crate::thinning::SamplingChange;
 use crate::{End, Error, Memory, Result, hash, manifest_file, parquet_write};
 
 pub(crate) const PROCESSES: &str = "processes.parquet";
 pub(crate) const CONTAINERS: &str = "containers.parquet";
 pub(crate) const ADDRESSES: &str = "addresses.parquet";
+/// Events without a row; see [`Losses`].
+pub(crate) const LOSSES: &str = "losses.parquet";
 pub(crate) const LABELS: &str = "labels.parquet";
 
 /// When a segment is closed, whichever comes first.
@@ -104,6 +108,8 @@ pub struct RecordingWriter {
     next: [u32; Class::ALL.len()],
     chain: hash::Hash,
     counts: BTreeMap<(u16, Class), Counts>,
+    counted: Counted,
+    losses: Losses,
     /// Rows by CPU of each segment in the manifest.
     rows_by_cpu: VecDeque<Vec<u64>>,
     journal: Option<Journal>,
@@ -194,6 +200,8 @@ impl RecordingWriter {
             next: [0; Class::ALL.len()],
             chain: hash::CHAIN_START,
             counts: BTreeMap::new(),
+            counted: Counted::default(),
+            losses: Losses::default(),
             rows_by_cpu: VecDeque::new(),
             journal,
             journaled_at: Instant::now(),
@@ -211,6 +219,20 @@ impl RecordingWriter {
     /// The manifest; but for the segments of the last second, as it is on disk.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Says what has become of all events until now, for the metadata of the segments that are closed from here on.
+    ///
+    /// `at`: when the kernel's counters were read, in the clock of `ts`; Unix time, ns. What the writer itself counts,
+    /// `stored` and its part of `write_failed`, is added to it.
+    pub fn set_accounting(&mut self, accounting: &Accounting, at: i64) {
+        self.counted = Counted::new(accounting, at);
+    }
+
+    /// What was not stored, and when: `losses.parquet` when the recording is finished. Rows that could not be written are
+    /// entered by the writer.
+    pub fn losses(&mut self) -> &mut Losses {
+        &mut self.losses
     }
 
     /// Rows pushed and not yet in a segment.
@@ -299,10 +321,24 @@ impl RecordingWriter {
         }
         let index = self.next[class as usize];
         self.next[class as usize] += 1;
+        let note = self.counted.segment(class, &batches, &self.rows_before(class)).to_json();
         let unjournaled = if self.journal.is_some() { batches[journaled..].to_vec() } else { Vec::new() };
         self.pending.push_back(Pending { class, index, rows, cpus, bytes, unjournaled });
-        self.encoder.submit(Job { class, path: self.dir.join(segment_file(class, index)), batches });
+        self.encoder.submit(Job { class, path: self.dir.join(segment_file(class, index)), batches, note: Some(note) });
         result.and(self.collect(false))
+    }
+
+    /// (rows in closed segments, rows that could not be written) of each CPU.
+    fn rows_before(&self, class: Class) -> BTreeMap<u16, (u64, u64)> {
+        let counts = self.counts.iter().filter(|((_, of), _)| *of == class);
+        let mut before: BTreeMap<u16, (u64, u64)> =
+            counts.map(|((cpu, _), counts)| (*cpu, (counts.stored + counts.pruned, counts.failed))).collect();
+        for segment in self.pending.iter().filter(|segment| segment.class == class) {
+            for (cpu, n) in (0..=u16::MAX).zip(&segment.cpus).filter(|(_, n)| **n > 0) {
+                before.entry(cpu).or_default().0 += n;
+            }
+        }
+        before
     }
 
     fn count_open_bytes(&mut self) {
@@ -342,18 +378,20 @@ impl RecordingWriter {
         let outcome = match outcome {
             Err(failed) if failed.is_full() && self.make_room() => {
                 // Its rows are still there; what stood for them on the disk is not any more.
-                let Failed { error, batches } = *failed;
+                let Failed { error, batches, note } = *failed;
                 full = Err(error);
-                encode::encode(class, &self.dir.join(&file), batches)
+                encode::encode(class, &self.dir.join(&file), batches, note)
             }
             outcome => outcome,
         };
         for (cpu, n) in (0..=u16::MAX).zip(&cpus).filter(|(_, n)| **n > 0) {
             let counts = self.counts.entry((cpu, class)).or_default();
-            if outcome.is_ok() {
-                counts.stored += n;
-            } else {
+            if let Err(failed) = &outcome {
                 counts.failed += n;
+                let (from, to) = failed.times().unwrap_or((self.manifest.started.ns, i64::MAX));
+                self.losses.add(Loss { cpu, class, cause: Cause::WriteFailed, from, to, count: *n });
+            } else {
+                counts.stored += n;
             }
         }
         let (written, (first_ts, last_ts)) = match outcome {
@@ -563,15 +601,19 @@ impl RecordingWriter {
 
     /// Closes the last segments and completes the manifest. `ended_ns`: Unix time, ns.
     ///
-    /// `stored`, `pruned` and `write_failed` of the accounting are this writer's own counts, whatever the caller put there;
-    /// CPUs and classes that have rows are added where the caller left them out.
+    /// `stored` and `pruned` of the accounting are this writer's own counts, whatever the caller put there, and what it could
+    /// not write is added to `write_failed`; CPUs and classes that have rows are added where the caller left them out.
     ///
     /// # Errors
     /// [`Error::Write`]; if it was the manifest that could not be written, the recording stays in the state it has on disk.
     pub fn finish(mut self, accounting: Accounting, ended_ns: i64) -> Result<Manifest> {
         // A last segment that cannot be written is counted, and does not keep the rest from being completed.
         let flushed = self.flush();
-        self.manifest.accounting = Some(self.complete(accounting));
+        let accounting = self.complete(accounting);
+        self.losses.complete(&accounting, (self.manifest.started.ns, ended_ns));
+        let losses = std::mem::take(&mut self.losses);
+        let flushed = flushed.and(self.write_table(LOSSES, schema::LOSSES, losses.rows()));
+        self.manifest.accounting = Some(accounting);
         self.manifest.ended = Some(Moment::from_ns(ended_ns));
         self.manifest.state = State::Complete;
         if let Err(error) = &flushed {
@@ -586,12 +628,12 @@ impl RecordingWriter {
 
     fn complete(&self, mut accounting: Accounting) -> Accounting {
         for account in accounting.cpus.iter_mut().flat_map(|cpu| cpu.classes.values_mut()) {
-            (account.stored, account.pruned, account.dropped.write_failed) = (0, 0, 0);
+            (account.stored, account.pruned) = (0, 0);
         }
         for ((cpu, class), counts) in &self.counts {
             let account = account_of(&mut accounting, *cpu).classes.entry(class.name().to_owned()).or_default();
             (account.stored, account.pruned) = (counts.stored, counts.pruned);
-            account.dropped.write_failed = counts.failed;
+            account.dropped.write_failed += counts.failed;
         }
         accounting.cpus.sort_by_key(|account| account.cpu);
         accounting

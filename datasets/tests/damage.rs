@@ -121,6 +121,7 @@ fn truncation_is_told_from_alteration() {
                     recording.processes().err(),
                     recording.containers().err(),
                     recording.addresses().err(),
+                    recording.losses().err(),
                     recording.labels().err(),
                 ]
                 .into_iter()
@@ -212,12 +213,31 @@ fn loss_that_is_accounted_is_intact_and_its_gaps_are_named() {
     assert_eq!((zero.missing, zero.dropped, zero.filtered, zero.gap_count), (4, 4, 0, 2));
     assert_eq!((one.missing, one.dropped, one.gap_count), (3, 0, 3));
     assert_eq!((one.filtered, one.sampled_out, one.known), (1, 1, 1));
+    // Nobody told the writer when: each loss may be behind each gap of its CPU.
+    let causes = |cpu: u16| -> Vec<GapCause> {
+        let mut causes: Vec<GapCause> = gone
+            .iter()
+            .filter(|event| event.common().cpu == cpu)
+            .map(|event| {
+                let cause = match (cpu, event.common().seq) {
+                    (0, _) => "ring_full",
+                    (_, 0) => "filtered",
+                    (_, 5) => "sampled_out",
+                    _ => "known",
+                };
+                GapCause { class: event.class().name(), cause }
+            })
+            .collect();
+        causes.sort();
+        causes.dedup();
+        causes
+    };
     let time = |cpu: u16, seq: u64| {
         all.iter().map(Event::common).find(|c| (c.cpu, c.seq) == (cpu, seq)).map(|c| Moment::from_ns(c.ts))
     };
-    assert_eq!(zero.gaps[0], Gap { from: 10, to: 12, after: time(0, 9), before: time(0, 13) });
-    assert_eq!(zero.gaps[1], Gap { from: last, to: last, after: time(0, last - 1), before: None });
-    assert_eq!(one.gaps[0], Gap { from: 0, to: 0, after: None, before: time(1, 1) });
+    assert_eq!(zero.gaps[0], Gap { from: 10, to: 12, after: time(0, 9), before: time(0, 13), causes: causes(0) });
+    assert_eq!(zero.gaps[1], Gap { from: last, to: last, after: time(0, last - 1), before: None, causes: causes(0) });
+    assert_eq!(one.gaps[0], Gap { from: 0, to: 0, after: None, before: time(1, 1), causes: causes(1) });
 
     // The same rows, with an account that hides the loss.
     let dir = tempfile::tempdir().unwrap();

@@ -470,6 +470,20 @@ pub const ADDRESSES: &[Column] = &[
     opt("until", Type::Timestamp, "when it was gone, up to 1 s late; null: held to the end of the recording"),
 ];
 
+/// `losses.parquet`: events that took a sequence number and have no row. The counts add up to the manifest's accounting.
+pub const LOSSES: &[Column] = &[
+    req("cpu", Type::U16, "whose events, as in the event tables"),
+    req("class", Type::Utf8, "event class"),
+    req(
+        "cause",
+        Type::Utf8,
+        "ring_full, write_failed, undecodable, filtered, sampled_out or known: as in the manifest's accounting",
+    ),
+    req("from", Type::Timestamp, "none of them came before; Unix time, ns, UTC"),
+    req("to", Type::Timestamp, "none of them came after; Unix time, ns, UTC"),
+    req("count", Type::U64, "events"),
+];
+
 /// `labels.parquet`: ground truth. An event without a row here is benign.
 pub const LABELS: &[Column] = &[
     req("class", Type::Utf8, "event class"),
@@ -519,7 +533,7 @@ mod tests {
 
     #[test]
     fn columns_are_unique_and_documented() {
-        let tables = [PROCESSES, CONTAINERS, ADDRESSES, LABELS];
+        let tables = [PROCESSES, CONTAINERS, ADDRESSES, LOSSES, LABELS];
         let classes = Class::ALL.map(|class| [COMMON, class_columns(class)].concat());
         for table in tables.into_iter().chain(classes.iter().map(Vec::as_slice)) {
             for (i, column) in table.iter().enumerate() {

@@ -19,6 +19,7 @@ pub mod hooks;
 pub mod identity;
 pub mod lag;
 pub mod live;
+pub mod losses;
 pub mod mask;
 mod mounts;
 pub mod names;

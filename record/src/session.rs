@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use datasets::{Event, Kernel, Manifest, Masking, Recorder, RecordingWriter};
+use datasets::{Accounting, Event, Kernel, Manifest, Masking, Recorder, RecordingWriter};
 use record_bpf::{Class, Kind};
 
 use crate::accounting::{self, TurnedAway};
@@ -24,6 +24,7 @@ use crate::hooks;
 use crate::identity::{Inspector, Podman, Resolver, Storage};
 use crate::live::status::{Own, Ring, Status, Tally};
 use crate::live::{self, Live};
+use crate::losses::Tracker;
 use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::Usage;
 use crate::sample::{Every, Stream};
@@ -70,6 +71,9 @@ pub struct Session {
     ring_bytes: u32,
     show: Every,
     turned_away: TurnedAway,
+    tracker: Tracker,
+    /// Records that took a sequence number and came out of the ring.
+    received: u64,
     tls: Option<Watcher>,
     started: Instant,
     sampled: Stream,
@@ -90,6 +94,9 @@ pub struct Finished {
 
 const TICK: Duration = Duration::from_millis(200);
 
+/// At the end: how long to wait for records that are known to be under way.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
+
 impl Session {
     /// Loads and attaches the programs. From the return of this call on, everything that matches is recorded.
     pub fn begin(options: Options) -> Result<Session> {
@@ -109,7 +116,9 @@ impl Session {
             known: known.as_ref().map(|known| (known.key(), known.hashes().len() as u32)),
         };
         // The output comes first: without it there is nothing to do.
-        let started_ns = clock::unix_ns();
+        // From here on Unix time is what the boot clock says and this offset: steps of the wall clock move nothing.
+        let boot_offset = clock::boot_offset_ns();
+        let started_ns = clock::boottime_ns() + boot_offset;
         let recorder = Recorder { name: "record".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let mut manifest = Manifest::new(recorder, kernel()?, started_ns, options.filter.text(), &options.classes);
         manifest.hooks = hooks::by_class(&options.classes);
@@ -129,7 +138,7 @@ impl Session {
         let profiles = known.as_ref().map(Known::profiles).unwrap_or_default();
         let has_podman = options.podman.version().is_some();
         let mut enricher = Enricher::new(
-            clock::boot_offset_ns(),
+            boot_offset,
             hierarchy,
             options.filter,
             programs.verdicts(profiles)?,
@@ -150,8 +159,8 @@ impl Session {
             .map_err(|source| Error::Read { path: "the ring buffer".into(), source })?;
         programs.attach()?;
         // Its system calls also show the programs the recorder's own root (learn_host_root in filter.h).
-        enricher.judge_existing(clock::unix_ns())?;
-        let begin = |flow| Flows::begin(flow, programs.flow_parts()?, clock::unix_ns());
+        enricher.judge_existing(clock::boottime_ns() + boot_offset)?;
+        let begin = |flow| Flows::begin(flow, programs.flow_parts()?, clock::boottime_ns() + boot_offset);
         let flows = options.flow.as_ref().map(begin).transpose()?;
         let usage = options.classes.contains(&Class::Resource).then(Usage::new).transpose()?;
         let mut session = Session {
@@ -164,7 +173,9 @@ impl Session {
             ring,
             ring_bytes,
             show: Every::new(live::INTERVAL),
-            turned_away: TurnedAway::default(),
+            turned_away: TurnedAway::new(boot_offset),
+            tracker: Tracker::new(started_ns),
+            received: 0,
             tls,
             started: Instant::now(),
             sampled: Stream::default(),
@@ -223,8 +234,9 @@ impl Session {
         }
         self.enricher.take_answers()?;
         self.enricher.refresh();
+        let accounting = self.account()?;
         if live.wants() && self.show.due() {
-            live.update(self.status()?);
+            live.update(self.status(&accounting)?);
         }
         if self.usage.as_mut().is_some_and(|usage| usage.due()) {
             self.sample_usage()?;
@@ -236,9 +248,7 @@ impl Session {
     }
 
     /// Where the recording stands. The rates and the lag are since the last call.
-    fn status(&mut self) -> Result<Status> {
-        let mut accounting = accounting::of(&self.programs.counters()?, &self.classes, &self.turned_away);
-        accounting.cpus.extend(self.sampled.account());
+    fn status(&mut self, accounting: &Accounting) -> Result<Status> {
         let manifest = self.writer.manifest();
         let mut status = Status {
             elapsed: self.started.elapsed(),
@@ -254,15 +264,33 @@ impl Session {
             own: Own::read(),
             ..Status::default()
         };
-        status.enter(&accounting, |class| self.tally.of(class));
+        status.enter(accounting, |class| self.tally.of(class));
         Ok(status)
+    }
+
+    /// Unix time, ns, in the clock of the events' time stamps.
+    fn now(&self) -> i64 {
+        clock::boottime_ns() + self.enricher.boot_offset()
+    }
+
+    /// Reads the kernel's counters, and tells the writer what has become of all events until now.
+    fn account(&mut self) -> Result<Accounting> {
+        let before = self.now();
+        let counters = self.programs.counters()?;
+        let after = self.now();
+        let mut accounting = accounting::of(&counters, &self.classes);
+        accounting.cpus.extend(self.sampled.account());
+        self.turned_away.enter(&mut accounting);
+        self.tracker.see(&accounting, &mut self.turned_away, (before, after), self.writer.losses());
+        self.writer.set_accounting(&accounting, before);
+        Ok(accounting)
     }
 
     /// The rows of the interval that ends now.
     fn sample_flows(&mut self) -> Result<()> {
         let Some(flows) = &mut self.flows else { return Ok(()) };
         let rows = flows.turn(&mut self.sampled, self.enricher.boot_offset())?;
-        rows.into_iter().try_for_each(|row| self.store(row))
+        self.store_all(rows)
     }
 
     /// A row of the resource class for every container, or for the command.
@@ -271,7 +299,7 @@ impl Session {
         let ts = clock::boottime_ns() + self.enricher.boot_offset();
         let living = || self.programs.tree();
         let rows = usage.rows(&mut self.sampled, ts, self.enricher.containers(), living);
-        rows.into_iter().try_for_each(|row| self.store(Event::Resource(row)))
+        self.store_all(rows.into_iter().map(Event::Resource))
     }
 
     /// A row for every process that outlives the recording: what it called, in the bitmap form.
@@ -285,14 +313,24 @@ impl Session {
         Ok(())
     }
 
+    /// Rows that are numbered already: those after one that could not be stored are in the account too.
+    fn store_all(&mut self, rows: impl IntoIterator<Item = Event>) -> Result<()> {
+        let mut rows = rows.into_iter();
+        let result = rows.by_ref().try_for_each(|row| self.store(row));
+        rows.for_each(|row| self.turned_away.unwritten_row(&row));
+        result
+    }
+
+    /// After an error the row is in the writer's account, as one that could not be written.
     fn store(&mut self, event: Event) -> Result<()> {
         self.tally.stored(&event);
         Ok(self.writer.push(&event)?)
     }
 
+    /// After an error the rest of the chunk is in the account, as what could not be written.
     fn take(&mut self, chunk: &Chunk) -> Result<()> {
-        let mut now = 0;
-        for (at, record) in chunk.records().enumerate() {
+        let (mut records, mut now) = (chunk.records().enumerate(), 0);
+        let result = records.by_ref().try_for_each(|(at, record)| {
             // Reading the clock for every record would cost more than it tells.
             if at % 64 == 0 {
                 now = clock::boottime_ns();
@@ -300,21 +338,61 @@ impl Session {
             if let Some(header) = decode::header(record) {
                 self.tally.lag.add(now - header.ts.cast_signed());
             }
-            let outcome = self.enricher.record(record)?;
-            self.watch_tls();
-            match outcome {
-                Outcome::Store(event) => {
-                    if let Some(usage) = &mut self.usage {
-                        usage.saw(&event);
-                    }
-                    self.store(event)?;
+            self.take_one(record)
+        });
+        records.for_each(|(_, record)| self.leave(record));
+        result
+    }
+
+    /// Counts a record that nothing is done with.
+    fn leave(&mut self, record: &[u8]) {
+        self.received += u64::from(decode::header(record).is_none_or(|header| accounting::is_event(&header)));
+        self.turned_away.unwritten(record);
+    }
+
+    fn take_one(&mut self, record: &[u8]) -> Result<()> {
+        let outcome = match self.enricher.record(record) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.leave(record);
+                return Err(error);
+            }
+        };
+        self.watch_tls();
+        match outcome {
+            Outcome::Store(event) => {
+                self.received += 1;
+                if let Some(usage) = &mut self.usage {
+                    usage.saw(&event);
                 }
-                Outcome::Control => {}
-                Outcome::Filtered(header) => self.turned_away.filtered(&header),
-                Outcome::Undecodable(header) => self.turned_away.undecodable(header.as_ref()),
+                self.store(event)?;
+            }
+            Outcome::Control => {}
+            Outcome::Filtered(header) => {
+                self.received += 1;
+                self.turned_away.filtered(&header);
+            }
+            Outcome::Undecodable(header) => {
+                self.received += u64::from(header.as_ref().is_none_or(accounting::is_event));
+                self.turned_away.undecodable(header.as_ref());
             }
         }
         Ok(())
+    }
+
+    /// Waits for the last records: a program that was interrupted by the detach may have taken a number and not yet filled
+    /// its record, and the ring shows nothing behind a record that is being filled.
+    fn take_rest(&mut self) -> Result<()> {
+        let end = Instant::now() + LAST_RECORDS;
+        let mut result = Ok(());
+        while self.received < accounting::submitted(&self.programs.counters()?) && Instant::now() < end {
+            match self.drain.next(Duration::from_millis(20)) {
+                Ok(chunk) => result = result.and(self.take(&chunk)),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        result
     }
 
     /// Stops emission, takes what is still in the ring, and completes the recording.
@@ -325,16 +403,17 @@ impl Session {
         }
         // A program that had started before the detach may still be submitting; it needs microseconds.
         thread::sleep(Duration::from_millis(20));
-        let ended_ns = clock::unix_ns();
+        let ended_ns = self.now();
+        let mut result = self.take_rest();
         for change in self.sampler.iter_mut().flat_map(Sampler::stop) {
             self.writer.sampling_changed(change);
         }
         self.drain.stop();
-        let mut result = Ok(());
         while let Some(chunk) = self.drain.last() {
-            // After a failed write the rest is still taken from the queue, so that the drain thread can end.
-            if result.is_ok() {
-                result = self.take(&chunk);
+            // After a failed write the rest is still taken from the queue: the drain thread can end, and all is counted.
+            match result {
+                Ok(()) => result = self.take(&chunk),
+                Err(_) => chunk.records().for_each(|record| self.leave(record)),
             }
         }
         // The last word on every container that is still there; a short recording has at least this.
@@ -342,12 +421,11 @@ impl Session {
             result = self.sample_usage().and_then(|()| self.sample_flows());
             result = result.and_then(|()| self.take_open_call_sets(ended_ns));
         }
-        let counters = self.programs.counters()?;
-        let mut accounting = accounting::of(&counters, &self.classes, &self.turned_away);
-        accounting.cpus.extend(self.sampled.account());
+        let mut accounting = self.account()?;
         let not_watched = self.tls.as_ref().map(|tls| ("tls_files_not_watched", tls.failed));
         let skipped = ("skipped_runs", self.programs.skipped_runs());
-        let failures = not_watched.into_iter().chain([skipped]);
+        let moved = ("clock_moved_ms", (clock::unix_ns() - self.now()).unsigned_abs() / 1_000_000);
+        let failures = not_watched.into_iter().chain([skipped, moved]);
         accounting.failures.extend(failures.map(|(name, count)| (name.to_owned(), count)));
         let elapsed = self.started.elapsed();
         let Tables { processes, containers, addresses, masking } = self.enricher.finish();

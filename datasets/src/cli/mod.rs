@@ -1,5 +1,6 @@
 //! The command line of `datasets`.
 
+mod gaps;
 pub mod info;
 pub mod recover;
 pub mod schema;

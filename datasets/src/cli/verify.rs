@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use datasets::{CpuReport, Gap, Progress, Verdict, VerifyReport, resolve};
+use datasets::{CpuReport, Progress, Verdict, VerifyReport, resolve};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Format;
 use super::text::{bytes, count, table};
+use super::{Format, gaps};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -31,9 +31,6 @@ pub fn run(args: &Args) -> anyhow::Result<(String, bool)> {
     Ok((text, matches!(report.verdict, Verdict::Intact | Verdict::Recovered)))
 }
 
-/// Gaps printed for each CPU; the JSON has up to 1,000.
-const GAPS_SHOWN: usize = 10;
-
 fn render(report: &VerifyReport) -> String {
     let verdict = match report.verdict {
         Verdict::Intact => "intact: as it was written, and every event is accounted for",
@@ -56,16 +53,7 @@ fn render(report: &VerifyReport) -> String {
     );
     let _ = writeln!(out, "  chain {}\n", report.chain);
     out.push_str(&cpus(&report.cpus));
-    for cpu in report.cpus.iter().filter(|cpu| !cpu.gaps.is_empty()) {
-        let _ = writeln!(out, "\n  Missing on cpu {}:", cpu.cpu);
-        for gap in cpu.gaps.iter().take(GAPS_SHOWN) {
-            let _ = writeln!(out, "    {}", describe(gap));
-        }
-        let more = cpu.gap_count.saturating_sub(GAPS_SHOWN as u64);
-        if more > 0 {
-            let _ = writeln!(out, "    and {} more gaps", count(more));
-        }
-    }
+    out.push_str(&gaps::table(report));
     if !report.findings.is_empty() {
         let rows: Vec<Vec<String>> = report
             .findings
@@ -98,18 +86,6 @@ fn cpus(cpus: &[CpuReport]) -> String {
     let header: Vec<&str> = ["cpu", "emitted"].into_iter().chain(counts.iter().map(|(name, _)| *name)).collect();
     let right: Vec<usize> = (0..header.len()).collect();
     table(&header, &cpus.iter().map(row).collect::<Vec<_>>(), &right)
-}
-
-fn describe(gap: &Gap) -> String {
-    let n = gap.to - gap.from + 1;
-    let which =
-        if n == 1 { format!("seq {}", gap.from) } else { format!("seq {} to {} ({})", gap.from, gap.to, count(n)) };
-    match (&gap.after, &gap.before) {
-        (Some(after), Some(before)) => format!("{which}, between {} and {}", after.utc, before.utc),
-        (None, Some(before)) => format!("{which}, before {}", before.utc),
-        (Some(after), None) => format!("{which}, after {}", after.utc),
-        (None, None) => which,
-    }
 }
 
 /// A bar on a terminal's stderr, for checks that take longer than a moment.

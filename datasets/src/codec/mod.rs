@@ -17,7 +17,7 @@ use record_bpf::Class;
 
 pub(crate) use plain::Signed;
 use text::StrReader;
-pub(crate) use words::{ClassName, MaybeWords, Op, OriginName, PathSource, Words};
+pub(crate) use words::{CauseName, ClassName, MaybeWords, Op, OriginName, PathSource, Words};
 
 /// A value in rows, as columns.
 pub(crate) trait Codec {

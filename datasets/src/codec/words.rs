@@ -10,6 +10,7 @@ use record_bpf::{Class, Kind};
 use super::plain::Primitive;
 use super::text::StrReader;
 use super::{BadColumn, Codec, Source};
+use crate::losses::Cause;
 use crate::model::Origin;
 
 /// A value out of a closed set, stored as its word.
@@ -121,6 +122,19 @@ impl Word for ClassName {
     }
     fn parse(word: &str, _: Option<Class>) -> Option<Class> {
         Class::from_name(word)
+    }
+}
+
+/// `cause` of a loss.
+pub(crate) struct CauseName;
+
+impl Word for CauseName {
+    type Value = Cause;
+    fn word(cause: Cause) -> &'static str {
+        cause.name()
+    }
+    fn parse(word: &str, _: Option<Class>) -> Option<Cause> {
+        Cause::from_name(word)
     }
 }
 
