@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/journal/file-00003.rows     rows of the segment file/00003.parquet; gone when the manifest lists that segment
 //! DIR/journal/processes.rows      rows of processes.parquet as they came and changed; a later row replaces an earlier one
+//! DIR/journal/ended.rows          rows of processes that ended, for good: the recorder does not hold them any more
 //! DIR/journal/containers.rows, addresses.rows
 //! DIR/journal/account-0, -1       the counters, in turns: the newest whole one counts
 //! DIR/journal/reserve-*           room that is given back when the disk is full
@@ -38,6 +39,7 @@ use crate::{Error, Result, ipc};
 /// The folder of the journal, inside a recording.
 pub(crate) const FOLDER: &str = "journal";
 pub(crate) const PROCESSES: &str = "processes.rows";
+pub(crate) const ENDED: &str = "ended.rows";
 pub(crate) const CONTAINERS: &str = "containers.rows";
 pub(crate) const ADDRESSES: &str = "addresses.rows";
 
@@ -100,6 +102,29 @@ impl Journal {
     /// Adds rows of the process table: new ones, and changed ones whole.
     pub(crate) fn processes(&mut self, rows: &[Process]) -> Result<()> {
         self.table(PROCESSES, schema::PROCESSES, rows)
+    }
+
+    /// As [`Journal::processes`], in place of all that were added before.
+    pub(crate) fn processes_anew(&mut self, rows: &[Process]) -> Result<()> {
+        let path = self.folder.join(PROCESSES);
+        let part = format!("{PROCESSES}.part");
+        self.table(&part, schema::PROCESSES, rows)?;
+        if let Some(size) = self.sizes.remove(&part) {
+            fs::rename(self.folder.join(part), &path).map_err(Error::write(&path))?;
+            self.sizes.insert(PROCESSES.to_owned(), size);
+            self.sync.due(path);
+        }
+        Ok(())
+    }
+
+    /// Bytes of the process table's journal.
+    pub(crate) fn processes_bytes(&self) -> u64 {
+        self.sizes.get(PROCESSES).copied().unwrap_or(0)
+    }
+
+    /// Adds rows of the process table that will not change any more.
+    pub(crate) fn ended(&mut self, rows: &[Process]) -> Result<()> {
+        self.table(ENDED, schema::PROCESSES, rows)
     }
 
     /// As [`Journal::processes`], of the container table.
@@ -252,6 +277,42 @@ pub(crate) fn last_account(dir: &Path) -> Result<Option<Snapshot>> {
         }
     }
     Ok(newest)
+}
+
+/// Reads a journal file batch by batch.
+pub(crate) struct BatchReader {
+    path: PathBuf,
+    frames: Option<Frames>,
+    columns: &'static [Column],
+}
+
+impl BatchReader {
+    /// A file that is not there has no batches.
+    pub(crate) fn open(path: PathBuf, columns: &'static [Column]) -> Result<BatchReader> {
+        let frames = match Frames::open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            frames => Some(frames.map_err(Error::read(&path))?),
+        };
+        Ok(BatchReader { path, frames, columns })
+    }
+
+    pub(crate) fn torn(&self) -> u64 {
+        self.frames.as_ref().map_or(0, Frames::torn)
+    }
+}
+
+impl Iterator for BatchReader {
+    type Item = Result<Columns>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let frames = self.frames.as_mut()?;
+        let payload = match frames.next() {
+            Ok(payload) => payload?,
+            Err(source) => return Some(Err(Error::Read { path: self.path.clone(), source })),
+        };
+        let read = ipc::read(&payload, self.columns).map(|(columns, _)| columns);
+        Some(read.map_err(|e| Error::Journal { path: self.path.clone(), reason: e.to_string() }))
+    }
 }
 
 /// The batches of a journal file, and the bytes of its torn end.

@@ -38,8 +38,31 @@ pub(crate) fn write_batches(
     order: Option<&[u32]>,
     note: Option<(&str, String)>,
 ) -> Result<Written> {
+    replace(path, |temporary| write_to(temporary, schema, batches, order, note))
+}
+
+/// As [`write`], of a table that is not in memory: a row group for each item, which is some batches.
+pub(crate) fn write_groups(
+    path: &Path,
+    schema: &SchemaRef,
+    groups: impl Iterator<Item = io::Result<Vec<Vec<ArrayRef>>>>,
+) -> Result<Written> {
+    replace(path, |temporary| {
+        let file = HashingWriter::new(create_private(temporary)?);
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(schema))).map_err(to_io)?;
+        let (mut writer, factory) = writer.into_serialized_writer().map_err(to_io)?;
+        for batches in groups {
+            column::write_row_group(&mut writer, &factory, schema, batches?, None).map_err(to_io)?;
+        }
+        let (sha256, bytes) = writer.into_inner().map_err(to_io)?.sync()?;
+        Ok(Written { bytes, sha256 })
+    })
+}
+
+/// Writes a file under a temporary name, and renames it into place.
+fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<Written>) -> Result<Written> {
     let temporary = path.with_extension("parquet.tmp");
-    let written = write_to(&temporary, schema, batches, order, note).and_then(|written| {
+    let written = write(&temporary).and_then(|written| {
         fs::rename(&temporary, path)?;
         path.parent().map_or(Ok(()), sync_dir)?;
         Ok(written)

@@ -14,17 +14,20 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Field, Fields, Schema, UInt16Type, UInt64Type};
 use record_bpf::Class;
 use record_bpf::schema::{self, Column};
+use roaring::RoaringTreemap;
 use serde::Serialize;
 
 use crate::codec::{Codec, Source, Strings};
 use crate::encode::encode;
 use crate::events::{self, Key};
-use crate::journal;
+use crate::journal::{self, BatchReader};
 use crate::manifest::{Manifest, Moment, Segment, State};
 use crate::model::{Address, Container, Process};
 use crate::parquet_read::Batches;
 use crate::read::{bad_value, class_columns};
-use crate::write::{ADDRESSES, CONTAINERS, PROCESSES, account_of, lock, put_table, segment_file, write_table};
+use crate::write::{
+    ADDRESSES, CONTAINERS, PROCESSES, account_of, lock, put_table, segment_file, write_processes, write_table,
+};
 use crate::{Accounting, Error, Recovered, Result, hash, manifest_file};
 
 /// What a recovery found and did.
@@ -203,8 +206,11 @@ impl Work<'_> {
     }
 
     fn tables(&mut self, report: &mut Recovery) -> Result<()> {
-        let processes: BTreeMap<u64, Process> =
+        let mut processes: BTreeMap<u64, Process> =
             self.rows::<Process>(journal::PROCESSES, schema::PROCESSES)?.map(|row| (row.exec_id, row)).collect();
+        for exec_id in self.ended()? {
+            processes.remove(&exec_id);
+        }
         let containers: BTreeMap<_, Container> =
             self.rows::<Container>(journal::CONTAINERS, schema::CONTAINERS)?.map(|row| (row.id.clone(), row)).collect();
         let addresses: BTreeMap<_, Address> = self
@@ -214,9 +220,11 @@ impl Work<'_> {
         let processes: Vec<Process> = processes.into_values().collect();
         let containers: Vec<Container> = containers.into_values().collect();
         // Killed at its very end, the recorder may have left the tables, and a journal without them.
-        if !processes.is_empty() || self.manifest.table(PROCESSES).is_none() {
-            put_table(&mut self.manifest, write_table(self.dir, PROCESSES, schema::PROCESSES, &processes)?);
-            report.processes = processes.len() as u64;
+        if journal::folder(self.dir).join(journal::PROCESSES).exists() || self.manifest.table(PROCESSES).is_none() {
+            let (table, torn) = write_processes(self.dir, &processes)?;
+            self.recovered.torn_bytes += torn;
+            report.processes = table.rows;
+            put_table(&mut self.manifest, table);
         }
         if !containers.is_empty() || self.manifest.table(CONTAINERS).is_none() {
             put_table(&mut self.manifest, write_table(self.dir, CONTAINERS, schema::CONTAINERS, &containers)?);
@@ -227,6 +235,17 @@ impl Work<'_> {
             put_table(&mut self.manifest, write_table(self.dir, ADDRESSES, schema::ADDRESSES, &addresses)?);
         }
         Ok(())
+    }
+
+    /// The processes whose rows are final, by `exec_id`.
+    fn ended(&self) -> Result<RoaringTreemap> {
+        let path = journal::folder(self.dir).join(journal::ENDED);
+        let at = schema::PROCESSES.iter().position(|column| column.name == "exec_id").unwrap_or(0);
+        let mut all = RoaringTreemap::new();
+        for columns in BatchReader::open(path, schema::PROCESSES)? {
+            all.extend(columns?[at].as_primitive::<UInt64Type>().values().iter().copied());
+        }
+        Ok(all)
     }
 
     fn rows<C: Codec<Value = C>>(

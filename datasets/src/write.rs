@@ -10,7 +10,7 @@ use record_bpf::{Class, schema};
 
 use crate::codec::Codec;
 use crate::encode::{self, Encoder, Failed, Job, Outcome};
-use crate::journal::{self, Journal, Reserve};
+use crate::journal::{self, BatchReader, Journal, Reserve};
 use crate::keep::Keep;
 use crate::losses::{Cause, Loss, Losses};
 use crate::manifest::{Accounting, CpuAccount, Manifest, Masking, Moment, Scenario, Segment, State, Table};
@@ -75,6 +75,10 @@ pub struct Known<'a> {
     pub accounting: Accounting,
     /// Rows of the tables that are new or have changed since the last call.
     pub processes: &'a [Process],
+    /// `processes` are all there are but for those that ended, as [`RecordingWriter::wants_all_processes`] asked for.
+    pub all_processes: bool,
+    /// Rows of processes that ended, which will not change any more and are not given again.
+    pub ended: &'a [Process],
     pub containers: &'a [Container],
     pub addresses: &'a [Address],
 }
@@ -82,6 +86,9 @@ pub struct Known<'a> {
 /// Room for the tables of the end on a full disk, and the least room for the manifest; bytes.
 const TABLES_RESERVE: u64 = 4 << 20;
 const MANIFEST_RESERVE: u64 = 256 << 10;
+
+/// The journal of the process table is written anew at this size, bytes.
+const PROCESSES_JOURNAL: u64 = 8 << 20;
 
 /// A Parquet file with the columns of a class, before its first row, at most; bytes.
 const LEAST_SEGMENT: u64 = 8 << 10;
@@ -500,6 +507,12 @@ impl RecordingWriter {
         every.is_some_and(|every| self.journaled_at.elapsed() >= every)
     }
 
+    /// Whether the next call of [`journal`](Self::journal) should bring every process that has not ended, so that the journal
+    /// of the table does not grow for ever.
+    pub fn wants_all_processes(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.processes_bytes() > PROCESSES_JOURNAL)
+    }
+
     /// Brings the rows that are in no segment yet, and what else the recorder knows, to the journal.
     ///
     /// # Errors
@@ -510,7 +523,12 @@ impl RecordingWriter {
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let write = || {
             journal.account(accounting, Moment::from_ns(known.at_ns), &self.manifest)?;
-            journal.processes(known.processes)?;
+            journal.ended(known.ended)?;
+            if known.all_processes {
+                journal.processes_anew(known.processes)?;
+            } else {
+                journal.processes(known.processes)?;
+            }
             journal.containers(known.containers)?;
             journal.addresses(known.addresses)?;
             for segment in &mut self.pending {
@@ -538,9 +556,17 @@ impl RecordingWriter {
         written
     }
 
-    /// Writes `processes.parquet`, replacing an earlier one.
+    /// Writes `processes.parquet`, replacing an earlier one: those that have [ended](Known::ended), and these.
     pub fn write_processes(&mut self, rows: &[Process]) -> Result<()> {
-        self.write_table(PROCESSES, schema::PROCESSES, rows)
+        let mut table = write_processes(&self.dir, rows);
+        if table.as_ref().is_err_and(Error::is_full) {
+            self.make_room();
+            self.give_back(0);
+            table = write_processes(&self.dir, rows);
+        }
+        let (table, _) = table?;
+        put_table(&mut self.manifest, table);
+        self.store_manifest()
     }
 
     /// Writes `containers.parquet`, replacing an earlier one.
@@ -686,6 +712,41 @@ pub(crate) fn put_table(manifest: &mut Manifest, table: Table) {
         Some(old) => *old = table,
         None => manifest.tables.push(table),
     }
+}
+
+/// Rows of the process table in a row group, where they come out of the journal.
+const GROUP_ROWS: usize = 1 << 16;
+
+/// Writes the process table: the rows of the journal that are final, and these. Memory: a row group. Returns the torn bytes
+/// of the journal, too.
+pub(crate) fn write_processes(dir: &Path, rows: &[Process]) -> Result<(Table, u64)> {
+    let mut ended = BatchReader::open(journal::folder(dir).join(journal::ENDED), schema::PROCESSES)?;
+    let path = dir.join(PROCESSES);
+    let mut count = rows.len();
+    let mut rest = (!rows.is_empty()).then(|| journal::to_columns(rows));
+    let groups = std::iter::from_fn(|| {
+        let mut group = Vec::new();
+        let mut in_group = 0;
+        while in_group < GROUP_ROWS {
+            match ended.next() {
+                Some(Ok(columns)) => {
+                    in_group += columns.first().map_or(0, |column| column.len());
+                    group.push(columns);
+                }
+                Some(Err(error)) => return Some(Err(io::Error::other(error))),
+                None => {
+                    group.extend(rest.take());
+                    break;
+                }
+            }
+        }
+        count += in_group;
+        (!group.is_empty()).then_some(Ok(group))
+    });
+    let written = parquet_write::write_groups(&path, &schema::schema(schema::PROCESSES), groups)?;
+    let sha256 = hash::hex(&written.sha256);
+    let table = Table { file: PROCESSES.to_owned(), rows: count as u64, bytes: written.bytes, sha256 };
+    Ok((table, ended.torn()))
 }
 
 pub(crate) fn write_table<C>(dir: &Path, file: &str, columns: &'static [schema::Column], rows: &[C]) -> Result<Table>

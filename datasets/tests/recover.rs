@@ -25,13 +25,18 @@ fn killed(dir: &Path, events: &[Event], every: usize, storage: Storage) {
             writer.push(event).unwrap();
         }
         let pushed = &events[..n * every + chunk.len()];
-        let rows = if n == 0 { processes() } else { Vec::new() };
+        let all = n % 3 == 2;
+        let rows = if n == 0 || all { processes() } else { Vec::new() };
+        // It had ended, and is not held any more.
+        let ended = if n == 4 { vec![processes().remove(0)] } else { Vec::new() };
         let known = Known {
             at_ns: START + n as i64,
             accounting: lossless(pushed),
             processes: &rows,
             containers: if n == 0 { &containers()[..] } else { &[] },
             addresses: &[],
+            all_processes: all,
+            ended: &ended,
         };
         assert!(writer.journal_due());
         writer.journal(known).unwrap();
@@ -73,6 +78,7 @@ fn what_was_journaled_is_recovered_once_and_for_all() {
         assert_recovered(dir.path());
         assert_eq!(read(dir.path()), in_order(events));
         let recording = Recording::open(dir.path()).unwrap();
+        // What ended comes first; no process twice.
         assert_eq!(recording.processes().unwrap(), processes());
         assert_eq!(recording.containers().unwrap(), containers());
         assert_eq!(recording.manifest().state, State::Recovered);
@@ -92,7 +98,15 @@ fn what_was_counted_and_is_not_on_the_disk_is_named_as_unsaved() {
         writer.push(event).unwrap();
     }
     // The counters are ahead of what has come out of the ring.
-    let known = Known { at_ns: START, accounting: lossless(&events), processes: &[], containers: &[], addresses: &[] };
+    let known = Known {
+        at_ns: START,
+        accounting: lossless(&events),
+        processes: &[],
+        containers: &[],
+        addresses: &[],
+        all_processes: false,
+        ended: &[],
+    };
     writer.journal(known).unwrap();
     drop(writer);
     let recovery = recover(dir.path()).unwrap();
@@ -109,8 +123,15 @@ fn rows_beyond_the_last_account_are_kept_and_what_is_missing_before_them_has_no_
     for event in events[..600].iter().chain(&events[700..]) {
         writer.push(event).unwrap();
     }
-    let known =
-        Known { at_ns: START, accounting: lossless(&events[..500]), processes: &[], containers: &[], addresses: &[] };
+    let known = Known {
+        at_ns: START,
+        accounting: lossless(&events[..500]),
+        processes: &[],
+        containers: &[],
+        addresses: &[],
+        all_processes: false,
+        ended: &[],
+    };
     writer.journal(known).unwrap();
     drop(writer);
     let recovery = recover(dir.path()).unwrap();
@@ -288,8 +309,15 @@ fn all_open_segments_together_are_bounded_and_encoded_beside() {
         writer.push(event).unwrap();
         if n % 1000 == 0 {
             writer.tick().unwrap();
-            let known =
-                Known { at_ns: START, accounting: lossless(&[]), processes: &[], containers: &[], addresses: &[] };
+            let known = Known {
+                at_ns: START,
+                accounting: lossless(&[]),
+                processes: &[],
+                containers: &[],
+                addresses: &[],
+                all_processes: false,
+                ended: &[],
+            };
             writer.journal(known).unwrap();
         }
     }

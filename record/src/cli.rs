@@ -11,6 +11,7 @@ use crate::live::args::LiveArgs;
 use crate::narrow::PodArgs;
 use crate::privacy::PrivacyArgs;
 use crate::sample::flow::{FlowHook, FlowOptions};
+use crate::storage::StorageArgs;
 use crate::thin::cli::ThinArgs;
 use crate::tls;
 
@@ -154,6 +155,8 @@ pub struct RecordArgs {
     /// Flows an interval has room for; packets of others are counted together
     #[arg(long, default_value_t = 65_536, requires = "interface", value_name = "N", help_heading = "Flows", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub flow_table: u32,
+    #[command(flatten)]
+    pub storage: StorageArgs,
     #[command(flatten)]
     pub privacy: PrivacyArgs,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! The process table: one row per incarnation of a process, filled from fork, exec and exit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use datasets::{Origin, Process};
@@ -15,7 +15,16 @@ pub struct ProcessTable {
     orphans: Vec<(u64, u32)>,
     /// Incarnation that a pid runs now.
     current: HashMap<u32, u64>,
+    /// Rows that are new or have changed since they were asked for.
+    changed: BTreeSet<u64>,
+    /// When rows ended, in the order they did; Unix time, ns.
+    ended: VecDeque<(i64, u64)>,
+    /// Rows that were let go.
+    settled: usize,
 }
+
+/// How long a row is held after its end: rows of other CPUs' events that name it may still come. ns
+const SETTLED_AFTER: i64 = 10_000_000_000;
 
 /// Waits-status parts as wait(2) gives them: exit code or signal.
 pub fn exit_parts(status: u32) -> (Option<i32>, Option<i32>) {
@@ -66,6 +75,8 @@ impl ProcessTable {
         let prev = known(wire.prev_exec_id);
         if let Some(prev) = prev.and_then(|id| self.rows.get_mut(&id)) {
             prev.end = Some(ts);
+            self.changed.insert(prev.exec_id);
+            self.ended.push_back((ts, prev.exec_id));
         }
         let parent = known(wire.parent_exec_id).or_else(|| self.current.get(&wire.ppid).copied());
         if parent.is_none() {
@@ -100,6 +111,8 @@ impl ProcessTable {
         if let Some(row) = self.rows.get_mut(&exit.h.exec_id) {
             row.end = Some(ts);
             (row.exit_code, row.exit_signal) = exit_parts(exit.status);
+            self.changed.insert(row.exec_id);
+            self.ended.push_back((ts, row.exec_id));
         }
         self.current.remove(&exit.h.pid);
     }
@@ -109,14 +122,44 @@ impl ProcessTable {
             // A parent that ran before the recording may be introduced after its child.
             for (child, _) in self.orphans.extract_if(.., |(_, ppid)| *ppid == row.pid) {
                 if let Some(child) = self.rows.get_mut(&child) {
+                    self.changed.insert(child.exec_id);
                     child.parent_exec_id = Some(row.exec_id);
                 }
             }
         }
         self.current.insert(row.pid, row.exec_id);
+        self.changed.insert(row.exec_id);
         self.rows.insert(row.exec_id, row);
     }
 
+    /// Rows that are new or have changed since the last call; `all`: every row.
+    pub fn take_changed(&mut self, all: bool) -> Vec<Process> {
+        let changed = std::mem::take(&mut self.changed);
+        if all {
+            return self.rows.values().cloned().collect();
+        }
+        changed.into_iter().filter_map(|exec_id| self.rows.get(&exec_id).cloned()).collect()
+    }
+
+    /// Lets go of the rows that ended a while before `now` (Unix time, ns): nothing can change them any more.
+    pub fn settle(&mut self, now: i64) -> Vec<Process> {
+        let mut settled = Vec::new();
+        while let Some((_, exec_id)) = self.ended.pop_front_if(|(end, _)| *end < now - SETTLED_AFTER) {
+            self.changed.remove(&exec_id);
+            settled.extend(self.rows.remove(&exec_id));
+        }
+        // A parent that has not been introduced by now will not be.
+        self.orphans.retain(|(child, _)| self.rows.contains_key(child));
+        self.settled += settled.len();
+        settled
+    }
+
+    /// How many rows there were.
+    pub fn count(&self) -> usize {
+        self.rows.len() + self.settled
+    }
+
+    /// Those that were not let go.
     pub fn into_rows(self) -> Vec<Process> {
         self.rows.into_values().collect()
     }

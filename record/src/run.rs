@@ -23,6 +23,7 @@ pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
             "flows are counted at interfaces, and none was given: add --interface IFACE".to_owned(),
         ));
     }
+    args.storage.storage()?;
     check::require()?;
     let output = args.output.clone().unwrap_or_else(|| default_output(args.scenario.as_deref()));
     // The command is forked first, while this process has one thread; handling signals starts another.
@@ -39,7 +40,7 @@ pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
 fn containers(args: &RecordArgs, output: &Path, stop: &Arc<AtomicBool>) -> Result<Finished> {
     let filter = Filter::new(&args.container, &args.image, &args.cgroup)?.narrowed(&args.pods)?;
     let mut live = Live::start(&args.live, args.quiet, args.duration, stop)?;
-    let mut session = Session::begin(options(args, output, filter, Podman::default()))?;
+    let mut session = Session::begin(options(args, output, filter, Podman::default())?)?;
     let end = args.duration.map(|duration| Instant::now() + duration);
     let result =
         session.run(&mut live, |_| stop.load(Ordering::Relaxed) || end.is_some_and(|end| end <= Instant::now()));
@@ -49,7 +50,7 @@ fn containers(args: &RecordArgs, output: &Path, stop: &Arc<AtomicBool>) -> Resul
 fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &Arc<AtomicBool>) -> Result<Finished> {
     let filter = Filter::command(format!("command = {}", args.command[0]));
     let mut live = Live::start(&args.live, args.quiet, args.duration, stop)?;
-    let mut session = Session::begin(options(args, output, filter, Podman::default()))?;
+    let mut session = Session::begin(options(args, output, filter, Podman::default())?)?;
     session.follow(held.pid())?;
     session.expect_command(held.pid(), &args.command[0]);
     held.release()?;
@@ -79,8 +80,8 @@ pub fn close(session: Session, live: &mut Live, result: Result<()>) -> Result<Fi
     result.and(finished)
 }
 
-pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman) -> Options {
-    Options {
+pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman) -> Result<Options> {
+    Ok(Options {
         output: output.to_owned(),
         filter,
         classes: args.classes(),
@@ -95,7 +96,8 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
         mask: !args.privacy.no_mask,
         sample: args.thin.sample.clone(),
         known: args.thin.known.clone(),
-    }
+        storage: args.storage.storage()?,
+    })
 }
 
 fn default_output(scenario: Option<&str>) -> PathBuf {

@@ -29,7 +29,7 @@ pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &Arc<AtomicBoo
     let podman = Podman::from(runner.podman_env().clone());
     let filter = Filter::new(&[runner.container_glob()], &[], &[])?;
     let mut live = Live::start(&args.live, args.quiet, Some(runner.expected_duration()), stop)?;
-    let mut session = Session::begin(run::options(args, output, filter, podman))?;
+    let mut session = Session::begin(run::options(args, output, filter, podman)?)?;
 
     let (timeline, recorded) = play(&mut runner, &mut session, &mut live, stop);
     // The recording ends before its containers do: their removal is not part of the scenario.

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use datasets::{Accounting, Event, Kernel, Manifest, Masking, Recorder, RecordingWriter};
+use datasets::{Accounting, End, Event, Kernel, Known as Journaled, Manifest, Masking, Recorder, RecordingWriter};
 use record_bpf::{Class, Kind};
 
 use crate::accounting::{self, TurnedAway};
@@ -17,7 +17,7 @@ use crate::cgroup::Hierarchy;
 use crate::clock;
 use crate::decode;
 use crate::drain::{Chunk, Drain};
-use crate::enrich::{Enricher, Outcome, Tables};
+use crate::enrich::{Changes, Enricher, Outcome, Tables};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::hooks;
@@ -25,6 +25,7 @@ use crate::identity::{Inspector, Podman, Resolver, Storage};
 use crate::live::status::{Own, Ring, Status, Tally};
 use crate::live::{self, Live};
 use crate::losses::Tracker;
+use crate::memory::Gauge;
 use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::Usage;
 use crate::sample::{Every, Stream};
@@ -57,6 +58,7 @@ pub struct Options {
     pub sample: Sample,
     /// File with the filter of known behaviour.
     pub known: Option<PathBuf>,
+    pub storage: datasets::Storage,
 }
 
 /// A recording that has begun: the programs run, and events are being written.
@@ -80,6 +82,8 @@ pub struct Session {
     usage: Option<Usage>,
     flows: Option<Flows>,
     sampler: Option<Sampler>,
+    gauge: Gauge,
+    end: End,
 }
 
 /// What a recording came to.
@@ -129,7 +133,7 @@ impl Session {
             let at = format!("{} at {}", hook.name(), interfaces.join(", "));
             manifest.hooks.insert(Class::Flow.name().to_owned(), vec![at]);
         }
-        let writer = RecordingWriter::create(options.output, manifest)?;
+        let writer = RecordingWriter::create_with(options.output, manifest, options.storage)?;
 
         let mut programs = Programs::load(&settings, &hierarchy)?;
         if let Some(known) = &known {
@@ -163,6 +167,7 @@ impl Session {
         let begin = |flow| Flows::begin(flow, programs.flow_parts()?, clock::boottime_ns() + boot_offset);
         let flows = options.flow.as_ref().map(begin).transpose()?;
         let usage = options.classes.contains(&Class::Resource).then(Usage::new).transpose()?;
+        let gauge = Gauge::new(programs.object(), options.storage.memory as u64);
         let mut session = Session {
             programs,
             drain,
@@ -182,6 +187,8 @@ impl Session {
             usage,
             flows,
             sampler,
+            gauge,
+            end: End::Asked,
         };
         session.watch_tls();
         Ok(session)
@@ -212,6 +219,16 @@ impl Session {
 
     /// Records until `until` says so. An error in writing ends it too; what was written before stays.
     pub fn run(&mut self, live: &mut Live, mut until: impl FnMut(&mut Live) -> bool) -> Result<()> {
+        let result = self.record(live, &mut until);
+        match &result {
+            Err(Error::Recording(error)) if error.is_output() => self.end = End::WriteFailed(error.to_string()),
+            Err(error) => self.end = End::Failed(error.to_string()),
+            Ok(()) => {}
+        }
+        result
+    }
+
+    fn record(&mut self, live: &mut Live, until: &mut impl FnMut(&mut Live) -> bool) -> Result<()> {
         let mut next_tick = Instant::now();
         while !until(live) {
             match self.drain.next(TICK) {
@@ -222,21 +239,40 @@ impl Session {
             if next_tick <= Instant::now() {
                 next_tick = Instant::now() + TICK;
                 self.tick(live)?;
+                if self.writer.is_full() {
+                    self.end = End::MaxSize;
+                    break;
+                }
             }
         }
         Ok(())
     }
 
+    /// Brings to the journal what a recorder that is killed now should not have lost.
+    fn journal(&mut self, accounting: Accounting, at_ns: i64) -> Result<()> {
+        let all_processes = self.writer.wants_all_processes();
+        let Changes { processes, ended, containers } = self.enricher.changes(at_ns, all_processes);
+        self.writer.set_masking(self.enricher.masking());
+        let (processes, ended, containers) = (&processes, &ended, &containers);
+        let known = Journaled { at_ns, accounting, processes, all_processes, ended, containers, addresses: &[] };
+        Ok(self.writer.journal(known)?)
+    }
+
     fn tick(&mut self, live: &mut Live) -> Result<()> {
         self.writer.tick()?;
+        self.gauge.look();
         for change in self.sampler.iter().flat_map(Sampler::changes) {
             self.writer.sampling_changed(change);
         }
         self.enricher.take_answers()?;
         self.enricher.refresh();
+        let at_ns = self.now();
         let accounting = self.account()?;
         if live.wants() && self.show.due() {
             live.update(self.status(&accounting)?);
+        }
+        if self.writer.journal_due() {
+            self.journal(accounting, at_ns)?;
         }
         if self.usage.as_mut().is_some_and(|usage| usage.due()) {
             self.sample_usage()?;
@@ -428,19 +464,21 @@ impl Session {
         let failures = not_watched.into_iter().chain([skipped, moved]);
         accounting.failures.extend(failures.map(|(name, count)| (name.to_owned(), count)));
         let elapsed = self.started.elapsed();
+        let processes_seen = self.enricher.processes_seen();
         let Tables { processes, containers, addresses, masking } = self.enricher.finish();
         self.writer.set_masking(masking);
-        self.writer.write_processes(&processes)?;
-        self.writer.write_containers(&containers)?;
-        self.writer.write_addresses(&addresses)?;
-        let manifest = self.writer.finish(accounting, ended_ns)?;
-        result.map(|()| Finished {
-            manifest,
-            processes: processes.len(),
-            containers: containers.len(),
-            elapsed,
-            labels: None,
-        })
+        self.gauge.look();
+        self.writer.set_memory(self.gauge.memory());
+        self.writer.set_end(self.end);
+        // One that cannot be written does not keep the others from being completed.
+        let tables = self.writer.write_processes(&processes);
+        let tables = tables.and(self.writer.write_containers(&containers));
+        let tables = tables.and(self.writer.write_addresses(&addresses));
+        let finished = self.writer.finish(accounting, ended_ns);
+        result?;
+        tables?;
+        let manifest = finished?;
+        Ok(Finished { manifest, processes: processes_seen, containers: containers.len(), elapsed, labels: None })
     }
 }
 

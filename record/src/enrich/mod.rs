@@ -1,5 +1,6 @@
 //! From decoded records to the rows of a recording: container, process, names, and the last word of the filter.
 
+mod changes;
 mod dns;
 mod file;
 mod http;
@@ -18,6 +19,7 @@ use datasets::{Address, Common, Container, Event, Masking, Origin, Process};
 use record_bpf::Kind;
 use record_bpf::abi::{Header, SEC_TARGET};
 
+pub use changes::Changes;
 use strings::Interner;
 
 use crate::bpf::{OpenCallSet, Verdicts};
@@ -81,6 +83,7 @@ pub struct Enricher {
     sightings: Option<Vec<Sighting>>,
     call_names: syscall::Names,
     masks: Masks,
+    told: changes::Told,
 }
 
 impl Enricher {
@@ -111,6 +114,7 @@ impl Enricher {
             sightings: None,
             call_names: syscall::Names::default(),
             masks: Masks::new(true),
+            told: changes::Told::default(),
         })
     }
 
