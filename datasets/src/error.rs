@@ -84,7 +84,9 @@ impl Error {
             Error::Journal { .. } => "recover it with the version of retroscope that recorded it",
             Error::Busy { .. } => "end the recorder first: Ctrl-C or SIGTERM completes a recording",
             Error::Exists { .. } => "choose another directory, or remove this one",
-            Error::Write { .. } => "check the space and the permissions there",
+            Error::Write { .. } => {
+                "check the space and the permissions there; of a recording, what came before is kept: `datasets verify DIR`, and `datasets recover DIR` if it is unfinished"
+            }
             Error::Read { .. } => "check the permissions; recordings are readable by their owner only",
         })
     }
