@@ -31,7 +31,7 @@ pub(crate) struct Sealed {
 macro_rules! buffers {
     ($($class:ident $row:ident $field:ident,)*) => {
         /// The open segment of every class.
-        pub(crate) struct Buffers { $($field: Buffer<$row>,)* }
+        pub(crate) struct Buffers { $(pub(crate) $field: Buffer<$row>,)* }
 
         impl Buffers {
             pub(crate) fn new() -> Buffers {
@@ -74,7 +74,7 @@ macro_rules! buffers {
 }
 for_each_class!(buffers);
 
-struct Buffer<C: Codec> {
+pub(crate) struct Buffer<C: Codec> {
     class: Class,
     builder: C::Builder,
     /// Rows in the builder, and the memory they take, bytes.
@@ -112,7 +112,7 @@ where
         self.building_bytes + self.batches_bytes
     }
 
-    fn push(&mut self, row: &C::Value, rotation: &Rotation) -> (bool, usize) {
+    pub(crate) fn push(&mut self, row: &C::Value, rotation: &Rotation) -> (bool, usize) {
         let bytes = C::append(&mut self.builder, row);
         self.building_bytes += bytes;
         self.building += 1;

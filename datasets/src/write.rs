@@ -15,7 +15,7 @@ use crate::keep::Keep;
 use crate::losses::{Cause, Loss, Losses};
 use crate::manifest::{Accounting, CpuAccount, Manifest, Masking, Moment, Scenario, Segment, State, Table};
 use crate::manifest_file::make_dirs;
-use crate::model::{Address, Container, Event, Label, Process};
+use crate::model::{Address, Container, Event, Label, Process, SyscallEvent};
 use crate::open::{Buffers, Columns, Sealed};
 use crate::segment_account::Counted;
 use crate::thinning::SamplingChange;
@@ -276,9 +276,22 @@ impl RecordingWriter {
     /// [`Error::Write`] when this row closed a segment and that failed, or one closed before did.
     pub fn push(&mut self, event: &Event) -> Result<()> {
         let (full, bytes) = self.open.push(event, &self.storage.rotation);
+        self.pushed(event.class(), full, bytes)
+    }
+
+    /// As [`push`](Self::push), for a row that the caller uses again.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push).
+    pub fn push_call(&mut self, row: &SyscallEvent) -> Result<()> {
+        let (full, bytes) = self.open.syscall.push(row, &self.storage.rotation);
+        self.pushed(Class::Syscall, full, bytes)
+    }
+
+    fn pushed(&mut self, class: Class, full: bool, bytes: usize) -> Result<()> {
         self.open_bytes += bytes;
         if full {
-            return self.close_segment(event.class());
+            return self.close_segment(class);
         }
         if self.storage.memory > 0 && self.open_bytes > self.storage.memory / 2 {
             let largest = Class::ALL.into_iter().max_by_key(|class| self.open.bytes(*class));

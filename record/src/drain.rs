@@ -1,61 +1,67 @@
 //! The drain thread: copies records out of the ring as fast as it can, and does nothing else.
 
-use std::cell::RefCell;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use libbpf_rs::{MapHandle, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapHandle};
 
 use crate::error::{Error, Result};
+use crate::ring::{Ring, records};
 
-/// Records back to back in one allocation.
+/// Records back to back in one allocation, as they were in the ring.
 #[derive(Default)]
-pub struct Chunk {
-    bytes: Vec<u8>,
-    /// Where the i-th record ends.
-    ends: Vec<usize>,
-}
+pub struct Chunk(Vec<u8>);
 
 impl Chunk {
-    fn push(&mut self, record: &[u8]) {
-        self.bytes.extend_from_slice(record);
-        self.ends.push(self.bytes.len());
-    }
-
     pub fn records(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+        records(&self.0)
     }
 }
 
-/// A chunk is handed over at this size, or when the ring is empty; [`QUEUED`] of them are 64 MiB.
+/// A chunk is handed over at this size, or when the ring is empty; [`QUEUED`] of them are 16 MiB.
 const CHUNK_BYTES: usize = 256 << 10;
-pub const QUEUED: usize = 256;
+pub const QUEUED: usize = 64;
+
+/// After a look that found at least this much the next one waits for [`PAUSE`]: a storm fills chunks meanwhile, and is not
+/// disturbed for every few records. At 1 M system calls per second that is a tenth of a millisecond's worth.
+const BUSY_BYTES: usize = 16 << 10;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The running thread, seen from the one that takes its chunks.
 pub struct Drain {
     running: Arc<AtomicBool>,
     chunks: Receiver<Chunk>,
+    used: Sender<Chunk>,
     waiting: Arc<AtomicUsize>,
+    filled: Arc<AtomicU64>,
 }
 
 impl Drain {
     /// `deadline`: the ring is looked at at least this often, whether or not the kernel wakes us.
-    pub fn start(ring: MapHandle, deadline: Duration) -> Result<Drain> {
+    pub fn start(map: MapHandle, deadline: Duration) -> Result<Drain> {
+        let size = map.max_entries() as usize;
+        let ring = Ring::open(map, size).map_err(|source| Error::Read { path: "the ring buffer".into(), source })?;
         let (sender, chunks) = mpsc::sync_channel(QUEUED);
-        let (opened, is_open) = mpsc::channel();
+        let (used, emptied) = mpsc::channel();
         let running = Arc::new(AtomicBool::new(true));
         let waiting = Arc::new(AtomicUsize::new(0));
-        let (flag, count) = (running.clone(), waiting.clone());
-        thread::spawn(move || drain(&ring, deadline, &flag, &sender, &count, |result| drop(opened.send(result))));
-        // A thread that ends before it answers has panicked; its channel is closed, as at the end of a recording.
-        if let Ok(Err(source)) = is_open.recv() {
-            return Err(Error::Bpf { what: "cannot open the ring buffer", source });
-        }
-        Ok(Drain { running, chunks, waiting })
+        let filled = Arc::new(AtomicU64::new(0));
+        let thread = Thread {
+            ring,
+            sender,
+            emptied,
+            running: running.clone(),
+            waiting: waiting.clone(),
+            filled: filled.clone(),
+            deadline,
+            spare: Chunk::default(),
+        };
+        thread::spawn(move || thread.run());
+        Ok(Drain { running, chunks, used, waiting, filled })
     }
 
     pub fn next(&self, timeout: Duration) -> Result<Chunk, RecvTimeoutError> {
@@ -72,9 +78,19 @@ impl Drain {
         self.chunks.recv().ok().inspect(|_| self.took())
     }
 
+    /// A chunk whose records were taken, to be filled again: fresh memory costs more than the copy into it.
+    pub fn give_back(&self, chunk: Chunk) {
+        let _ = self.used.send(chunk);
+    }
+
     /// Chunks handed over and not taken yet; at most [`QUEUED`], and one that waits for room.
     pub fn waiting(&self) -> Arc<AtomicUsize> {
         self.waiting.clone()
+    }
+
+    /// The most bytes that any look has found in the ring.
+    pub fn most_filled(&self) -> u64 {
+        self.filled.load(Ordering::Relaxed)
     }
 
     fn took(&self) {
@@ -82,56 +98,52 @@ impl Drain {
     }
 }
 
-fn drain(
-    map: &MapHandle,
+struct Thread<M: AsFd> {
+    ring: Ring<M>,
+    sender: SyncSender<Chunk>,
+    emptied: Receiver<Chunk>,
+    running: Arc<AtomicBool>,
+    waiting: Arc<AtomicUsize>,
+    filled: Arc<AtomicU64>,
     deadline: Duration,
-    running: &AtomicBool,
-    chunks: &SyncSender<Chunk>,
-    waiting: &AtomicUsize,
-    opened: impl FnOnce(libbpf_rs::Result<()>),
-) {
-    let chunk = RefCell::new(Chunk::default());
-    let hand_over = |at_bytes: usize| {
-        let mut chunk = chunk.borrow_mut();
-        if !chunk.ends.is_empty() && chunk.bytes.len() >= at_bytes {
-            waiting.fetch_add(1, Ordering::Relaxed);
-            // Blocks while the queue is full: the ring then fills, and the kernel counts. An error means nobody takes
-            // chunks any more.
-            let _ = chunks.send(std::mem::take(&mut chunk));
-        }
-    };
-    let mut builder = RingBufferBuilder::new();
-    let added = builder.add(map, |record| {
-        chunk.borrow_mut().push(record);
-        hand_over(CHUNK_BYTES);
-        0
-    });
-    let ring = match added.map(|_| ()).and_then(|()| builder.build()) {
-        Ok(ring) => ring,
-        Err(error) => return opened(Err(error)),
-    };
-    opened(Ok(()));
-    loop {
-        let last = !running.load(Ordering::Acquire);
-        // An interrupted wait is only an early look.
-        let _ = ring.poll(deadline);
-        let _ = ring.consume();
-        hand_over(0);
-        if last {
-            break;
-        }
-    }
+    /// The chunk that is filled next.
+    spare: Chunk,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl<M: AsFd> Thread<M> {
+    fn run(mut self) {
+        loop {
+            let last = !self.running.load(Ordering::Acquire);
+            let found = self.look();
+            if last {
+                break;
+            }
+            if found >= BUSY_BYTES || (found == 0 && self.ring.filled() > 0) {
+                // The latter: a record that is still being written, which poll(2) takes for one to read.
+                thread::sleep(PAUSE);
+            } else {
+                self.ring.wait(self.deadline);
+            }
+        }
+    }
 
-    #[test]
-    fn a_chunk_gives_back_its_records() {
-        let mut chunk = Chunk::default();
-        let records: [&[u8]; 3] = [b"one", b"", b"three"];
-        records.iter().for_each(|record| chunk.push(record));
-        assert_eq!(chunk.records().collect::<Vec<_>>(), records);
+    /// Takes what there is; returns how many bytes.
+    fn look(&mut self) -> usize {
+        self.filled.fetch_max(self.ring.filled(), Ordering::Relaxed);
+        let mut found = 0;
+        loop {
+            self.spare.0.clear();
+            let length = self.ring.take(CHUNK_BYTES, &mut self.spare.0);
+            if length == 0 {
+                return found;
+            }
+            found += length;
+            let next = self.emptied.try_recv().unwrap_or_default();
+            let chunk = std::mem::replace(&mut self.spare, next);
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            // Blocks while the queue is full: the ring then fills, and the kernel counts. An error means nobody takes chunks
+            // any more.
+            let _ = self.sender.send(chunk);
+        }
     }
 }

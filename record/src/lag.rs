@@ -1,4 +1,4 @@
-//! How long events take from the kernel's time stamp to the recorder's hands.
+//! How long events take from the kernel's time stamp to their row in memory.
 
 use std::time::Duration;
 
@@ -63,6 +63,50 @@ impl Lag {
     }
 }
 
+/// One event in so many is timed.
+const EVERY: u32 = 16;
+
+/// Times events from the kernel's time stamp to their row in memory: when the last of their chunk is.
+#[derive(Default)]
+pub struct Ages {
+    /// Time stamps of the events of this chunk that are timed.
+    pending: Vec<u64>,
+    until_next: u32,
+    /// Of the whole recording.
+    all: Lag,
+}
+
+impl Ages {
+    /// A record that is about to be taken.
+    #[inline]
+    pub fn saw(&mut self, record: &[u8]) {
+        if self.until_next > 0 {
+            self.until_next -= 1;
+            return;
+        }
+        self.until_next = EVERY - 1;
+        self.pending.extend(crate::decode::header(record).map(|header| header.ts));
+    }
+
+    /// The rows of all records that were seen are in memory. `interval` gets them too.
+    pub fn taken(&mut self, interval: &mut Lag) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let now = crate::clock::boottime_ns();
+        for ts in self.pending.drain(..) {
+            let age = now - ts.cast_signed();
+            self.all.add(age);
+            interval.add(age);
+        }
+    }
+
+    /// Of the whole recording; one event in sixteen.
+    pub fn finish(mut self) -> Summary {
+        self.all.take()
+    }
+}
+
 fn bucket(ns: u64) -> usize {
     let octave = ns.max(1).ilog2();
     // The two bits below the highest.
@@ -97,6 +141,19 @@ mod tests {
         let summary = lag.take();
         assert_eq!((summary.count, summary.max), (1001, Duration::from_micros(1000)));
         assert_eq!(lag.take(), Summary::default());
+    }
+
+    #[test]
+    fn one_record_in_sixteen_is_timed_when_its_chunk_is_taken() {
+        let (mut ages, mut interval) = (Ages::default(), Lag::default());
+        let mut record = vec![0; size_of::<record_bpf::abi::Header>()];
+        record[..8].copy_from_slice(&(crate::clock::boottime_ns() - 5_000_000).to_ne_bytes());
+        (0..33).for_each(|_| ages.saw(&record));
+        assert_eq!(interval.take(), Summary::default(), "not in memory yet");
+        ages.taken(&mut interval);
+        assert_eq!(interval.take().count, 3);
+        let Summary { count, p50, max, .. } = ages.finish();
+        assert!(count == 3 && p50 >= Duration::from_millis(5) && p50 <= max);
     }
 
     #[test]

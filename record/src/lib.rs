@@ -29,6 +29,7 @@ pub mod privacy;
 pub mod probe;
 pub mod processes;
 pub mod protocol;
+pub mod ring;
 pub mod run;
 pub mod sample;
 pub mod scenario;

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::hooks;
 use crate::identity::{Inspector, Podman, Resolver, Storage};
+use crate::lag::{self, Ages};
 use crate::live::status::{Own, Ring, Status, Tally};
 use crate::live::{self, Live};
 use crate::losses::Tracker;
@@ -69,6 +70,7 @@ pub struct Session {
     writer: RecordingWriter,
     classes: Vec<Class>,
     tally: Tally,
+    ages: Ages,
     ring: RingFill,
     ring_bytes: u32,
     show: Every,
@@ -92,6 +94,10 @@ pub struct Finished {
     pub processes: usize,
     pub containers: usize,
     pub elapsed: Duration,
+    /// From the kernel's time stamp to the row in memory.
+    pub lag: lag::Summary,
+    /// The most bytes that waited in the ring.
+    pub ring_most: u64,
     /// Events of the attack, for a scenario.
     pub labels: Option<usize>,
 }
@@ -175,6 +181,7 @@ impl Session {
             writer,
             classes: options.classes,
             tally: Tally::default(),
+            ages: Ages::default(),
             ring,
             ring_bytes,
             show: Every::new(live::INTERVAL),
@@ -232,7 +239,10 @@ impl Session {
         let mut next_tick = Instant::now();
         while !until(live) {
             match self.drain.next(TICK) {
-                Ok(chunk) => self.take(&chunk)?,
+                Ok(chunk) => {
+                    self.take(&chunk)?;
+                    self.drain.give_back(chunk);
+                }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
@@ -359,24 +369,16 @@ impl Session {
 
     /// After an error the row is in the writer's account, as one that could not be written.
     fn store(&mut self, event: Event) -> Result<()> {
-        self.tally.stored(&event);
+        self.tally.stored(event.class(), event.common().container.as_ref());
         Ok(self.writer.push(&event)?)
     }
 
     /// After an error the rest of the chunk is in the account, as what could not be written.
     fn take(&mut self, chunk: &Chunk) -> Result<()> {
-        let (mut records, mut now) = (chunk.records().enumerate(), 0);
-        let result = records.by_ref().try_for_each(|(at, record)| {
-            // Reading the clock for every record would cost more than it tells.
-            if at % 64 == 0 {
-                now = clock::boottime_ns();
-            }
-            if let Some(header) = decode::header(record) {
-                self.tally.lag.add(now - header.ts.cast_signed());
-            }
-            self.take_one(record)
-        });
-        records.for_each(|(_, record)| self.leave(record));
+        let mut records = chunk.records();
+        let result = records.by_ref().try_for_each(|record| self.take_one(record));
+        self.ages.taken(&mut self.tally.lag);
+        records.for_each(|record| self.leave(record));
         result
     }
 
@@ -387,6 +389,12 @@ impl Session {
     }
 
     fn take_one(&mut self, record: &[u8]) -> Result<()> {
+        self.ages.saw(record);
+        if let Some(row) = self.enricher.call(record) {
+            self.received += 1;
+            self.tally.stored(Class::Syscall, row.common.container.as_ref());
+            return Ok(self.writer.push_call(row)?);
+        }
         let outcome = match self.enricher.record(record) {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -478,7 +486,15 @@ impl Session {
         result?;
         tables?;
         let manifest = finished?;
-        Ok(Finished { manifest, processes: processes_seen, containers: containers.len(), elapsed, labels: None })
+        Ok(Finished {
+            manifest,
+            processes: processes_seen,
+            containers: containers.len(),
+            elapsed,
+            lag: self.ages.finish(),
+            ring_most: self.drain.most_filled(),
+            labels: None,
+        })
     }
 }
 

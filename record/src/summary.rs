@@ -1,6 +1,7 @@
 //! What a recording came to, for people and for programs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use datasets::Manifest;
@@ -41,7 +42,7 @@ fn per_event(totals: &Totals) -> Option<f64> {
 }
 
 pub fn table(finished: &Finished, dir: &Path) -> String {
-    let Finished { manifest, processes, containers, elapsed, labels } = finished;
+    let Finished { manifest, processes, containers, elapsed, lag, ring_most, labels } = finished;
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     let classes: Vec<(&String, Totals)> =
@@ -68,15 +69,26 @@ pub fn table(finished: &Finished, dir: &Path) -> String {
     let incomplete =
         if failures.is_empty() { String::new() } else { format!("incomplete fields: {}\n", failures.join(", ")) };
     let labels = labels.map(|n| format!("{} events labelled as attack\n", HumanCount(n as u64))).unwrap_or_default();
+    let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+    let lag = match lag.count {
+        0 => String::new(),
+        _ => {
+            let (p50, p99, max) = (ms(lag.p50), ms(lag.p99), ms(lag.max));
+            format!(
+                "from kernel to row: {p50} (median), {p99} (99 %), {max} (most); ring: {} at most\n",
+                HumanBytes(*ring_most)
+            )
+        }
+    };
     format!(
-        "{table}\n{} recorded, {processes} processes in {containers} containers\n{labels}{incomplete}recording: {}\n",
+        "{table}\n{} recorded, {processes} processes in {containers} containers\n{labels}{lag}{incomplete}recording: {}\n",
         clock(*elapsed),
         dir.display(),
     )
 }
 
 pub fn json(finished: &Finished, dir: &Path) -> Value {
-    let Finished { manifest, processes, containers, elapsed, labels } = finished;
+    let Finished { manifest, processes, containers, elapsed, lag, ring_most, labels } = finished;
     let classes: serde_json::Map<String, Value> = manifest
         .classes
         .iter()
@@ -97,6 +109,8 @@ pub fn json(finished: &Finished, dir: &Path) -> Value {
         "processes": processes,
         "containers": containers,
         "labels": labels,
+        "lag_s": { "p50": lag.p50.as_secs_f64(), "p99": lag.p99.as_secs_f64(), "max": lag.max.as_secs_f64() },
+        "ring_most_bytes": ring_most,
         "failures": manifest.accounting.as_ref().map(|a| &a.failures),
     })
 }

@@ -54,6 +54,13 @@ pub fn header(bytes: &[u8]) -> Option<abi::Header> {
     abi::Header::read(bytes).map(|(header, _)| header)
 }
 
+/// A record of one system call; None: another kind, or one that does not fit.
+#[inline]
+pub fn call(bytes: &[u8]) -> Option<abi::Syscall> {
+    let (wire, _) = abi::Syscall::read(bytes)?;
+    (wire.h.kind == Kind::Call as u16).then_some(wire)
+}
+
 pub fn record(bytes: &[u8]) -> Result<Record, DecodeError> {
     let short = || DecodeError::Short(bytes.len());
     let header = header(bytes).ok_or_else(short)?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::{Common, FileEvent};
+use foldhash::fast::RandomState;
 use record_bpf::Kind;
 use record_bpf::abi;
 
@@ -21,7 +22,7 @@ struct Paths {
 
 /// Paths of the files that are open, by process and descriptor, with their inodes: the kernel tells them once.
 #[derive(Default)]
-pub struct Opened(HashMap<u32, HashMap<i32, (u64, Paths)>>);
+pub struct Opened(HashMap<u32, HashMap<i32, (u64, Paths), RandomState>, RandomState>);
 
 impl Opened {
     pub fn exited(&mut self, pid: u32) {

@@ -15,7 +15,7 @@ mod tls;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use datasets::{Address, Common, Container, Event, Masking, Origin, Process};
+use datasets::{Address, Common, Container, Event, Masking, Origin, Process, SyscallEvent};
 use record_bpf::Kind;
 use record_bpf::abi::{Header, SEC_TARGET};
 
@@ -72,7 +72,7 @@ pub struct Enricher {
     addresses: Watch,
     /// Cgroups of containers that no runtime's files name yet.
     unresolved: Vec<judge::Unresolved>,
-    cgroups: HashMap<u64, Judged>,
+    cgroups: HashMap<u64, Judged, foldhash::fast::RandomState>,
     containers: BTreeMap<Arc<str>, Container>,
     processes: ProcessTable,
     opened: file::Opened,
@@ -82,6 +82,8 @@ pub struct Enricher {
     /// Where TLS code may be, for who asks; None: nobody does.
     sightings: Option<Vec<Sighting>>,
     call_names: syscall::Names,
+    /// What [`call`](Self::call) gives out.
+    call_row: SyscallEvent,
     masks: Masks,
     told: changes::Told,
 }
@@ -104,7 +106,7 @@ impl Enricher {
             inspector,
             addresses: Watch::start(boot_offset),
             unresolved: Vec::new(),
-            cgroups: HashMap::new(),
+            cgroups: HashMap::default(),
             containers: BTreeMap::new(),
             processes: ProcessTable::default(),
             opened: file::Opened::default(),
@@ -113,6 +115,7 @@ impl Enricher {
             strings: Interner::default(),
             sightings: None,
             call_names: syscall::Names::default(),
+            call_row: syscall::scratch(),
             masks: Masks::new(true),
             told: changes::Told::default(),
         })
@@ -174,6 +177,20 @@ impl Enricher {
     /// Those containers, with their cgroup paths.
     pub fn containers(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
         self.containers.values().map(|container| (&container.id, container.cgroup.as_str()))
+    }
+
+    /// The row of a system call to be stored, until the next one; None: anything else, which is for
+    /// [`record`](Self::record). No other class has nearly as many events.
+    #[inline]
+    pub fn call(&mut self, bytes: &[u8]) -> Option<&SyscallEvent> {
+        let wire = decode::call(bytes)?;
+        let judged = self.cgroups.get(&wire.h.cgroup_id)?;
+        if self.filter.by_cgroup() && !judged.follow {
+            return None;
+        }
+        let ts = wire.h.ts.cast_signed() + self.boot_offset;
+        syscall::fill(&mut self.call_row, ts, &wire, judged.container.as_ref(), &mut self.call_names);
+        Some(&self.call_row)
     }
 
     pub fn record(&mut self, bytes: &[u8]) -> Result<Outcome> {
@@ -318,7 +335,11 @@ impl Enricher {
             Record::Network(network) => Event::Network(network::event(common, &network, strings)),
             Record::Tls(tls) => Event::Tls(tls::event(common, tls, strings)),
             Record::Security(record) => Event::Security(security::event(common, &record, target, strings)),
-            Record::Syscall(call) => Event::Syscall(syscall::call(common, &call, &mut self.call_names)),
+            Record::Syscall(call) => {
+                let mut row = syscall::empty(common);
+                syscall::fill(&mut row, ts, &call, container.as_ref(), &mut self.call_names);
+                Event::Syscall(row)
+            }
             Record::SyscallSet(set) => Event::Syscall(syscall::set(common, &set.called, strings)),
             Record::Dns(dns) => Event::Dns(self.dns.event(common, &dns, strings)),
             Record::Cgroup(..) | Record::Introduce(_) | Record::Library(..) => return None,

@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 /// Shares equal strings.
 #[derive(Default)]
 pub struct Interner {
-    known: HashSet<Arc<str>>,
+    /// Hashed with a random key: the strings are an attacker's to choose.
+    known: HashSet<Arc<str>, RandomState>,
 }
 
 /// Distinct strings kept before the set is emptied: it only saves memory, and must not grow without bound.

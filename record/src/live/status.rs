@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datasets::{Accounting, ClassAccount, Event};
+use datasets::{Accounting, ClassAccount};
 use record_bpf::Class;
 use record_bpf::abi::CLASS_MAX;
 
@@ -112,19 +112,33 @@ pub struct Tally {
     stored: [u64; CLASS_MAX],
     pub lag: Lag,
     containers: HashMap<Arc<str>, u64>,
+    /// The container of the last events, and how many of them are not in `containers` yet: they come in runs.
+    run: Option<(Arc<str>, u64)>,
 }
 
 /// Containers counted within a second; a host has fewer.
 const CONTAINERS_MAX: usize = 4096;
 
 impl Tally {
-    pub fn stored(&mut self, event: &Event) {
-        self.stored[event.class() as usize] += 1;
-        let Some(container) = &event.common().container else { return };
-        if let Some(count) = self.containers.get_mut(container) {
-            *count += 1;
+    #[inline]
+    pub fn stored(&mut self, class: Class, container: Option<&Arc<str>>) {
+        self.stored[class as usize] += 1;
+        let Some(container) = container else { return };
+        match &mut self.run {
+            Some((last, count)) if Arc::ptr_eq(last, container) => *count += 1,
+            _ => {
+                self.end_run();
+                self.run = Some((container.clone(), 1));
+            }
+        }
+    }
+
+    fn end_run(&mut self) {
+        let Some((container, events)) = self.run.take() else { return };
+        if let Some(count) = self.containers.get_mut(&container) {
+            *count += events;
         } else if self.containers.len() < CONTAINERS_MAX {
-            self.containers.insert(container.clone(), 1);
+            self.containers.insert(container, events);
         }
     }
 
@@ -134,6 +148,7 @@ impl Tally {
 
     /// Events by container since the last call, the busiest first.
     pub fn take_busiest(&mut self) -> Vec<(Arc<str>, u64)> {
+        self.end_run();
         let mut containers: Vec<_> = self.containers.drain().collect();
         containers.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         containers
@@ -148,6 +163,19 @@ mod tests {
     fn the_recorders_own_figures_are_read() {
         let own = Own::read();
         assert!(own.rss > 1 << 20 && own.cpu > 0.0, "{own:?}");
+    }
+
+    #[test]
+    fn events_are_counted_by_container_however_they_take_turns() {
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let mut tally = Tally::default();
+        for container in [Some(&a), Some(&a), Some(&b), None, Some(&b), Some(&a)] {
+            tally.stored(Class::File, container);
+        }
+        tally.stored(Class::Dns, Some(&a));
+        assert_eq!((tally.of(Class::File), tally.of(Class::Dns)), (6, 1));
+        assert_eq!(tally.take_busiest(), [(a, 4), (b, 2)]);
+        assert!(tally.take_busiest().is_empty());
     }
 
     #[test]
