@@ -49,6 +49,9 @@ pub enum Error {
     /// A recording never overwrites what is there.
     #[error("{}: exists and is not an empty directory", path.display())]
     Exists { path: PathBuf },
+    /// A key file that is none, or that others can read.
+    #[error("{}: {reason}", path.display())]
+    Key { path: PathBuf, reason: String },
     /// Neither a path nor the name of a shipped recording.
     #[error("no recording called {name:?}; known: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownName { name: String, known: Vec<String> },
@@ -80,6 +83,7 @@ impl Error {
             Error::MissingFile { .. } | Error::Parquet { .. } | Error::Value { .. } | Error::Order { .. } => {
                 "`datasets verify DIR` names everything that is damaged"
             }
+            Error::Key { .. } => "'datasets keygen FILE' makes a key pair; a recording is verified with FILE.pub",
             Error::Column { .. } => "`datasets schema` prints the columns each table must have",
             Error::Journal { .. } => "recover it with the version of retroscope that recorded it",
             Error::Busy { .. } => "end the recorder first: Ctrl-C or SIGTERM completes a recording",

@@ -18,6 +18,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Verify(args) => cli::verify::run(&args),
         Command::Recover(args) => cli::recover::run(&args).map(|text| (text, true)),
+        Command::Sign(args) => cli::sign::run(&args).map(|text| (text, true)),
+        Command::Keygen(args) => cli::sign::keygen(&args).map(|text| (text, true)),
         Command::Info(args) => cli::info::run(&args).map(|text| (text, true)),
         Command::Schema(args) => cli::schema::run(&args).map(|text| (text, true)),
         Command::Tree(args) => cli::tree::run(&args).map(|text| (text, true)),

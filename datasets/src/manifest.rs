@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash;
 use crate::keeping::{End, Memory, Pruned, Recovered};
+use crate::signature::Signature;
 use crate::thinning::{KnownFilter, Sampling};
 
 /// Version of the layout on disk: directories, file names, manifest.
@@ -65,7 +66,10 @@ pub struct Manifest {
     pub pruned: Option<Pruned>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// SHA-256 of the manifest's text with this value left empty; filled in when it is written.
+    /// Of the digest and the end of the chain, if the recorder was given a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+    /// SHA-256 of the manifest's text with this value and the signature's left empty; filled in when it is written.
     #[serde(default)]
     pub digest: String,
 }
@@ -102,6 +106,7 @@ impl Manifest {
             recovered: None,
             pruned: None,
             memory: None,
+            signature: None,
             digest: String::new(),
         }
     }
@@ -114,6 +119,11 @@ impl Manifest {
     /// What the first segment follows in the chain. `None`: the manifest does not say it in hex.
     pub(crate) fn chain_start(&self) -> Option<hash::Hash> {
         self.pruned.as_ref().map_or(Some(hash::CHAIN_START), |pruned| hash::from_hex(&pruned.chain))
+    }
+
+    /// The end of the chain, hex: what stands for all segments there ever were, in their order.
+    pub fn chain_head(&self) -> String {
+        self.chain_end()
     }
 
     /// The end of the chain, hex.

@@ -9,6 +9,7 @@ use record_bpf::schema;
 
 use crate::hash;
 use crate::manifest::{FORMAT_VERSION, KIND, Manifest};
+use crate::signature::{Signature, Signer};
 use crate::{Error, Result};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -65,8 +66,15 @@ fn major(version: &str) -> &str {
 }
 
 /// Replaces the manifest in one step: a reader sees the old or the new one, also after a crash.
+///
+/// A signature it had goes: it was one of the old text.
 pub(crate) fn store(dir: &Path, manifest: &mut Manifest) -> Result<()> {
-    let text = seal(manifest);
+    store_signed(dir, manifest, None)
+}
+
+/// As [`store`], with a signature.
+pub(crate) fn store_signed(dir: &Path, manifest: &mut Manifest, signer: Option<&Signer>) -> Result<()> {
+    let text = seal(manifest, signer);
     let path = path(dir);
     let temporary = dir.join(".manifest.json.tmp");
     let written = create_private(&temporary)
@@ -80,11 +88,16 @@ pub(crate) fn store(dir: &Path, manifest: &mut Manifest) -> Result<()> {
     })
 }
 
-/// The manifest's text, with its digest filled in here and in `manifest`.
-fn seal(manifest: &mut Manifest) -> String {
+/// The manifest's text, with its digest and signature filled in here and in `manifest`.
+fn seal(manifest: &mut Manifest, signer: Option<&Signer>) -> String {
     manifest.digest.clear();
+    manifest.signature = signer.map(Signer::blank);
     let mut text = render(manifest);
     manifest.digest = hash::hex(&hash::of_bytes(text.as_bytes()));
+    if let Some(signer) = signer {
+        let value = signer.sign(manifest);
+        manifest.signature.iter_mut().for_each(|signature| signature.value.clone_from(&value));
+    }
     text = render(manifest);
     text
 }
@@ -107,7 +120,13 @@ pub(crate) fn seal_holds(manifest: &Manifest, text: &str) -> bool {
     if manifest.digest.is_empty() || text.matches(&manifest.digest).count() != 1 {
         return false;
     }
-    let blank = text.replacen(&manifest.digest, "", 1);
+    let mut blank = text.replacen(&manifest.digest, "", 1);
+    if let Some(Signature { value, .. }) = &manifest.signature {
+        if value.is_empty() || blank.matches(value).count() != 1 {
+            return false;
+        }
+        blank = blank.replacen(value, "", 1);
+    }
     hash::hex(&hash::of_bytes(blank.as_bytes())) == manifest.digest
 }
 

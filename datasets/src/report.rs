@@ -19,6 +19,9 @@ pub struct VerifyReport {
     pub rows: u64,
     /// Bytes hashed.
     pub bytes: u64,
+    /// The public key that the manifest's signature is by, hex, if the signature holds. Without one, whoever can write to the
+    /// recording can change it and its hashes together.
+    pub signed_by: Option<String>,
     /// The end of the hash chain, hex. Whoever keeps it elsewhere can tell later that the whole was not replaced.
     pub chain: String,
     pub cpus: Vec<CpuReport>,
@@ -36,6 +39,8 @@ pub enum Verdict {
     /// that the manifest names.
     Recovered,
     Damaged,
+    /// Not signed by the key that was asked for; but for that, what is there is as it was written.
+    Untrusted,
 }
 
 /// One CPU's events, recomputed from the rows.
@@ -126,6 +131,12 @@ pub enum FindingKind {
     /// A Parquet file that the manifest does not list. Not damage where the recorder did not finish: stopped between a
     /// segment's rename and the manifest's, it leaves one, whole, and nothing vouches for it.
     Unlisted,
+    /// A signature was asked for, and there is none. Not damage.
+    Unsigned,
+    /// A signature by another key than the one asked for. Not damage.
+    OtherKey,
+    /// The manifest and its signature do not belong together.
+    BrokenSignature,
     /// The recorder did not finish. Not damage.
     Unfinished,
     /// The recorder was killed and the recording completed from its journal. Not damage.
@@ -135,7 +146,7 @@ pub enum FindingKind {
 impl FindingKind {
     pub const fn is_damage(self, state: State) -> bool {
         match self {
-            FindingKind::Unfinished | FindingKind::Recovered => false,
+            FindingKind::Unfinished | FindingKind::Recovered | FindingKind::Unsigned | FindingKind::OtherKey => false,
             FindingKind::Unlisted => matches!(state, State::Complete | State::Recovered),
             _ => true,
         }
@@ -153,6 +164,9 @@ impl FindingKind {
             FindingKind::Miscounted => "miscounted",
             FindingKind::Duplicate => "duplicate",
             FindingKind::Unlisted => "unlisted",
+            FindingKind::Unsigned => "unsigned",
+            FindingKind::OtherKey => "other key",
+            FindingKind::BrokenSignature => "broken signature",
             FindingKind::Unfinished => "unfinished",
             FindingKind::Recovered => "recovered",
         }

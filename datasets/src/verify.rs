@@ -15,8 +15,9 @@ use crate::parquet_read::Batches;
 use crate::read::{class_columns, inside, read_table};
 use crate::report::{FindingKind, Findings, Verdict, VerifyReport};
 use crate::seqs::Seqs;
+use crate::signature::PublicKey;
 use crate::write::{ADDRESSES, CONTAINERS, LABELS, LOSSES, PROCESSES};
-use crate::{Error, Result, hash, manifest_file, segment_account};
+use crate::{Error, Result, hash, manifest_file, segment_account, signature};
 
 /// Bytes checked so far, and bytes to check in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,15 @@ pub struct Progress {
 ///
 /// # Errors
 /// When there is no manifest to check against; see [`Recording::open`](crate::Recording::open).
-pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyReport> {
+pub fn verify(path: &Path, progress: impl FnMut(Progress)) -> Result<VerifyReport> {
+    verify_signed(path, None, progress)
+}
+
+/// As [`verify`]; the recording must be signed by `key`, if one is given.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_signed(path: &Path, key: Option<&PublicKey>, mut progress: impl FnMut(Progress)) -> Result<VerifyReport> {
     let (manifest, text) = manifest_file::load_text(path)?;
     let total = manifest.bytes() + manifest.tables.iter().map(|table| table.bytes).sum::<u64>();
     let mut done = 0;
@@ -52,6 +61,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyR
         let detail = "its digest differs: it was changed after it was written";
         check.findings.add(FindingKind::Altered, manifest_file::MANIFEST, detail);
     }
+    signature::check(&manifest, key, &mut check.findings);
     check.chain();
     let mut rows = 0;
     for segment in &manifest.segments {
@@ -74,8 +84,12 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyR
     }
     let findings = findings.into_vec();
     let damaged = findings.iter().any(|finding| finding.kind.is_damage(manifest.state));
+    let found = |kind| findings.iter().any(|finding| finding.kind == kind);
+    let untrusted = found(FindingKind::Unsigned) || found(FindingKind::OtherKey);
+    let broken = found(FindingKind::BrokenSignature);
     let verdict = match (damaged, manifest.state) {
         (true, _) => Verdict::Damaged,
+        (false, _) if untrusted => Verdict::Untrusted,
         (false, State::Recording) => Verdict::Unfinished,
         (false, State::Complete) => Verdict::Intact,
         (false, State::Recovered) => Verdict::Recovered,
@@ -89,6 +103,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<VerifyR
         tables: manifest.tables.len() as u64,
         rows,
         bytes: done,
+        signed_by: manifest.signature.as_ref().filter(|_| !broken).map(|signature| signature.public_key.clone()),
         chain: manifest.chain_end(),
         cpus: seqs.report(path, &manifest, losses.as_deref()),
         findings,

@@ -18,6 +18,7 @@ use crate::manifest_file::make_dirs;
 use crate::model::{Address, Container, Event, Label, Process, SyscallEvent};
 use crate::open::{Buffers, Columns, Sealed};
 use crate::segment_account::Counted;
+use crate::signature::Signer;
 use crate::thinning::SamplingChange;
 use crate::{End, Error, Memory, Result, hash, manifest_file, parquet_write};
 
@@ -117,6 +118,7 @@ pub struct RecordingWriter {
     counts: BTreeMap<(u16, Class), Counts>,
     counted: Counted,
     losses: Losses,
+    signer: Option<Signer>,
     /// Rows by CPU of each segment in the manifest.
     rows_by_cpu: VecDeque<Vec<u64>>,
     journal: Option<Journal>,
@@ -209,6 +211,7 @@ impl RecordingWriter {
             counts: BTreeMap::new(),
             counted: Counted::default(),
             losses: Losses::default(),
+            signer: None,
             rows_by_cpu: VecDeque::new(),
             journal,
             journaled_at: Instant::now(),
@@ -226,6 +229,12 @@ impl RecordingWriter {
     /// The manifest; but for the segments of the last second, as it is on disk.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Signs the manifest now, and each time that it is written.
+    pub fn sign_with(&mut self, signer: Signer) -> Result<()> {
+        self.signer = Some(signer);
+        self.store_manifest()
     }
 
     /// Says what has become of all events until now, for the metadata of the segments that are closed from here on.
@@ -470,12 +479,12 @@ impl RecordingWriter {
 
     fn store_manifest(&mut self) -> Result<()> {
         let began = Instant::now();
-        let mut stored = manifest_file::store(&self.dir, &mut self.manifest);
+        let mut stored = manifest_file::store_signed(&self.dir, &mut self.manifest, self.signer.as_ref());
         if stored.as_ref().is_err_and(Error::is_full) {
             self.make_room();
-            if manifest_file::store(&self.dir, &mut self.manifest).is_err() {
+            if manifest_file::store_signed(&self.dir, &mut self.manifest, self.signer.as_ref()).is_err() {
                 self.give_back(1);
-                let last = manifest_file::store(&self.dir, &mut self.manifest);
+                let last = manifest_file::store_signed(&self.dir, &mut self.manifest, self.signer.as_ref());
                 // It had to be made room for: the recording should end, with everything in it.
                 if last.is_err() {
                     stored = last;

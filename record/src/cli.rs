@@ -11,6 +11,7 @@ use crate::live::args::LiveArgs;
 use crate::narrow::PodArgs;
 use crate::privacy::PrivacyArgs;
 use crate::sample::flow::{FlowHook, FlowOptions};
+use crate::signing::SigningArgs;
 use crate::storage::StorageArgs;
 use crate::thin::cli::ThinArgs;
 use crate::tls;
@@ -157,6 +158,8 @@ pub struct RecordArgs {
     pub flow_table: u32,
     #[command(flatten)]
     pub storage: StorageArgs,
+    #[command(flatten)]
+    pub signing: SigningArgs,
     #[command(flatten)]
     pub privacy: PrivacyArgs,
     #[command(flatten)]

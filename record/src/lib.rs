@@ -35,6 +35,7 @@ pub mod sample;
 pub mod scenario;
 pub mod selftest;
 pub mod session;
+pub mod signing;
 pub mod storage;
 pub mod summary;
 pub mod thin;

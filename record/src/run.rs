@@ -24,6 +24,7 @@ pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
         ));
     }
     args.storage.storage()?;
+    args.signing.signer()?;
     check::require()?;
     let output = args.output.clone().unwrap_or_else(|| default_output(args.scenario.as_deref()));
     // The command is forked first, while this process has one thread; handling signals starts another.
@@ -97,6 +98,7 @@ pub fn options(args: &RecordArgs, output: &Path, filter: Filter, podman: Podman)
         sample: args.thin.sample.clone(),
         known: args.thin.known.clone(),
         storage: args.storage.storage()?,
+        signer: args.signing.signer()?,
     })
 }
 

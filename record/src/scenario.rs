@@ -39,7 +39,8 @@ pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &Arc<AtomicBoo
     cleaned?;
 
     let labels = scenarios::label(&Recording::open(output)?, &timeline)?;
-    finished.manifest = datasets::add_labels(output, &labels, described(runner.scenario(), &timeline))?;
+    let manifest = datasets::add_labels(output, &labels, described(runner.scenario(), &timeline))?;
+    finished.manifest = args.signing.sign_again(output, manifest)?;
     finished.labels = Some(labels.len());
     Ok(finished)
 }

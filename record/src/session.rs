@@ -60,6 +60,7 @@ pub struct Options {
     /// File with the filter of known behaviour.
     pub known: Option<PathBuf>,
     pub storage: datasets::Storage,
+    pub signer: Option<datasets::Signer>,
 }
 
 /// A recording that has begun: the programs run, and events are being written.
@@ -139,7 +140,8 @@ impl Session {
             let at = format!("{} at {}", hook.name(), interfaces.join(", "));
             manifest.hooks.insert(Class::Flow.name().to_owned(), vec![at]);
         }
-        let writer = RecordingWriter::create_with(options.output, manifest, options.storage)?;
+        let mut writer = RecordingWriter::create_with(options.output, manifest, options.storage)?;
+        options.signer.map_or(Ok(()), |signer| writer.sign_with(signer))?;
 
         let mut programs = Programs::load(&settings, &hierarchy)?;
         if let Some(known) = &known {

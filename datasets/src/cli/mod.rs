@@ -4,6 +4,7 @@ mod gaps;
 pub mod info;
 pub mod recover;
 pub mod schema;
+pub mod sign;
 pub mod text;
 pub mod tree;
 pub mod verify;
@@ -39,8 +40,9 @@ pub enum Command {
     ///
     /// Recomputes every SHA-256 and the chain through the segments, decodes every row, and compares counts, order and
     /// schema. From the sequence numbers in the rows it proves the account of what was lost: on each CPU, the missing
-    /// numbers are exactly the events the recorder says it dropped, filtered, sampled out or knew. Tells a missing, truncated, altered,
-    /// reordered or miscounted file apart, and names the place.
+    /// numbers are exactly the events the recorder says it dropped, filtered, sampled out or
+    /// knew. Tells a missing, truncated, altered, reordered or miscounted file apart, and names the place. A signature is
+    /// checked where there is one.
     Verify(verify::Args),
     /// Complete the recording of a recorder that was killed, from its journal
     ///
@@ -48,6 +50,10 @@ pub enum Command {
     /// noted it; what was emitted later is named as unknown. Refuses while the recorder runs. Does nothing to a recording
     /// that is complete, and may be stopped and started again at any time.
     Recover(recover::Args),
+    /// Sign a finished recording, or sign it anew after labels were added or it was recovered
+    Sign(sign::SignArgs),
+    /// Make a key pair to sign recordings with; prints the public key in hex
+    Keygen(sign::KeygenArgs),
     /// Summarise a recording: rows, rates, sizes, containers, losses, scenario
     Info(info::Args),
     /// Print every table: column, type, unit and meaning

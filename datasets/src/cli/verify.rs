@@ -1,9 +1,10 @@
 //! `datasets verify`
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use datasets::{CpuReport, Progress, Verdict, VerifyReport, resolve};
+use datasets::{CpuReport, Progress, PublicKey, Verdict, VerifyReport, resolve};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::text::{bytes, count, table};
@@ -14,6 +15,9 @@ pub struct Args {
     /// Directory of a recording, or the name of a shipped one
     #[arg(value_name = "PATH|NAME")]
     recording: String,
+    /// The recording must be signed by the key of this public one (PEM): one that is not signed, or by another, fails
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -22,7 +26,8 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<(String, bool)> {
     let path = resolve(&args.recording)?;
     let mut bar = Bar::new();
-    let report = datasets::verify(&path, |progress| bar.show(progress))?;
+    let key = args.public_key.as_deref().map(PublicKey::read).transpose()?;
+    let report = datasets::verify_signed(&path, key.as_ref(), |progress| bar.show(progress))?;
     bar.clear();
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
@@ -39,6 +44,7 @@ fn render(report: &VerifyReport) -> String {
             "recovered: as it was recovered, and every event is accounted for up to the moment named below"
         }
         Verdict::Damaged => "DAMAGED",
+        Verdict::Untrusted => "UNTRUSTED: it is as it was written, but not signed by the key that was asked for",
     };
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -51,7 +57,8 @@ fn render(report: &VerifyReport) -> String {
         report.tables,
         bytes(report.bytes)
     );
-    let _ = writeln!(out, "  chain {}\n", report.chain);
+    let _ = writeln!(out, "  chain {}", report.chain);
+    let _ = writeln!(out, "  signed by {}\n", report.signed_by.as_deref().unwrap_or("nobody"));
     out.push_str(&cpus(&report.cpus));
     out.push_str(&gaps::table(report));
     if !report.findings.is_empty() {
