@@ -75,6 +75,26 @@ static __always_inline u64 new_exec_id(struct cpu_state *cpu)
 	return ((u64)bpf_get_smp_processor_id() + 1) << 48 | ++cpu->next_exec;
 }
 
+static __always_inline void new_proc(struct cpu_state *cpu, struct proc *proc)
+{
+	proc->exec_id = new_exec_id(cpu);
+	if (bpf_map_pop_elem(&free_rows, &proc->fd_row))
+		proc->fd_row = 0;
+}
+
+static __always_inline void free_row(u32 row)
+{
+	if (row)
+		bpf_map_push_elem(&free_rows, &row, BPF_ANY);
+}
+
+/* The table is full, or another thread came first. */
+static __always_inline void refused_proc(struct cpu_state *cpu, struct proc *proc)
+{
+	cpu->counters.proc_table_full++;
+	free_row(proc->fd_row);
+}
+
 /* The incarnation of a process, made up on first sight. */
 static __always_inline struct proc *proc_of(struct cpu_state *cpu, u32 tgid)
 {
@@ -83,17 +103,10 @@ static __always_inline struct proc *proc_of(struct cpu_state *cpu, u32 tgid)
 
 	if (proc)
 		return proc;
-	fresh.exec_id = new_exec_id(cpu);
+	new_proc(cpu, &fresh);
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_NOEXIST))
-		cpu->counters.proc_table_full++;
+		refused_proc(cpu, &fresh);
 	return bpf_map_lookup_elem(&procs, &tgid);
-}
-
-static __always_inline u64 exec_id_of(struct cpu_state *cpu, u32 tgid)
-{
-	struct proc *proc = proc_of(cpu, tgid);
-
-	return proc ? proc->exec_id : 0;
 }
 
 #endif

@@ -23,53 +23,50 @@ static __always_inline bool fd_is_socket(s32 fd)
 	return file && (READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
 }
 
-#define FD_KEPT 64 /* lower descriptors keep their entry when they are closed, for the next file they stand for */
-
-/* The descriptor is open, as far as the programs know. */
-static __always_inline struct fd_state *fd_lookup(u32 tgid, s32 fd)
+/* The place of one of the lower descriptors of the current process; NULL: it is in the table. */
+static __always_inline struct fd_state *fd_place(struct cpu_state *cpu, s32 fd)
 {
-	struct fd_key key = { .tgid = tgid, .fd = fd };
-	struct fd_state *state = bpf_map_lookup_elem(&fds, &key);
+	u32 at = cpu->fd_row * FD_ROW + (u32)fd;
 
-	return state && state->file ? state : NULL;
+	return cpu->fd_row && (u32)fd < FD_ROW ? bpf_map_lookup_elem(&fd_rows, &at) : NULL;
 }
 
-/*
- * A descriptor was closed. Its entry costs less to keep than to remove and make anew; they go when the process ends, and
- * there are few: numbers are given out lowest first.
- */
-static __always_inline void fd_forget(struct fd_state *state, u32 tgid, s32 fd)
+static __always_inline struct fd_state *fd_in_table(struct cpu_state *cpu, s32 fd)
 {
-	struct fd_key key = { .tgid = tgid, .fd = fd };
+	struct fd_key key = { .tgid = cpu->tgid, .fd = fd };
+
+	return bpf_map_lookup_elem(&fds, &key);
+}
+
+/* A descriptor of the current process that is open, as far as the programs know. After begin(). */
+static __always_inline struct fd_state *fd_lookup(struct cpu_state *cpu, s32 fd)
+{
+	struct fd_state *state = fd_place(cpu, fd);
+
+	if (state)
+		return state->file ? state : NULL;
+	return fd_in_table(cpu, fd);
+}
+
+/* A descriptor was closed. */
+static __always_inline void fd_forget(struct cpu_state *cpu, struct fd_state *state, s32 fd)
+{
+	struct fd_key key = { .tgid = cpu->tgid, .fd = fd };
 
 	state->file = 0;
-	if ((u32)fd >= FD_KEPT)
+	if (!cpu->fd_row || (u32)fd >= FD_ROW)
 		bpf_map_delete_elem(&fds, &key);
 }
 
-static __always_inline void fd_drop(u32 tgid, s32 fd)
+/* An entry in the table; NULL: it is full. */
+static __noinline struct fd_state *fd_enter(struct cpu_state *cpu, s32 fd)
 {
-	struct fd_key key = { .tgid = tgid, .fd = fd };
-
-	bpf_map_delete_elem(&fds, &key);
-}
-
-/* An entry for a descriptor that has none; NULL: the table is full. */
-static __noinline struct fd_state *fd_enter(struct cpu_state *cpu, u32 tgid, s32 fd)
-{
-	struct fd_key key = { .tgid = tgid, .fd = fd };
+	struct fd_key key = { .tgid = cpu->tgid, .fd = fd };
 	struct fd_state fresh = {};
-	struct proc *proc;
 
 	if (bpf_map_update_elem(&fds, &key, &fresh, BPF_ANY)) {
 		cpu->counters.fd_table_full++;
 		return NULL;
-	}
-	if ((u32)fd > cpu->max_fd) {
-		proc = proc_of(cpu, tgid);
-		if (proc && (u32)fd > proc->max_fd)
-			proc->max_fd = fd;
-		cpu->max_fd = proc ? proc->max_fd : 0;
 	}
 	return bpf_map_lookup_elem(&fds, &key);
 }
@@ -78,19 +75,25 @@ static __noinline struct fd_state *fd_enter(struct cpu_state *cpu, u32 tgid, s32
  * Starts tracking a descriptor (again), after enter(). Returns its state, or NULL when the table is full or there is no such
  * file. A function of its own for the stack it needs: the paths of its callers go deep.
  */
-static __noinline struct fd_state *fd_track(struct cpu_state *cpu, u32 tgid, s32 fd, struct file *file)
+static __noinline struct fd_state *fd_track(struct cpu_state *cpu, s32 fd, struct file *file)
 {
-	struct fd_key key = { .tgid = tgid, .fd = fd };
 	struct fd_state *state;
 	struct inode *inode;
+	struct proc *proc;
 
 	if (!file)
 		return NULL;
-	state = bpf_map_lookup_elem(&fds, &key);
+	state = fd_place(cpu, fd);
 	if (!state)
-		state = fd_enter(cpu, tgid, fd);
+		state = fd_enter(cpu, fd);
 	if (!state)
 		return NULL;
+	if ((u32)fd > cpu->max_fd) {
+		proc = proc_of(cpu, cpu->tgid);
+		if (proc && (u32)fd > proc->max_fd)
+			proc->max_fd = fd;
+		cpu->max_fd = proc ? proc->max_fd : 0;
+	}
 	inode = READ(file, f_inode);
 	state->rx = state->tx = 0;
 	state->reads = state->writes = 0;
@@ -110,15 +113,15 @@ static __noinline struct fd_state *fd_track(struct cpu_state *cpu, u32 tgid, s32
 }
 
 /* Adds the bytes of a read (or, if `out`, a write) that returned `ret`. NULL if it failed or is not tracked. */
-static __always_inline struct fd_state *fd_account(struct cpu_state *cpu, u32 tgid, s32 fd, s64 ret, bool out)
+static __always_inline struct fd_state *fd_account(struct cpu_state *cpu, s32 fd, s64 ret, bool out)
 {
 	struct fd_state *state;
 
 	if (ret < 0 || fd < 0)
 		return NULL;
-	state = fd_lookup(tgid, fd);
+	state = fd_lookup(cpu, fd);
 	if (!state)
-		state = fd_track(cpu, tgid, fd, fd_file(fd));
+		state = fd_track(cpu, fd, fd_file(fd));
 	if (!state)
 		return NULL;
 	/* Two threads may share a descriptor. */

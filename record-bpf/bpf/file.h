@@ -84,7 +84,7 @@ __noinline int emit_open(s32 dirfd, u64 name, u32 flags, s64 ret)
 	if (!cpu || !buf)
 		return 0;
 	if (file)
-		state = fd_track(cpu, cpu->tgid, ret, file);
+		state = fd_track(cpu, ret, file);
 	if (state ? left_out_with(&cpu->crowd, &cpu->counters, RS_CLASS_FILE, &state->choice) :
 		    left_out(cpu, RS_CLASS_FILE))
 		return 0;

@@ -31,9 +31,9 @@ __noinline int emit_io(u32 kind, s32 fd, s64 ret, s64 position)
 }
 
 /* A read (or, if `out`, a write) that returned `ret`. What it went through, if that is tracked. */
-static __always_inline struct fd_state *on_io(struct cpu_state *cpu, u32 tgid, s32 fd, s64 ret, bool out, s64 position)
+static __always_inline struct fd_state *on_io(struct cpu_state *cpu, s32 fd, s64 ret, bool out, s64 position)
 {
-	struct fd_state *state = fd_account(cpu, tgid, fd, ret, out);
+	struct fd_state *state = fd_account(cpu, fd, ret, out);
 
 	if (file_io_calls && class_on(RS_CLASS_FILE))
 		emit_io(out ? RS_FILE_WRITE : RS_FILE_READ, fd, ret, position);
@@ -100,7 +100,7 @@ __noinline int account_messages(s32 fd, u64 messages, s64 count, u32 out)
 			break;
 		total += message_bytes(messages + i * MESSAGES_INNER * MMSGHDR_SIZE, count - i * MESSAGES_INNER);
 	}
-	fd_account(cpu, cpu->tgid, fd, total, out);
+	fd_account(cpu, fd, total, out);
 	return 0;
 }
 

@@ -73,26 +73,29 @@ static __always_inline void new_epoch(void)
  */
 static __always_inline bool begin(struct cpu_state *cpu)
 {
-	/* Read before the tables: a change that comes in between makes the answer old at once. */
-	u64 epoch = *(volatile u64 *)&task_epoch, user = *(volatile u64 *)&user_epoch;
+	/* Read before the tables: a change that comes in between makes the answer old at once. Both only grow. */
+	u64 epoch = *(volatile u64 *)&task_epoch + *(volatile u64 *)&user_epoch;
 	struct task_struct *task = current_task();
 	u64 start = READ(task, start_boottime); /* the memory of a task that ended is used again */
 	u64 set = untyped(READ(task, cgroups));
+	struct proc *proc;
 
-	if (cpu->task == (u64)task && cpu->task_start == start && cpu->css_set == set && cpu->task_epoch == epoch &&
-	    cpu->user_epoch == user)
+	/* Who is not introduced may be by now, on another CPU. */
+	if (cpu->task == (u64)task && cpu->task_start == start && cpu->css_set == set && cpu->epoch == epoch &&
+	    (cpu->exec_id || !cpu->subject.followed))
 		return cpu->subject.followed;
 	cpu->tgid = READ(task, tgid);
 	cpu->tid = READ(task, pid);
 	cpu->subject = subject(task, cpu->tgid);
-	cpu->exec_id = 0;
-	cpu->max_fd = 0;
+	proc = cpu->subject.followed ? bpf_map_lookup_elem(&procs, &cpu->tgid) : NULL;
+	cpu->exec_id = proc ? proc->exec_id : 0;
+	cpu->fd_row = proc ? proc->fd_row : 0;
+	cpu->max_fd = proc ? proc->max_fd : 0;
 	/* The recorder's own calls teach its root each time. */
 	cpu->task = cpu->tgid == self_tgid ? 0 : (u64)task;
 	cpu->task_start = start;
 	cpu->css_set = set;
-	cpu->task_epoch = epoch;
-	cpu->user_epoch = user;
+	cpu->epoch = epoch;
 	return cpu->subject.followed;
 }
 

@@ -144,7 +144,7 @@ static __always_inline bool known_io(struct cpu_state *cpu, s32 fd, s64 ret)
 
 	if (!knows || ret < 0)
 		return false;
-	state = fd_lookup(bpf_get_current_pid_tgid() >> 32, fd);
+	state = fd_lookup(cpu, fd);
 	if (!state || state->choice != KNOWN)
 		return false;
 	count_out(&cpu->counters, RS_CLASS_FILE, KNOWN);

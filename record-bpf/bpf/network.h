@@ -161,17 +161,15 @@ __noinline int emit_socket(u32 kind, u32 fd, u64 arg, s64 ret)
 	struct network_record *r;
 	struct fd_state *state;
 	struct sock *sk;
-	u32 tgid;
 
 	if (!cpu || !buf || !file)
 		return 0;
 	if ((READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
-	tgid = cpu->tgid;
 	/* A tracked entry of another file: dup2 or close_range passed by unseen. */
-	state = fd_lookup(tgid, fd);
+	state = fd_lookup(cpu, fd);
 	if (!state || state->file != (u64)file || kind == RS_NETWORK_SOCKET || kind == RS_NETWORK_ACCEPT)
-		state = fd_track(cpu, tgid, fd, file);
+		state = fd_track(cpu, fd, file);
 	if (!state || state->kind != FD_SOCKET)
 		return 0;
 	sk = file_sock(file);

@@ -238,6 +238,7 @@ static __always_inline bool enter(struct cpu_state *cpu)
 	proc = introduce(cpu, cpu->tgid);
 	if (proc) {
 		cpu->exec_id = proc->exec_id;
+		cpu->fd_row = proc->fd_row;
 		cpu->max_fd = proc->max_fd;
 	}
 	return true;
@@ -264,14 +265,14 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	s = subject(child, child_tgid);
 	if (!s.followed)
 		return 0;
-	to.exec_id = new_exec_id(cpu);
+	new_proc(cpu, &to);
 	/* A parent that is not followed stays nameless; the child begins a tree. */
 	if (followed && enter(cpu)) {
 		to.parent_exec_id = cpu->exec_id;
 		to.known_exe = known_exe_of(tgid);
 	}
 	if (bpf_map_update_elem(&procs, &child_tgid, &to, BPF_ANY))
-		cpu->counters.proc_table_full++;
+		refused_proc(cpu, &to);
 	if (!class_on(RS_CLASS_PROCESS))
 		return 0;
 	event.child_exec_id = to.exec_id;
@@ -282,7 +283,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-__noinline int close_stale_fds(u32 tgid, u32 exiting);
+__noinline int close_stale_fds(u32 exiting);
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binprm *bprm)
@@ -295,7 +296,7 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binp
 	if (!cpu || !begin(cpu))
 		return 0;
 	tgid = cpu->tgid;
-	close_stale_fds(tgid, 0);
+	close_stale_fds(0);
 	proc = bpf_map_lookup_elem(&procs, &tgid);
 	prev = proc ? proc->exec_id : 0;
 	if (syscall_form == SYSCALL_CALLS)
@@ -339,44 +340,59 @@ static __always_inline bool first_to_end(struct task_struct *task, u32 tgid)
 	return bpf_map_update_elem(&ended, &key, &one, BPF_NOEXIST) != -EEXIST;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
+/* The row of a process that ended. A function of its own for its stack: beside it the descriptors are closed. */
+__noinline int emit_exit(void)
 {
+	struct task_struct *task = current_task();
 	struct signal_struct *signal = READ(task, signal);
 	struct cpu_state *cpu = cpu_state();
 	struct rs_exit event = {};
-	u32 tgid;
+
+	if (!cpu)
+		return 0;
+	event.utime = READ(signal, utime) + READ(task, utime);
+	event.stime = READ(signal, stime) + READ(task, stime);
+	event.runtime = READ(signal, sum_sched_runtime) + READ(task, se.sum_exec_runtime);
+	event.max_rss = READ(signal, maxrss);
+	event.status = (READ(signal, flags) & SIGNAL_GROUP_EXIT) ? READ(signal, group_exit_code) :
+								   READ(task, exit_code);
+	header(&event.h, cpu, RS_CLASS_PROCESS, RS_PROCESS_EXIT, &cpu->subject, cpu->exec_id);
+	submit(cpu, RS_CLASS_PROCESS, &event, sizeof(event));
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct cpu_state *cpu = cpu_state();
+	struct proc *proc;
+	u32 tgid, row;
 
 	if (!cpu)
 		return 0;
 	if (syscall_form == SYSCALL_CALLS)
 		calls_thread_exit();
 	/* `live` was decremented before this tracepoint, on every kernel from 5.10 to 6.18. */
-	if (READ(signal, live.counter))
+	if (READ(task, signal, live.counter))
 		return 0;
 	if (begin(cpu)) {
 		tgid = cpu->tgid;
 		if (!first_to_end(task, tgid))
 			return 0;
 		enter(cpu);
-		close_stale_fds(tgid, 1);
+		close_stale_fds(1);
 		calls_incarnation_end(cpu, tgid, cpu->exec_id);
-		if (class_on(RS_CLASS_PROCESS)) {
-			event.utime = READ(signal, utime) + READ(task, utime);
-			event.stime = READ(signal, stime) + READ(task, stime);
-			event.runtime = READ(signal, sum_sched_runtime) + READ(task, se.sum_exec_runtime);
-			event.max_rss = READ(signal, maxrss);
-			event.status = (READ(signal, flags) & SIGNAL_GROUP_EXIT) ? READ(signal, group_exit_code) :
-										   READ(task, exit_code);
-			header(&event.h, cpu, RS_CLASS_PROCESS, RS_PROCESS_EXIT, &cpu->subject, cpu->exec_id);
-			submit(cpu, RS_CLASS_PROCESS, &event, sizeof(event));
-		}
+		if (class_on(RS_CLASS_PROCESS))
+			emit_exit();
 	} else {
 		tgid = cpu->tgid;
-		close_stale_fds(tgid, 1);
+		close_stale_fds(1);
 	}
 	calls_forget(tgid);
-	bpf_map_delete_elem(&procs, &tgid);
+	proc = bpf_map_lookup_elem(&procs, &tgid);
+	row = proc ? proc->fd_row : 0;
+	if (!bpf_map_delete_elem(&procs, &tgid))
+		free_row(row);
 	if (filter_mode & FILTER_TREE)
 		bpf_map_delete_elem(&tree, &tgid);
 	return 0;

@@ -62,78 +62,83 @@ struct {
 		});
 } wire_types SEC(".maps");
 
-/* Closes one tracked descriptor: emits its totals and forgets it. After begin(). */
-__noinline int close_fd(u32 tgid, u32 fd, u32 implicit)
-{
-	struct fd_state *state = fd_lookup(tgid, fd);
-	struct cpu_state *cpu = cpu_state();
-	struct file *file;
-	bool same;
+/* Why a descriptor is looked at. */
+enum scan {
+	SCAN_CLOSE,   /* it is being closed */
+	SCAN_REPLACE, /* by dup2 */
+	SCAN_EXEC,    /* a program was executed: was it closed by that? */
+	SCAN_EXIT,    /* its process ended */
+	SCAN_FORGET,  /* a process ended that is not followed any more */
+};
 
-	if (!state || !cpu)
+/* Closes a descriptor, if it is tracked: emits its totals and forgets it. After begin(). */
+__noinline int close_fd(u32 fd, u32 scan)
+{
+	bool same, implicit = scan != SCAN_CLOSE;
+	struct cpu_state *cpu = cpu_state();
+	struct fd_state *state;
+	struct file *file;
+
+	if (!cpu)
 		return 0;
-	if (!cpu->exec_id)
-		cpu->exec_id = exec_id_of(cpu, tgid);
+	state = fd_lookup(cpu, fd);
+	if (!state)
+		return 0;
 	file = fd_file(fd);
 	same = (u64)file == state->file;
-	if (state->kind == FD_FILE)
+	if (scan == SCAN_EXEC && same)
+		return 0;
+	if (scan != SCAN_FORGET && state->kind == FD_FILE)
 		emit_file_close(cpu, fd, state, same, implicit);
-	else if (state->kind == FD_SOCKET)
+	else if (scan != SCAN_FORGET && state->kind == FD_SOCKET)
 		emit_socket_close(cpu, fd, state, same, implicit);
-	fd_forget(state, tgid, fd);
+	fd_forget(cpu, state, fd);
 	return 0;
 }
 
-enum scan { SCAN_EXEC, SCAN_EXIT, SCAN_RANGE, SCAN_FORGET };
-
 #define SCAN_INNER 32 /* FD_SCAN_MAX in two loops, so that the verifier goes through 32 + 32 descriptors */
 
-/* Up to SCAN_INNER descriptors of a scan. */
-__noinline int scan_some(u32 tgid, u32 first, u32 last, u32 scan)
+/* Up to SCAN_INNER descriptors. */
+__noinline int scan_some(u32 first, u32 last, u32 scan)
 {
-	struct fd_state *state;
-	u32 i, fd;
+	u32 i;
 
 	for (i = 0; i < SCAN_INNER; i++) {
-		fd = first + i;
-		if (fd > last)
+		if (first + i > last)
 			break;
-		state = fd_lookup(tgid, fd);
-		if (state && scan != SCAN_FORGET && !(scan == SCAN_EXEC && (u64)fd_file(fd) == state->file))
-			close_fd(tgid, fd, scan != SCAN_RANGE);
-		if (scan == SCAN_EXIT || scan == SCAN_FORGET)
-			fd_drop(tgid, fd);
+		close_fd(first + i, scan);
 	}
 	return 0;
 }
 
-static __always_inline void scan_fds(u32 tgid, u32 first, u32 last, u32 scan)
+static __always_inline void scan_fds(struct cpu_state *cpu, u32 first, u32 last, u32 scan)
 {
-	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
+	struct proc *proc = bpf_map_lookup_elem(&procs, &cpu->tgid);
 	u32 i;
 
 	if (!proc)
 		return;
+	cpu->fd_row = proc->fd_row; /* begin() does not look it up for who is not followed */
 	if (last > proc->max_fd)
 		last = proc->max_fd;
 	for (i = 0; i < FD_SCAN_MAX / SCAN_INNER; i++) {
 		if (first + i * SCAN_INNER > last)
 			break;
-		scan_some(tgid, first + i * SCAN_INNER, last, scan);
+		scan_some(first + i * SCAN_INNER, last, scan);
 	}
 }
 
 /* After an exec: the descriptors that close-on-exec took. At exit: all of them, without a word if it is no longer followed. */
-__noinline int close_stale_fds(u32 tgid, u32 exiting)
+__noinline int close_stale_fds(u32 exiting)
 {
 	struct cpu_state *cpu = cpu_state();
 
 	if (!cpu)
 		return 0;
 	if (begin(cpu))
-		scan_fds(tgid, 0, ~0u, exiting ? SCAN_EXIT : SCAN_EXEC);
+		scan_fds(cpu, 0, ~0u, exiting ? SCAN_EXIT : SCAN_EXEC);
 	else if (exiting)
-		scan_fds(tgid, 0, ~0u, SCAN_FORGET);
+		scan_fds(cpu, 0, ~0u, SCAN_FORGET);
 	return 0;
 }
 
@@ -227,7 +232,6 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	u64 nr = regs->orig_ax; /* a pointer the verifier knows: no helper call on the way every system call takes */
 	u32 action = nr < NR_MAX ? exit_action[nr] : NONE;
 	struct cpu_state *cpu;
-	u32 tgid;
 
 	if (action == NONE)
 		return 0;
@@ -252,7 +256,6 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	}
 	cpu->regs = (u64)regs;
-	tgid = cpu->tgid;
 	if (class_on(RS_CLASS_TLS) && ret >= 0) {
 		if (action == READ || action == WRITE)
 			tls_saw_io(READ(regs, r14), ARG1);
@@ -260,21 +263,21 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 			tls_saw_open(ret);
 	}
 	switch (action) {
-	case READ: on_message(on_io(cpu, tgid, ARG1, ret, false, io_position(regs, nr)), nr, ret, false); break;
-	case WRITE: on_message(on_io(cpu, tgid, ARG1, ret, true, io_position(regs, nr)), nr, ret, true); break;
+	case READ: on_message(on_io(cpu, ARG1, ret, false, io_position(regs, nr)), nr, ret, false); break;
+	case WRITE: on_message(on_io(cpu, ARG1, ret, true, io_position(regs, nr)), nr, ret, true); break;
 	case SENDFILE: /* out, in, its offset */
-		on_io(cpu, tgid, ARG1, ret, true, AT_POSITION);
-		on_io(cpu, tgid, ARG2, ret, false, pointed_position(ARG3));
+		on_io(cpu, ARG1, ret, true, AT_POSITION);
+		on_io(cpu, ARG2, ret, false, pointed_position(ARG3));
 		break;
 	case SPLICE: /* in, its offset, out, its offset */
-		on_io(cpu, tgid, ARG1, ret, false, pointed_position(ARG2));
-		on_io(cpu, tgid, ARG3, ret, true, pointed_position(ARG4));
+		on_io(cpu, ARG1, ret, false, pointed_position(ARG2));
+		on_io(cpu, ARG3, ret, true, pointed_position(ARG4));
 		break;
 	case SEND_MESSAGES:
 	case RECEIVE_MESSAGES:
 		account_messages(ARG1, ARG2, ret, action == SEND_MESSAGES);
 		if (ret > 0)
-			on_message(fd_lookup(tgid, ARG1), nr, ret, action == SEND_MESSAGES);
+			on_message(fd_lookup(cpu, ARG1), nr, ret, action == SEND_MESSAGES);
 		break;
 	case OPEN:
 		if (class_on(RS_CLASS_FILE))
@@ -298,7 +301,6 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
 	struct cpu_state *cpu;
-	u32 tgid;
 
 	if (kernel_paths && (u64)nr < NR_MAX && (exit_action[nr] == FILE_ENTRY || exit_action[nr] == FILE_CHANGE)) {
 		named_forget();
@@ -311,14 +313,13 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 	cpu = cpu_state();
 	if (!cpu || !begin(cpu) || (READ(current_task(), thread_info.status) & TS_COMPAT))
 		return 0;
-	tgid = cpu->tgid;
 	if (nr == NR_close) {
-		close_fd(tgid, ARG1, 0);
+		close_fd(ARG1, SCAN_CLOSE);
 	} else if (nr == NR_close_range) {
 		if (!(ARG3 & CLOSE_RANGE_CLOEXEC))
-			scan_fds(tgid, ARG1, ARG2, SCAN_RANGE);
+			scan_fds(cpu, ARG1, ARG2, SCAN_CLOSE);
 	} else if ((u32)ARG1 != (u32)ARG2) {
-		close_fd(tgid, ARG2, 1);
+		close_fd(ARG2, SCAN_REPLACE);
 	}
 	return 0;
 }

@@ -57,22 +57,20 @@ struct cpu_state {
 	 * Of the event at hand: found once by the program (begin() in filter.h, enter() in process.h), read by the functions it
 	 * calls. It holds for the next event too while task, cgroup and both epochs are the same.
 	 */
+	u64 task, task_start, css_set, epoch;
+	u64 exec_id; /* 0: not introduced */
 	struct subject subject;
-	u64 exec_id; /* 0: not looked up */
-	u64 task, task_start, css_set;
-	u64 task_epoch, user_epoch;
 	u32 tgid, tid;
-	u64 regs;   /* of the system call: as a number, since a kernel pointer is no argument for a global function */
-	u32 max_fd; /* the process's, or less */
-	u32 _pad;
+	u32 fd_row, max_fd; /* the process's; max_fd may be less */
+	u64 regs; /* of the system call: as a number, since a kernel pointer is no argument for a global function */
 	struct crowd crowd;
 };
 
 struct proc {
 	u64 exec_id;
 	u64 parent_exec_id;
-	u32 max_fd; /* highest descriptor tracked */
-	u32 _pad;
+	u32 max_fd;    /* highest descriptor tracked */
+	u32 fd_row;    /* its part of fd_rows; 0: it has none */
 	u64 known_exe; /* hash of its program's path; 0: not one that the filter of known behaviour looks at */
 };
 
@@ -89,14 +87,23 @@ struct fd_state {
 	u64 inode;
 	u32 reads, writes;
 	u32 dev;
-	u32 kind;
-	u32 mode;
 	u32 open_flags;
-	u32 watch;    /* sockets: WATCH_* */
-	u32 protocol; /* AF_PACKET: the ethertype asked for */
-	u32 told;     /* files: the open is in the ring, with the path */
 	u32 choice;   /* enum choice: of the open (or socket) and the close */
-};
+	u32 protocol; /* AF_PACKET: the ethertype asked for */
+	u16 mode;
+	u8 kind;  /* enum fd_kind */
+	u8 watch; /* sockets: WATCH_* */
+	u8 told;  /* files: the open is in the ring, with the path */
+	u8 _pad[3];
+}; /* a cache line */
+
+/*
+ * The lower descriptors of a process are a row of an array, and looking one up takes no hash: reading and writing is most
+ * of what most programs do. A row is taken from a stack when the process is first seen, and given back when it ends. Processes
+ * beyond the rows, and higher descriptors, are in the table `fds`.
+ */
+#define FD_ROW 64
+#define FD_ROWS 2048 /* row 0 is not used */
 
 /* Set by user space before loading. */
 const volatile u32 self_tgid = 0;
@@ -149,10 +156,24 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
+	__uint(max_entries, 65536);
 	__type(key, struct fd_key);
 	__type(value, struct fd_state);
 } fds SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FD_ROWS *FD_ROW);
+	__type(key, u32);
+	__type(value, struct fd_state);
+} fd_rows SEC(".maps");
+
+/* Rows that no process has; filled by user space before the programs run. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, FD_ROWS);
+	__uint(value_size, sizeof(u32));
+} free_rows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

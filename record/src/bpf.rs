@@ -191,6 +191,12 @@ impl Programs {
         }
         prepare(open.open_object_mut());
         let skeleton = open.load().map_err(error("the kernel refused the BPF programs"))?;
+        let rows = skeleton.maps.free_rows.max_entries();
+        // Row 0 means none.
+        for row in (1..rows).rev() {
+            let push = skeleton.maps.free_rows.update(&[], &row.to_ne_bytes(), MapFlags::ANY);
+            push.map_err(error("cannot fill a BPF map"))?;
+        }
         Ok(Programs { skeleton, probes: Vec::new(), atomics })
     }
 
