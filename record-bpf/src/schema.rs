@@ -465,7 +465,7 @@ pub const ADDRESSES: &[Column] = &[
         "IP address of an interface in the container's network namespace; no loopback, no link-local",
     ),
     req("container", Type::Utf8, "who held it; the containers of a pod hold the same"),
-    opt("net_ns", Type::U32, "inode number of the network namespace, as in /proc/PID/ns"),
+    opt("net_ns", Type::U32, "inode number of the network namespace, as in /proc/PID/ns; used again after its end"),
     req("since", Type::Timestamp, "when it came; the container's first_seen where it had it from its beginning"),
     opt("until", Type::Timestamp, "when it was gone, up to 1 s late; null: held to the end of the recording"),
 ];

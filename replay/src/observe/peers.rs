@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use datasets::Container;
+use datasets::{Address, Container};
 
 use crate::args::address::AddressClass;
 use crate::config::Network;
@@ -12,7 +12,7 @@ use crate::config::Network;
 /// Known containers by address.
 #[derive(Debug, Default)]
 pub struct Peers {
-    /// Containers that held the address, in order of their appearance.
+    /// Containers that held the address, in order in which they got it.
     by_address: BTreeMap<IpAddr, Vec<Holder>>,
     /// Networks that containers are on, at the configured prefix lengths.
     networks: HashSet<(IpAddr, u8)>,
@@ -23,13 +23,15 @@ pub struct Peers {
 #[derive(Debug)]
 struct Holder {
     id: Arc<str>,
-    first_seen: i64,
+    since: i64,
     image: Arc<str>,
     name: Arc<str>,
 }
 
 impl Peers {
-    pub fn new(containers: &[Container], config: &Network) -> Self {
+    /// `addresses`: who held which when; empty in recordings before schema 1.2, where a container has its addresses from its
+    /// beginning.
+    pub fn new(containers: &[Container], addresses: &[Address], config: &Network) -> Self {
         let mut peers = Self { prefix_v4: config.prefix_v4, prefix_v6: config.prefix_v6, ..Self::default() };
         let mut sorted: Vec<&Container> = containers.iter().collect();
         sorted.sort_by(|a, b| (a.first_seen, &a.id).cmp(&(b.first_seen, &b.id)));
@@ -38,22 +40,26 @@ impl Peers {
             let alias = container.aliases.iter().max_by_key(|alias| (alias.contains('.'), alias.len()));
             let name =
                 alias.or(container.name.as_ref()).map_or_else(|| Arc::clone(&image), |name| name.as_str().into());
-            for address in container.addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok()) {
+            for text in &container.addresses {
+                let Ok(address) = text.parse::<IpAddr>() else { continue };
                 peers.networks.insert(peers.network(address));
+                let own = |row: &&Address| row.container == container.id && row.address == *text;
+                let since = addresses.iter().filter(own).map(|row| row.since).min();
                 let holder = Holder {
                     id: Arc::clone(&container.id),
-                    first_seen: container.first_seen,
+                    since: since.unwrap_or(container.first_seen),
                     image: Arc::clone(&image),
                     name: Arc::clone(&name),
                 };
                 peers.by_address.entry(address).or_default().push(holder);
             }
         }
+        peers.by_address.values_mut().for_each(|holders| holders.sort_by_key(|holder| holder.since));
         peers
     }
 
     /// The tree's step for a peer, and its name for people. An address that two containers held in turn is the one's
-    /// that appeared last before `ts`.
+    /// that got it last before `ts`, also when it has given it back: what is still on its way to it is meant for it.
     pub fn step(&self, address: &str, ts: i64) -> (String, String) {
         let Ok(parsed) = address.parse::<IpAddr>() else {
             return (address.to_owned(), address.to_owned());
@@ -82,7 +88,7 @@ impl Peers {
 
     fn holder(&self, address: IpAddr, ts: i64) -> Option<&Holder> {
         let holders = self.by_address.get(&address)?;
-        holders.iter().rev().find(|holder| holder.first_seen <= ts).or(holders.first())
+        holders.iter().rev().find(|holder| holder.since <= ts).or(holders.first())
     }
 
     fn network(&self, address: IpAddr) -> (IpAddr, u8) {
@@ -137,9 +143,12 @@ mod tests {
             container("b", "pool:1", "10.89.0.3", "pool.minexmr.com", 0),
             container("c", "late:1", "10.89.0.2", "late", 100),
         ];
-        let peers = Peers::new(&containers, &config);
+        let got_late =
+            Address { address: "10.89.0.2".to_owned(), container: "c".into(), net_ns: None, since: 120, until: None };
+        let peers = Peers::new(&containers, &[got_late], &config);
         for (address, ts, step, name) in [
             ("10.89.0.2", 50, "image redis:7", "redis"),
+            ("10.89.0.2", 110, "image redis:7", "redis"),
             ("10.89.0.2", 150, "image late:1", "late"),
             ("::ffff:10.89.0.3", 0, "image pool:1", "pool.minexmr.com"),
             ("10.89.0.1", 0, "container network", "10.89.0.1"),

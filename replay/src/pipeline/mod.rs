@@ -42,7 +42,7 @@ impl World {
         let containers = recording.containers()?;
         Ok(Self {
             processes: ProcessTable::new(recording.processes()?),
-            peers: Peers::new(&containers, &config.network),
+            peers: Peers::new(&containers, &recording.addresses()?, &config.network),
             containers: containers.into_iter().map(|container| (Arc::clone(&container.id), container)).collect(),
         })
     }
