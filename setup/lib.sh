@@ -97,7 +97,7 @@ install_packages() {
 setup_unpacked() {
 	local package dir=.cache/unpacked
 	for package in $(packages unpacked); do
-		if command -v "$package" >/dev/null || [ -x "$dir/usr/bin/$package" ]; then
+		if command -v "$package" >/dev/null || [ -d "/usr/share/doc/$package" ] || [ -d "$dir/usr/share/doc/$package" ]; then
 			done_already "$package"
 		else
 			timed "unpack $package" unpack_package "$package" "$dir" ||

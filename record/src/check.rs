@@ -10,7 +10,7 @@ use crate::bpf::{Programs, Settings, SyscallForm};
 use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::hooks;
-use crate::identity::Podman;
+use crate::identity::{self, Places, Podman, Sighting, Storage};
 use crate::probe;
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -182,11 +182,25 @@ fn fentry() -> Fact {
     fact("fentry", refused.is_empty(), false, found, hint)
 }
 
+/// Whose containers get names: the runtimes whose files are here.
 fn containers(podman: &Podman) -> Fact {
     let version = podman.version();
-    let found = version.as_ref().map_or("podman is not installed".to_owned(), |version| format!("podman {version}"));
-    let hint = "container ids are recorded all the same; names, images and scenarios need podman: run ./dev setup";
-    fact("containers", version.is_some(), false, found, hint)
+    let storage = version.is_some().then(|| Storage::find(podman));
+    let sightings = identity::sightings(storage.as_ref(), &Places::find());
+    let mut runtimes: Vec<String> = version.iter().map(|version| format!("podman {version}")).collect();
+    runtimes.extend(sightings.iter().map(|Sighting { runtime, path, error }| match error {
+        Some(error) => format!("{runtime}: {} cannot be read: {error}", path.display()),
+        None => format!("{runtime}: {}", path.display()),
+    }));
+    let unreadable = sightings.iter().any(|sighting| sighting.error.is_some());
+    let hint = if unreadable {
+        "what cannot be read leaves containers without name and image: they are recorded by their id"
+    } else {
+        "container ids are recorded all the same; names and images come from a runtime's files, and scenarios need podman: \
+         run ./dev setup"
+    };
+    let found = if runtimes.is_empty() { "no runtime's files".to_owned() } else { runtimes.join("\n") };
+    fact("containers", !runtimes.is_empty() && !unreadable, false, found, hint)
 }
 
 pub fn table(report: &Report) -> String {

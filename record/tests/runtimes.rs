@@ -4,21 +4,25 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use common::podman::{Image, finish, podman, start};
-use common::runtimes::{Containerd, Docker, bundle, has, ran, root_with};
+use common::runtimes::{Containerd, Docker, bundle, has, program, ran, root_with};
 use common::{Recorded, one};
 use datasets::{Container, Recording};
 use record_bpf::Kind;
 
-/// Opens a file named by its first argument, then ends.
+/// Opens a file named by its first argument, and ends after as many seconds as the second says.
 const PROBE: &str = r#"
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 int main(int argc, char **argv) {
 	int fd = open(argv[1], O_CREAT | O_WRONLY, 0600);
+	if (argc > 2)
+		sleep(atoi(argv[2]));
 	return write(fd, "seen", 4) == 4 && close(fd) == 0 ? 0 : 1;
 }
 "#;
@@ -105,7 +109,9 @@ fn containerds_containers_are_named_from_their_first_exec() {
     let child = start(dir.path(), &["--container", "retroscope-test-ident-ctr-*"]);
     let run = |name: &str, options: &[&str], file: &str| {
         let mut command = containerd.command();
-        ran(command.args(["run", "--rm"]).args(options).args([&*image, name, "/probe", file]));
+        let in_dir = |option: &str, name: &str| format!("{option}={}", containerd.dir.path().join(name).display());
+        command.args(["run", "--rm", &in_dir("--runc-root", "runc"), &in_dir("--fifo-dir", "fifo")]);
+        ran(command.args(options).args([&*image, name, "/probe", file]));
     };
     run("elsewhere", &[], "/tmp/unwanted");
     run(name, &["--label", "app=shop"], "/tmp/wanted");
@@ -130,25 +136,55 @@ const SHORT: usize = 100;
 /// What a container may live, from exec to exit.
 const MOMENT_NS: i64 = 50_000_000;
 
+/// A container of runc's that runs before the recording begins, its state where runc keeps it by default.
+struct Before<'a>(&'a str);
+
+impl Before<'_> {
+    fn start<'a>(name: &'a str, bundle: &Path) -> Before<'a> {
+        let before = Before(name);
+        before.remove();
+        let mut runc = program("runc");
+        // Detached, it would keep pipes open.
+        let runc = runc.args(["run", "--detach", "--bundle"]).arg(bundle).arg(name).stdin(Stdio::null());
+        assert!(runc.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+        before
+    }
+
+    fn remove(&self) {
+        let _ = program("runc").args(["delete", "--force", self.0]).output();
+    }
+}
+
+impl Drop for Before<'_> {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
 #[test]
 fn a_hundred_containers_in_a_row_of_a_moment_each_are_all_named() {
     if !has("a_hundred_containers_in_a_row_of_a_moment_each_are_all_named", &["runc", "cc"]) {
         return;
     }
     let root = root_with(PROBE);
-    let bundle = bundle(root.path(), &serde_json::json!({ "app": "shop" }), &["/tmp/wanted"]);
+    let short = bundle(root.path(), &serde_json::json!({ "app": "shop" }), &["/tmp/wanted"]);
     let state = tempfile::tempdir().unwrap();
     let name = |n: usize| format!("retroscope-test-ident-runc-{n}");
+    let long = bundle(root.path(), &serde_json::json!({ "app": "old" }), &["/tmp/before", "300"]);
+    let before = Before::start("retroscope-test-ident-runc-before", long.path());
     let dir = tempfile::tempdir().unwrap();
     let child = start(dir.path(), &["--container", "retroscope-test-ident-runc-*"]);
     for n in 0..SHORT {
-        let mut runc = Command::new("runc");
-        ran(runc.arg("--root").arg(state.path()).arg("run").arg("--bundle").arg(bundle.path()).arg(name(n)));
+        let mut runc = program("runc");
+        ran(runc.arg("--root").arg(state.path()).arg("run").arg("--bundle").arg(short.path()).arg(name(n)));
     }
     let recorded = finish(child, dir);
 
-    let containers: BTreeMap<Arc<str>, Container> =
+    let mut containers: BTreeMap<Arc<str>, Container> =
         containers(&recorded).into_iter().map(|container| (container.id.clone(), container)).collect();
+    let old = containers.remove(before.0).unwrap();
+    assert_eq!((old.runtime.as_deref(), old.identity.as_deref()), (Some("runc"), Some("oci state")));
+    assert_eq!(old.labels.as_deref(), Some(r#"{"app":"old"}"#));
     assert_eq!(containers.len(), SHORT);
     let mut execs: BTreeMap<Arc<str>, Vec<i64>> = BTreeMap::new();
     for row in recorded.process(Kind::Exec).filter(|row| row.exe.as_deref() == Some("/probe")) {

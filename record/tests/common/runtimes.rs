@@ -1,5 +1,6 @@
 //! Container runtimes other than podman, each a daemon of the test's own with everything it keeps in one temporary directory.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,28 @@ use std::time::{Duration, Instant};
 
 use super::can_record;
 
+/// `PATH`, with what `./dev setup` unpacked.
+fn path() -> OsString {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/unpacked/usr");
+    let more = [unpacked.join("bin"), unpacked.join("sbin"), "/usr/sbin".into()];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::env::split_paths(&path).chain(more)).unwrap()
+}
+
+/// A program on that path, which is its own `PATH` too.
+pub fn program(name: &str) -> Command {
+    let found = std::env::split_paths(&path()).map(|dir| dir.join(name)).find(|file| file.is_file());
+    let mut command = Command::new(found.unwrap_or_else(|| name.into()));
+    command.env("PATH", path());
+    command
+}
+
 /// Whether the machine has what a test needs. One that cannot run says so, loudly.
 pub fn has(test: &str, programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]).collect();
-    let missing = programs.iter().find(|program| !dirs.iter().any(|dir| dir.join(program).is_file()));
+    let runs = |name: &&&str| program(name).arg("--version").output().is_ok_and(|output| output.status.success());
+    let missing = programs.iter().find(|name| !runs(name));
     if let Some(missing) = missing {
-        eprintln!("\n*** SKIPPED {test}: {missing} is not installed: run ./dev setup ***\n");
+        eprintln!("\n*** SKIPPED {test}: {missing} does not run here: run ./dev setup ***\n");
     }
     missing.is_none() && can_record(test)
 }
@@ -79,7 +95,7 @@ impl Docker {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let socket = format!("unix://{}", at("docker.sock").display());
-        let mut command = Command::new("dockerd");
+        let mut command = program("dockerd");
         command.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--host", &socket]);
         command.arg("--data-root").arg(at("data")).arg("--exec-root").arg(at("exec")).arg("--pidfile").arg(at("pid"));
         let daemon = Daemon::start(&mut command, &at("log"));
@@ -97,7 +113,7 @@ impl Docker {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new("docker");
+        let mut command = program("docker");
         command.args(["--host", &self.socket]);
         command
     }
@@ -121,7 +137,7 @@ impl Containerd {
             at("state"),
         );
         fs::write(at("config.toml"), config).unwrap();
-        let mut command = Command::new("containerd");
+        let mut command = program("containerd");
         let daemon = Daemon::start(command.arg("--config").arg(at("config.toml")), &at("log"));
         let log = at("log");
         let containerd = Containerd { socket, _daemon: daemon, dir };
@@ -137,7 +153,7 @@ impl Containerd {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new("ctr");
+        let mut command = program("ctr");
         command.arg("--address").arg(&self.socket);
         command
     }
@@ -157,7 +173,7 @@ pub fn root_with(probe: &str) -> tempfile::TempDir {
 /// An OCI bundle that runs `/probe` of `root`, made by `runc spec`.
 pub fn bundle(root: &Path, annotations: &serde_json::Value, args: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    ran(Command::new("runc").arg("spec").current_dir(dir.path()));
+    ran(program("runc").arg("spec").current_dir(dir.path()));
     let file = dir.path().join("config.json");
     let mut spec: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     spec["process"]["terminal"] = false.into();
