@@ -203,3 +203,38 @@ fn a_storm_on_both_cores_is_accounted_for() {
     assert!(opens <= done && opens + found.missing() >= done);
     eprintln!("stored {} of {}", found.file.stored, found.file.emitted);
 }
+
+/// A file system of its own; gone with this.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn new(at: &Path, options: &str) -> Disk {
+        std::fs::create_dir(at).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).status().unwrap();
+        assert!(mounted.success());
+        Disk(at.to_owned())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_with_every_event_in_the_account() {
+    if !can_record("a_full_disk_ends_the_recording_with_every_event_in_the_account") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(&dir.path().join("disk"), "size=9m");
+    let load = Load { dir: &disk.0, opens: 400_000, procs: 2 };
+    let output = load.recorder(&["--segment-size", "1", "--sample", "off"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains("No space left on device"), "{stderr}");
+    let found = check(&disk.0.join("recording"));
+    assert!(found.file.stored > 0 && found.file.emitted > found.file.stored, "{:?}", found.file);
+    eprintln!("{:?}", found.file);
+}
