@@ -28,6 +28,9 @@ pub struct Exported {
     pub unseen: Vec<Arc<str>>,
 }
 
+/// Leaves of an image's tree, with the exact paths that were seen of them.
+type Seen = BTreeMap<Vec<Arc<str>>, BTreeSet<Arc<str>>>;
+
 /// `profile_sha256`: of the file it was read from, hex.
 ///
 /// # Errors
@@ -40,8 +43,7 @@ pub fn export(
 ) -> Result<Exported> {
     let names = recordings.iter().map(|(name, _)| name.clone()).collect();
     let mut known = KnownBehaviour::new(LearnedFrom { profile_sha256, recordings: names });
-    // Of each image: the leaves of its tree that something exact was seen of, with how much.
-    let mut seen: BTreeMap<Arc<str>, BTreeMap<Vec<Arc<str>>, BTreeSet<Arc<str>>>> = BTreeMap::new();
+    let mut seen: BTreeMap<Arc<str>, Seen> = BTreeMap::new();
     for (name, recording) in recordings {
         if recording.manifest().known.is_some() {
             return Err(Error::input(
