@@ -26,6 +26,7 @@ mod mounts;
 pub mod names;
 pub mod narrow;
 pub mod privacy;
+pub mod privileges;
 pub mod probe;
 pub mod processes;
 pub mod protocol;

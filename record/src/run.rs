@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::identity::Podman;
 use crate::live::Live;
+use crate::privileges::{self, When};
 use crate::session::{Finished, Options, Session};
 
 /// Records as asked; returns the recording's directory and what it came to.
@@ -26,6 +27,7 @@ pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
     args.storage.storage()?;
     args.signing.signer()?;
     check::require()?;
+    args.privacy.user.as_deref().map(privileges::find).transpose()?;
     let output = args.output.clone().unwrap_or_else(|| default_output(args.scenario.as_deref()));
     // The command is forked first, while this process has one thread; handling signals starts another.
     let held = if args.command.is_empty() { None } else { Some(Held::spawn(&args.command)?) };
@@ -42,6 +44,7 @@ fn containers(args: &RecordArgs, output: &Path, stop: &Arc<AtomicBool>) -> Resul
     let filter = Filter::new(&args.container, &args.image, &args.cgroup)?.narrowed(&args.pods)?;
     let mut live = Live::start(&args.live, args.quiet, args.duration, stop)?;
     let mut session = Session::begin(options(args, output, filter, Podman::default())?)?;
+    drop_privileges(args, output)?;
     let end = args.duration.map(|duration| Instant::now() + duration);
     let result =
         session.run(&mut live, |_| stop.load(Ordering::Relaxed) || end.is_some_and(|end| end <= Instant::now()));
@@ -54,6 +57,7 @@ fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &Arc<AtomicBo
     let mut session = Session::begin(options(args, output, filter, Podman::default())?)?;
     session.follow(held.pid())?;
     session.expect_command(held.pid(), &args.command[0]);
+    drop_privileges(args, output)?;
     held.release()?;
     let end = args.duration.map(|duration| Instant::now() + duration);
     let mut asked = false;
@@ -72,6 +76,22 @@ fn command(args: &RecordArgs, mut held: Held, output: &Path, stop: &Arc<AtomicBo
         None => eprintln!("the command (pid {}) is still running", held.pid()),
     }
     Ok(finished)
+}
+
+/// What is left to do needs little. A scenario starts containers, and keeps what that needs.
+fn drop_privileges(args: &RecordArgs, output: &Path) -> Result<()> {
+    if args.privacy.keep_privileges {
+        return Ok(());
+    }
+    let classes = args.classes();
+    let keep = privileges::mask(|when| match when {
+        When::Always => true,
+        When::Tls => classes.contains(&Class::Tls),
+        When::Flow => classes.contains(&Class::Flow),
+        When::Command => !args.command.is_empty(),
+        When::ForeignOutput => args.privacy.user.is_none() && privileges::is_foreign(output),
+    });
+    privileges::drop_all_but(keep, args.privacy.user.as_deref(), output)
 }
 
 /// Completes the recording even when writing to it failed: what came before is worth having.

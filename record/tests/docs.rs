@@ -28,6 +28,11 @@ fn the_table_of_metrics_is_the_recorders_own() {
 }
 
 #[test]
+fn the_table_of_capabilities_is_the_recorders_own() {
+    holds("capabilities", &record::privileges::markdown());
+}
+
+#[test]
 fn the_table_of_masks_is_the_patterns_own() {
     holds("masks", &table::markdown(&table::table()));
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::helper::Helper;
 use super::podman::Podman;
 
 /// What only `podman container inspect` tells, once the container's network is up.
@@ -31,7 +32,9 @@ impl Inspector {
     pub fn start(podman: Podman) -> Inspector {
         let (requests, incoming) = mpsc::channel::<String>();
         let (outgoing, answers) = mpsc::channel();
+        let helper = Helper::start(&podman);
         let thread = thread::spawn(move || {
+            let Ok(mut helper) = helper else { return };
             let mut waiting: Vec<(Instant, u32, String)> = Vec::new();
             let mut open = true;
             while open || !waiting.is_empty() {
@@ -45,7 +48,7 @@ impl Inspector {
                 let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(at, _, _)| due(at));
                 waiting = later;
                 for (_, tries, id) in now {
-                    match inspect(&podman, &id) {
+                    match inspect(&mut helper, &id) {
                         Some(found) if !found.addresses.is_empty() || tries == 1 || !open => {
                             let _ = outgoing.send((id, found)); // the recorder may have gone
                         }
@@ -79,8 +82,8 @@ impl Inspector {
     }
 }
 
-fn inspect(podman: &Podman, id: &str) -> Option<Inspected> {
-    let text = podman.output(&["container", "inspect", id])?;
+fn inspect(helper: &mut Helper, id: &str) -> Option<Inspected> {
+    let text = helper.inspect(id)?;
     let found: serde_json::Value = serde_json::from_str(&text).ok()?;
     let container = found.get(0)?;
     let network = container.get("NetworkSettings");

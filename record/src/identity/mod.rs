@@ -6,6 +6,7 @@ mod bolt;
 mod containerd;
 mod crio;
 mod docker;
+mod helper;
 mod inspect;
 mod oci;
 pub mod paths;

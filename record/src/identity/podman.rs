@@ -27,7 +27,7 @@ impl Default for Podman {
 }
 
 impl Podman {
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut command = self.0.command();
         command.stdin(Stdio::null()).stderr(Stdio::null());
         command
