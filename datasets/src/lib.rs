@@ -55,8 +55,8 @@ pub use keep::Keep;
 pub use keeping::{End, Memory, Pruned, Recovered};
 pub use losses::{Cause, Loss, Losses};
 pub use manifest::{
-    Accounting, ClassAccount, CpuAccount, Dropped, Kernel, Manifest, Masking, Moment, Recorder, Scenario, Segment,
-    State, Step, Table,
+    Accounting, ClassAccount, CpuAccount, Dropped, FilterChange, Kernel, Manifest, Masking, Moment, Recorder, Scenario,
+    Segment, State, Step, Table,
 };
 pub use model::*;
 pub use read::Recording;

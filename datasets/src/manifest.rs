@@ -33,6 +33,9 @@ pub struct Manifest {
     pub ended: Option<Moment>,
     /// What was asked to be recorded, one condition per line of text.
     pub filter: Vec<String>,
+    /// What was asked for instead from some moment on, in order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter_changes: Vec<FilterChange>,
     /// Names of the classes that were recorded, whether or not they have rows.
     pub classes: Vec<String>,
     /// The kernel hooks that each class was recorded through. Empty in recordings before schema 1.1.
@@ -93,6 +96,7 @@ impl Manifest {
             started: Moment::from_ns(started_ns),
             ended: None,
             filter,
+            filter_changes: Vec::new(),
             classes: classes.iter().map(|class| class.name().to_owned()).collect(),
             hooks: BTreeMap::new(),
             scenario: None,
@@ -247,6 +251,14 @@ pub struct Step {
     /// Name or id of the container it ran in.
     pub container: Option<String>,
     pub description: String,
+}
+
+/// Another filter while it recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterChange {
+    pub at: Moment,
+    /// As [`Manifest::filter`].
+    pub filter: Vec<String>,
 }
 
 /// What was done about likely secrets, as passwords and tokens: `<masked:...>` stands in their place.

@@ -13,7 +13,9 @@ use crate::encode::{self, Encoder, Failed, Job, Outcome};
 use crate::journal::{self, BatchReader, Journal, Reserve};
 use crate::keep::Keep;
 use crate::losses::{Cause, Loss, Losses};
-use crate::manifest::{Accounting, CpuAccount, Manifest, Masking, Moment, Scenario, Segment, State, Table};
+use crate::manifest::{
+    Accounting, CpuAccount, FilterChange, Manifest, Masking, Moment, Scenario, Segment, State, Table,
+};
 use crate::manifest_file::make_dirs;
 use crate::model::{Address, Container, Event, Label, Process, SyscallEvent};
 use crate::open::{Buffers, Columns, Sealed};
@@ -635,6 +637,11 @@ impl RecordingWriter {
     /// Enters a change of the sampler in the manifest; on disk with the next segment or table, and in the journal.
     pub fn sampling_changed(&mut self, change: SamplingChange) {
         self.manifest.sampling.get_or_insert_default().changes.push(change);
+    }
+
+    /// Enters another filter in the manifest; on disk with the next segment or table.
+    pub fn filter_changed(&mut self, change: FilterChange) {
+        self.manifest.filter_changes.push(change);
     }
 
     /// Enters why the recording ends.

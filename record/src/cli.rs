@@ -113,6 +113,9 @@ pub struct RecordArgs {
     pub cgroup: Vec<String>,
     #[command(flatten)]
     pub pods: PodArgs,
+    /// Read --container, --image, --cgroup, --pod, --namespace and --label from this TOML file, and again at SIGHUP
+    #[arg(long, value_name = "FILE", help_heading = "Filters", conflicts_with_all = ["container", "image", "cgroup", "pod", "namespace", "label", "command", "scenario"])]
+    pub filter_file: Option<PathBuf>,
     /// Event classes to record: process, security, file, network, dns, tls, flow, syscall, resource; or presets of them:
     /// minimal (process, security, network), default (process, security, file, network, dns, resource), all (but flow)
     #[arg(long, value_delimiter = ',', value_name = "CLASS", default_value = "default", value_parser = selection)]

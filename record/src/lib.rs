@@ -15,6 +15,7 @@ pub mod drain;
 pub mod enrich;
 pub mod error;
 pub mod filter;
+pub mod filter_file;
 pub mod hooks;
 pub mod identity;
 pub mod lag;

@@ -18,6 +18,8 @@ pub enum When {
     Always,
     /// The tls class is recorded.
     Tls,
+    /// The tls class is recorded, and this kernel refuses uprobes to CAP_PERFMON alone.
+    TlsAdmin,
     /// Flows are counted at an interface.
     Flow,
     /// A command is recorded.
@@ -45,6 +47,11 @@ pub const KEPT: &[(Capability, When, &str)] = &[
         "read what container runtimes keep of other users' containers, and files in containers (tls)",
     ),
     (Capability::CAP_PERFMON, When::Tls, "attach uprobes to TLS code that is found while it records"),
+    (
+        Capability::CAP_SYS_ADMIN,
+        When::TlsAdmin,
+        "the same, on kernels that ask for it (found out by trying; so does the 6.18 that this was tested on)",
+    ),
     (Capability::CAP_NET_ADMIN, When::Flow, "take the packet counters off the interfaces at the end"),
     (Capability::CAP_KILL, When::Command, "end a command that runs as another user"),
     (Capability::CAP_DAC_OVERRIDE, When::ForeignOutput, "write to a directory of another user"),
@@ -57,6 +64,7 @@ pub fn markdown() -> String {
         let when = match when {
             When::Always => "always",
             When::Tls => "with the class tls",
+            When::TlsAdmin => "with the class tls, where CAP_PERFMON is not enough",
             When::Flow => "with `--interface`",
             When::Command => "with `-- COMMAND`",
             When::ForeignOutput => "if the output directory is not the recorder's",
@@ -69,6 +77,32 @@ pub fn markdown() -> String {
 /// Capabilities as the kernel's bit mask.
 pub fn mask(needs: impl Fn(When) -> bool) -> u64 {
     KEPT.iter().filter(|(_, when, _)| needs(*when)).fold(0, |mask, (capability, _, _)| mask | capability.bitmask())
+}
+
+/// Whether this kernel lets a thread that has only CAP_PERFMON attach uprobes: tried on a place that no program executes.
+pub fn perfmon_is_enough() -> bool {
+    let tried = std::thread::spawn(|| keep_only(Capability::CAP_PERFMON.bitmask()) && opens_uprobe());
+    tried.join().unwrap_or(false)
+}
+
+fn opens_uprobe() -> bool {
+    let kind = std::fs::read_to_string("/sys/bus/event_source/devices/uprobe/type").unwrap_or_default();
+    let Ok(kind) = kind.trim().parse::<u32>() else { return false };
+    let path = c"/proc/self/exe";
+    // struct perf_event_attr of linux/perf_event.h, version 5 (112 bytes): type, size; from byte 40 the flags, of which the
+    // first is `disabled`; from 56 `uprobe_path`, from 64 `probe_offset`, here 0: the head of the file, which is no code.
+    let mut attr = [0u64; 14];
+    attr[0] = u64::from(kind) | (112 << 32);
+    attr[5] = 1;
+    attr[7] = path.as_ptr() as u64;
+    let (every_process, cpu, no_group, flags) = (-1, 0, -1, 8); // PERF_FLAG_FD_CLOEXEC
+    // SAFETY: `attr` has the size it says, and the path outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), every_process, cpu, no_group, flags) };
+    if fd >= 0 {
+        // SAFETY: a descriptor just made, owned by nobody else.
+        unsafe { libc::close(fd as i32) };
+    }
+    fd >= 0
 }
 
 /// Whether the directory belongs to another user than this process runs as.
@@ -277,7 +311,7 @@ mod tests {
         assert_eq!(mask(|when| matches!(when, When::Always | When::Tls)), always | bit(Capability::CAP_PERFMON));
         let all = mask(|_| true);
         for never in
-            [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_MODULE, Capability::CAP_SETUID, Capability::CAP_CHOWN]
+            [Capability::CAP_SYS_RAWIO, Capability::CAP_SYS_MODULE, Capability::CAP_SETUID, Capability::CAP_CHOWN]
         {
             assert_eq!(all & bit(never), 0, "{never}");
         }

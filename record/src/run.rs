@@ -12,6 +12,7 @@ use crate::cli::{FileIo, RecordArgs};
 use crate::command::{Held, Status};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::filter_file::{self, Reload};
 use crate::identity::Podman;
 use crate::live::Live;
 use crate::privileges::{self, When};
@@ -41,9 +42,13 @@ pub fn record(args: &RecordArgs) -> Result<(PathBuf, Finished)> {
 }
 
 fn containers(args: &RecordArgs, output: &Path, stop: &Arc<AtomicBool>) -> Result<Finished> {
-    let filter = Filter::new(&args.container, &args.image, &args.cgroup)?.narrowed(&args.pods)?;
+    let (filter, reload) = match &args.filter_file {
+        Some(file) => (filter_file::read(file)?, Some(Reload::at_hangup(file)?)),
+        None => (Filter::new(&args.container, &args.image, &args.cgroup)?.narrowed(&args.pods)?, None),
+    };
     let mut live = Live::start(&args.live, args.quiet, args.duration, stop)?;
     let mut session = Session::begin(options(args, output, filter, Podman::default())?)?;
+    session.reload = reload;
     drop_privileges(args, output)?;
     let end = args.duration.map(|duration| Instant::now() + duration);
     let result =
@@ -87,6 +92,7 @@ fn drop_privileges(args: &RecordArgs, output: &Path) -> Result<()> {
     let keep = privileges::mask(|when| match when {
         When::Always => true,
         When::Tls => classes.contains(&Class::Tls),
+        When::TlsAdmin => classes.contains(&Class::Tls) && !privileges::perfmon_is_enough(),
         When::Flow => classes.contains(&Class::Flow),
         When::Command => !args.command.is_empty(),
         When::ForeignOutput => args.privacy.user.is_none() && privileges::is_foreign(output),

@@ -8,7 +8,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use datasets::{Accounting, End, Event, Kernel, Known as Journaled, Manifest, Masking, Recorder, RecordingWriter};
+use datasets::{
+    Accounting, End, Event, FilterChange, Kernel, Known as Journaled, Manifest, Masking, Moment, Recorder,
+    RecordingWriter,
+};
 use record_bpf::{Class, Kind};
 
 use crate::accounting::{self, TurnedAway};
@@ -20,6 +23,7 @@ use crate::drain::{Chunk, Drain};
 use crate::enrich::{Changes, Enricher, Outcome, Tables};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::filter_file::Reload;
 use crate::hooks;
 use crate::identity::{Inspector, Podman, Resolver, Storage};
 use crate::lag::{self, Ages};
@@ -85,6 +89,8 @@ pub struct Session {
     usage: Option<Usage>,
     flows: Option<Flows>,
     sampler: Option<Sampler>,
+    /// A filter that can be read again while recording.
+    pub reload: Option<Reload>,
     gauge: Gauge,
     end: End,
 }
@@ -196,6 +202,7 @@ impl Session {
             usage,
             flows,
             sampler,
+            reload: None,
             gauge,
             end: End::Asked,
         };
@@ -276,6 +283,7 @@ impl Session {
         for change in self.sampler.iter().flat_map(Sampler::changes) {
             self.writer.sampling_changed(change);
         }
+        self.reread_filter()?;
         self.enricher.take_answers()?;
         self.enricher.refresh();
         let at_ns = self.now();
@@ -291,6 +299,21 @@ impl Session {
         }
         if self.flows.as_mut().is_some_and(|flows| flows.every.due()) {
             self.sample_flows()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the filter file as it is now, if SIGHUP asked for it. A broken one changes nothing.
+    fn reread_filter(&mut self) -> Result<()> {
+        let Some(reload) = self.reload.as_ref().filter(|reload| reload.is_asked()) else { return Ok(()) };
+        match reload.read() {
+            Ok(filter) => {
+                let (text, now) = (filter.text(), clock::unix_ns());
+                self.enricher.refilter(filter, now)?;
+                eprintln!("filters read again: {}", text.join(", "));
+                self.writer.filter_changed(FilterChange { at: Moment::from_ns(now), filter: text });
+            }
+            Err(error) => eprintln!("filters stay as they are: {error}"),
         }
         Ok(())
     }

@@ -52,11 +52,15 @@ fn every_thread_keeps_the_documented_set_and_the_command_its_callers() {
     if !can_record("every_thread_keeps_the_documented_set_and_the_command_its_callers") {
         return;
     }
+    let admin = !record::privileges::perfmon_is_enough();
     for (events, tls) in [("default", false), ("default,tls", true)] {
         let dir = tempfile::tempdir().unwrap();
         let child = begin(dir.path(), &["--events", events], SCRIPT);
         let threads = threads(&child);
-        let wanted = mask(|when| matches!(when, When::Always | When::Command) || (tls && when == When::Tls));
+        let wanted = mask(|when| {
+            matches!(when, When::Always | When::Command)
+                || (tls && (when == When::Tls || (admin && when == When::TlsAdmin)))
+        });
         assert!(threads.len() >= 4, "main, drain, signals, metrics: {}", threads.len());
         for status in &threads {
             assert_eq!(caps(status, "CapEff:"), wanted, "{status}");

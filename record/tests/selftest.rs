@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Command;
 
-use common::podman::{Image, finish, podman, start};
+use common::podman::{Image, finish, podman, recorder_root, start};
 use common::{can_record, one};
 use record::selftest::{Case, FACTS_FILE, Outcome, cases, judge};
 
@@ -86,22 +86,4 @@ fn every_kind_of_event_is_found_inside_a_container() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     let report = datasets::verify(&recorded.dir.path().join("recording"), |_| {}).unwrap();
     assert_eq!(report.verdict, datasets::Verdict::Intact, "{:?}", report.findings);
-}
-
-/// The root of an image that holds the recorder's binary and its shared libraries: all that the triggers need.
-fn recorder_root() -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    let binary = env!("CARGO_BIN_EXE_record");
-    let ldd = Command::new("ldd").arg(binary).output().unwrap();
-    let text = String::from_utf8(ldd.stdout).unwrap();
-    let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
-    for (from, to) in libraries.map(|path| (path, &path[1..])).chain([(binary, "record")]) {
-        let to = root.path().join(to);
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(from, to).unwrap();
-    }
-    for dir in ["triggers", "tmp"] {
-        std::fs::create_dir(root.path().join(dir)).unwrap();
-    }
-    root
 }

@@ -7,12 +7,13 @@ mod http;
 mod judge;
 mod network;
 mod process;
+mod refilter;
 mod security;
 mod strings;
 mod syscall;
 mod tls;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use datasets::{Address, Common, Container, Event, Masking, Origin, Process, SyscallEvent};
@@ -85,6 +86,8 @@ pub struct Enricher {
     /// What [`call`](Self::call) gives out.
     call_row: SyscallEvent,
     masks: Masks,
+    /// Containers that matched an earlier filter, and match no more.
+    left: HashSet<Arc<str>>,
     told: changes::Told,
 }
 
@@ -117,6 +120,7 @@ impl Enricher {
             call_names: syscall::Names::default(),
             call_row: syscall::scratch(),
             masks: Masks::new(true),
+            left: HashSet::new(),
             told: changes::Told::default(),
         })
     }
@@ -160,7 +164,7 @@ impl Enricher {
 
     /// Containers being followed.
     pub fn followed_containers(&self) -> usize {
-        self.containers.len()
+        self.containers().count()
     }
 
     /// Containers by name, or id where they have none; `events` becomes a rate.
@@ -176,7 +180,8 @@ impl Enricher {
 
     /// Those containers, with their cgroup paths.
     pub fn containers(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
-        self.containers.values().map(|container| (&container.id, container.cgroup.as_str()))
+        let followed = self.containers.values().filter(|container| !self.left.contains(&container.id));
+        followed.map(|container| (&container.id, container.cgroup.as_str()))
     }
 
     /// The row of a system call to be stored, until the next one; None: anything else, which is for

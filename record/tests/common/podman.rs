@@ -94,3 +94,21 @@ pub fn finish(child: Child, dir: tempfile::TempDir) -> Recorded {
     assert!(output.status.success(), "record failed: {}", String::from_utf8_lossy(&output.stderr));
     read(dir, output)
 }
+
+/// The root of an image that holds the recorder's binary and its shared libraries: all that the triggers need.
+pub fn recorder_root() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let binary = env!("CARGO_BIN_EXE_record");
+    let ldd = Command::new("ldd").arg(binary).output().unwrap();
+    let text = String::from_utf8(ldd.stdout).unwrap();
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
+    for (from, to) in libraries.map(|path| (path, &path[1..])).chain([(binary, "record")]) {
+        let to = root.path().join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    }
+    for dir in ["triggers", "tmp"] {
+        std::fs::create_dir(root.path().join(dir)).unwrap();
+    }
+    root
+}
