@@ -1,14 +1,19 @@
 //! What the docs say of the recorder is what it does: tables are written from the code, and compared.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use record::mask::table;
 
 /// Set it to write the tables anew.
 const UPDATE: &str = "RETROSCOPE_UPDATE_DOCS";
 
+static FILE: Mutex<()> = Mutex::new(());
+
 /// The text between `<!-- NAME: … -->` and `<!-- /NAME -->` in record/README.md is `table`.
 fn holds(name: &str, table: &str) {
+    // One at a time: each writes the whole file.
+    let _alone = FILE.lock();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = std::fs::read_to_string(&file).unwrap();
     let begin = text.find(&format!("<!-- {name}: ")).expect("the table's place");
