@@ -8,7 +8,7 @@ use record_bpf::schema::{self, Column};
 use crate::codec::{BadColumn, Codec, Source, Strings};
 use crate::events::Events;
 use crate::losses::Loss;
-use crate::manifest::{Manifest, Segment};
+use crate::manifest::{Manifest, Segment, State};
 use crate::model::{Address, Container, Label, Process};
 use crate::parquet_read::Batches;
 use crate::write::{ADDRESSES, CONTAINERS, LABELS, LOSSES, PROCESSES};
@@ -46,6 +46,14 @@ impl Recording {
 
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What should be done before this is used, if anything.
+    pub fn advice(&self) -> Option<String> {
+        (self.manifest.state == State::Recording).then(|| {
+            let dir = self.dir.display();
+            format!("{dir} is unfinished: if the recorder was killed, `datasets recover {dir}` completes it")
+        })
     }
 
     /// Every process incarnation, in the order of the table. Empty if the recorder was killed before it wrote the table.

@@ -14,10 +14,10 @@ pub struct StorageArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = segment_time)]
     pub segment_time: Duration,
     /// Close a segment when its rows take this much memory; the file is 5 to 20 times smaller
-    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub segment_size: u32,
     /// Memory of all rows that wait to be written: half of it for open segments, half for those being encoded
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=65_536))]
     pub memory: u32,
     /// Bring rows of open segments to a journal this often: what 'kill -9' loses, and 'datasets recover' need not miss; or off
     #[arg(long, value_name = "TIME|off", default_value = "500ms", value_parser = journal)]

@@ -38,7 +38,11 @@ impl From<datasets::Error> for Error {
 /// # Errors
 /// Nothing there, foreign, or incomplete.
 pub fn recording(name_or_path: &str) -> Result<Recording> {
-    Ok(Recording::find(name_or_path)?)
+    let recording = Recording::find(name_or_path)?;
+    if let Some(advice) = recording.advice() {
+        eprintln!("warning: {advice}");
+    }
+    Ok(recording)
 }
 
 /// Opens the recording of a scenario that ships.
