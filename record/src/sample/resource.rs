@@ -260,7 +260,7 @@ mod tests {
         };
         let usage = |mountinfo: &str| {
             let mut stream = Stream::default();
-            Cgroups::new(mountinfo).usage(|| stream.common(Kind::Usage, 1), &format!("/{id}/inner"))
+            Cgroups::new(mountinfo).usage(|| stream.common(Kind::Usage, 1), &format!("/{id}"))
         };
         let row = usage(&mountinfo(false)).unwrap();
         assert_eq!((row.cpu_total, row.cpu_user, row.cpu_system), (Some(5_000), Some(3_000), Some(2_000)));
