@@ -11,6 +11,7 @@ use record_bpf::Class;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Accounting, ClassAccount, Moment};
+use crate::parquet_read::guard;
 use crate::{Error, Result};
 
 /// The key in a segment's Parquet metadata (`key_value_metadata` of the footer); the value is [`SegmentAccounting`] as JSON.
@@ -136,7 +137,8 @@ impl SegmentAccounting {
 pub fn read(path: &Path) -> Result<Option<SegmentAccounting>> {
     let file = File::open(path).map_err(Error::read(path))?;
     let damaged = |reason: String| Error::Parquet { path: path.to_owned(), reason };
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|error| damaged(error.to_string()))?;
+    let metadata = guard(path, || ParquetMetaDataReader::new().parse_and_finish(&file))?
+        .map_err(|error| damaged(error.to_string()))?;
     let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
     let Some(text) = pairs.filter(|pair| pair.key == KEY).find_map(|pair| pair.value.as_ref()) else {
         return Ok(None);
