@@ -101,7 +101,7 @@ fn what_a_small_ring_loses_is_accounted_for() {
 import os
 for _ in range(60000): os.close(os.open('/etc/hostname', os.O_RDONLY))
 ";
-    let args = ["--ring", "1", "--batch", "1000000", "--deadline", "10000", "--format", "json", "--"];
+    let args = ["--ring=1", "--batch=1000000", "--deadline=10000", "--sample=off", "--format=json", "--"];
     let python = python();
     let output = recorder(dir.path(), &[&args[..], &[&python, "-I", "-S", "-c", program]].concat()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
