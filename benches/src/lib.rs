@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datasets::{
     Accounting, Common, Event, FileEvent, Kernel, Manifest, NetworkEvent, ProcessEvent, Recorder, RecordingWriter,
-    Result, Rotation,
+    Result, Rotation, SyscallEvent,
 };
 use record_bpf::{Class, Kind};
 
@@ -112,6 +112,52 @@ fn network(common: Common, random: &mut Random) -> Event {
         bytes_sent: close.then(|| random.below(10_000)),
         ..NetworkEvent::new(common, "inet", "tcp")
     })
+}
+
+/// `n` system calls of one process on one CPU, as find and grep make them: open, fstat, read, read, close.
+pub fn calls(n: usize) -> Vec<Event> {
+    const MADE: [(u16, &str, usize); 5] =
+        [(257, "openat", 4), (5, "fstat", 2), (0, "read", 3), (0, "read", 3), (3, "close", 1)];
+    let mut random = Random(2);
+    let names = MADE.map(|(_, name, _)| Arc::<str>::from(name));
+    let mut ts = START;
+    let call = |i: usize| {
+        let duration = 300 + random.below(40) * 25;
+        ts += duration as i64 + 200 + random.below(600) as i64;
+        let (nr, _, count) = MADE[i % MADE.len()];
+        let pointer = 0x7ffd_1000_0000 + random.below(64) * 16;
+        let args = [if nr == 257 { 0xffff_ff9c } else { 3 }, pointer, 32_768, 0];
+        let arg = |at: usize| (at < count).then(|| args[at]);
+        let common = Common {
+            ts,
+            cpu: 0,
+            seq: i as u64,
+            kind: Kind::Call,
+            container: None,
+            pid: 4242,
+            tid: 4242,
+            exec_id: Some(1 << 48 | 7),
+        };
+        Event::Syscall(SyscallEvent {
+            common,
+            nr: Some(nr),
+            name: Some(names[i % MADE.len()].clone()),
+            a0: arg(0),
+            a1: arg(1),
+            a2: arg(2),
+            a3: arg(3),
+            a4: None,
+            a5: None,
+            ret: Some(match nr {
+                257 => 3,
+                0 => random.below(8_000) as i64,
+                _ => 0,
+            }),
+            duration: Some(duration),
+            calls: None,
+        })
+    };
+    (0..n).map(call).collect()
 }
 
 /// Writes a whole recording of these events.

@@ -12,4 +12,5 @@ mod judged;
 
 pub use error::{Error, Result};
 pub mod overhead;
+pub mod storm;
 pub mod workload;

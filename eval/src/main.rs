@@ -14,6 +14,8 @@ fn main() -> ExitCode {
         Command::Detect(args) => cli::detect::run(&args),
         Command::Capture(args) => cli::capture::run(&args),
         Command::Overhead(args) => cli::overhead::run(&args),
+        Command::Storm(args) => cli::storm::run(&args),
+        Command::Calls(args) => cli::storm::calls(&args),
         Command::Workload(args) => cli::overhead::workload(&args),
     };
     match outcome {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayBuilder, ArrayRef, AsArray, DictionaryArray, Int32Array, ListArray, ListBuilder, StringBuilder,
+    new_null_array,
 };
 use arrow::datatypes::{DataType, Field, Int32Type};
 use foldhash::fast::RandomState;
@@ -186,6 +187,10 @@ impl ListOfStr {
     }
 
     fn finish(&mut self, out: &mut Vec<ArrayRef>) {
+        if self.lists.is_empty() && self.nulls > 0 {
+            let ty = record_bpf::schema::Type::Utf8List.arrow();
+            return out.push(new_null_array(&ty, std::mem::take(&mut self.nulls)));
+        }
         self.put_nulls();
         out.push(Arc::new(self.lists.finish()));
     }

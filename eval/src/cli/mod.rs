@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod detect;
 pub mod overhead;
+pub mod storm;
 pub mod text;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -25,6 +26,7 @@ Examples:
   eval detect xmrig --fail-under 1 --fail-over 0 as a check: every act found at high, no false alert there
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
   eval overhead --rounds 5                       our recorder and its peers on four workloads (root)
+  eval storm                                     a million system calls a second for a minute (root)
   eval overhead --recorder retroscope,strace --workload storm --scale 0.1
 
 Exit codes: 0 ok; 1 --fail-under or --fail-over not met; 2 usage or config; 3 model or ONNX Runtime missing;
@@ -44,6 +46,11 @@ pub enum Command {
     /// Recorders: ours in two modes and those that Debian packages. An absent one is named absent. Another is added by an
     /// adapter file: eval/README.md describes it.
     Overhead(overhead::Args),
+    /// Record a storm of system calls and compare what was stored with what the callers counted (needs root)
+    Storm(storm::Args),
+    /// Make system calls and count them
+    #[command(hide = true)]
+    Calls(storm::CallsArgs),
     /// Run one workload and print how long it took
     #[command(hide = true)]
     Workload(overhead::WorkloadArgs),
@@ -63,6 +70,11 @@ pub struct Outcome {
     pub text: String,
     /// Gates that were not met, in words.
     pub failed: Vec<String>,
+}
+
+/// The recorder that was built with this program.
+fn own_recorder() -> std::path::PathBuf {
+    std::env::current_exe().map(|own| own.with_file_name("record")).unwrap_or_default()
 }
 
 /// A document for programs.
