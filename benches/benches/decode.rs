@@ -1,4 +1,4 @@
-//! Bytes from the ring to owned values: records per second.
+//! Bytes from the ring to owned values: records and bytes per second.
 
 use std::hint::black_box;
 use std::mem::offset_of;
@@ -39,13 +39,28 @@ fn decode_records(c: &mut Criterion) {
     let exec = record(size_of::<abi::Exec>(), Kind::Exec, &lengths, &tail);
 
     let mut group = c.benchmark_group("decode");
-    group.throughput(Throughput::Elements(1));
+    let call = record(size_of::<abi::Syscall>(), Kind::Call, &[(offset_of!(abi::Syscall, nr), &[39])], &[]);
+    let connect = record(size_of::<abi::Network>(), Kind::Connect, &[(offset_of!(abi::Network, family), &[2])], &[]);
+    let size = |record: &[u8]| Throughput::ElementsAndBytes { elements: 1, bytes: record.len() as u64 };
+    group.throughput(size(&call));
+    group.bench_function("system call", |b| {
+        b.iter(|| assert_eq!(decode::call(black_box(&call)).map(|call| call.nr), Some(39u32)));
+    });
+    group.throughput(size(&connect));
+    group.bench_function("connect", |b| {
+        b.iter(|| {
+            let Ok(Record::Network(network)) = decode::record(black_box(&connect)) else { panic!("a network record") };
+            assert_eq!(network.wire.family, 2);
+        });
+    });
+    group.throughput(size(&open));
     group.bench_function("open", |b| {
         b.iter(|| {
             let Ok(Record::File(file)) = decode::record(black_box(&open)) else { panic!("a file record") };
             assert_eq!(file.path.as_deref(), Some("/srv/app/data/item-17.json"));
         });
     });
+    group.throughput(size(&exec));
     group.bench_function("exec", |b| {
         b.iter(|| {
             let Ok(Record::Exec(program)) = decode::record(black_box(&exec)) else { panic!("an exec record") };

@@ -13,4 +13,5 @@ mod judged;
 pub use error::{Error, Result};
 pub mod overhead;
 pub mod storm;
+pub mod wakeup;
 pub mod workload;

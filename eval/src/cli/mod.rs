@@ -5,6 +5,7 @@ pub mod detect;
 pub mod overhead;
 pub mod storm;
 pub mod text;
+pub mod wakeup;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -48,6 +49,8 @@ pub enum Command {
     Overhead(overhead::Args),
     /// Record a storm of system calls and compare what was stored with what the callers counted (needs root)
     Storm(storm::Args),
+    /// Measure what waking the recorder by batch and by deadline costs, and how old events get (needs root)
+    Wakeup(wakeup::Args),
     /// Make system calls and count them
     #[command(hide = true)]
     Calls(storm::CallsArgs),

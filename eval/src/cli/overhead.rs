@@ -92,6 +92,7 @@ fn render(found: &Overhead) -> String {
     let whole = |value: f64| count(value.round() as u64);
     out += &section("overhead", &|r| format!("{:.2} [{:.2}, {:.2}]", r.ratio, r.low, r.high));
     out += &section("CPU time of the recorder, s", &|r| format!("{:.2}", r.cpu_seconds));
+    out += &section("memory of the recorder at most, MiB", &|r| format!("{:.0}", r.memory_mib));
     out += &section("events stored", &|r| or_none(r.events.map(whole)));
     out += &section("events lost, as the recorder itself says", &|r| or_none(r.dropped.map(whole)));
     out += &section("bytes per event", &|r| or_none(r.bytes_per_event.map(|bytes| format!("{bytes:.1}"))));

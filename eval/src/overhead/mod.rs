@@ -73,6 +73,8 @@ pub struct Recorded {
     pub bytes_per_event: Option<f64>,
     /// CPU time of the recorder alone, s.
     pub cpu_seconds: f64,
+    /// Resident memory at most, of the recorder or the largest of its children, shared pages included, MiB.
+    pub memory_mib: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -178,6 +180,7 @@ fn summary(workload: Workload, runs: &[Once], bare: &[f64]) -> Recorded {
         dropped: of(|once| once.dropped),
         bytes_per_event: of(|once| once.bytes_per_event()),
         cpu_seconds: of(|once| Some(once.cpu_seconds)).unwrap_or(f64::NAN),
+        memory_mib: of(|once| Some(once.memory_mib)).unwrap_or(f64::NAN),
         seconds,
     }
 }

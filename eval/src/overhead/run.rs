@@ -20,6 +20,8 @@ pub struct Once {
     pub bytes: u64,
     /// Of the recorder alone.
     pub cpu_seconds: f64,
+    /// Resident memory at most, of the recorder or the largest of its children, shared pages included, MiB.
+    pub memory_mib: f64,
 }
 
 impl Once {
@@ -99,13 +101,13 @@ fn around(kind: Workload, adapter: &Adapter, plan: &Plan, dir: &Path, places: &P
         })
     };
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", words[0]))?;
-    let cpu_seconds = if adapter.wraps() {
+    let (cpu_seconds, memory_mib) = if adapter.wraps() {
         let (status, used) = wait(&mut child, None)?;
         if !status.success() {
             return Err(format!("{} ended with {status}: {}", adapter.name, last_line(&dir.join("log"))));
         }
         // The workload was its child.
-        used - measured(&result)?.cpu_seconds
+        (used.cpu_seconds - measured(&result)?.cpu_seconds, used.memory_mib)
     } else {
         let ran = wait_ready(&child, adapter, places).and_then(|()| {
             let run = Command::new(&work[0]).args(&work[1..]).status().map_err(|error| error.to_string())?;
@@ -114,7 +116,7 @@ fn around(kind: Workload, adapter: &Adapter, plan: &Plan, dir: &Path, places: &P
         interrupt(&child);
         let (_, used) = wait(&mut child, Some(PATIENCE))?;
         ran.map_err(|why| format!("{why}: {}", last_line(&dir.join("log"))))?;
-        used
+        (used.cpu_seconds, used.memory_mib)
     };
     let number = |line: &str| -> Result<Option<f64>, String> {
         if line.is_empty() {
@@ -129,6 +131,7 @@ fn around(kind: Workload, adapter: &Adapter, plan: &Plan, dir: &Path, places: &P
         dropped: number(&adapter.dropped)?,
         bytes: size(Path::new(&places.fill(&adapter.output))),
         cpu_seconds: cpu_seconds.max(0.0),
+        memory_mib,
     })
 }
 
@@ -160,8 +163,14 @@ fn interrupt(child: &Child) {
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
 }
 
-/// Waits for a child; how it ended, and the CPU time of it and its waited-for children, s. After `patience` it is killed.
-fn wait(child: &mut Child, patience: Option<Duration>) -> Result<(std::process::ExitStatus, f64), String> {
+/// What a process and the children it waited for used.
+struct Used {
+    cpu_seconds: f64,
+    memory_mib: f64,
+}
+
+/// Waits for a child; how it ended, and what it used. After `patience` it is killed.
+fn wait(child: &mut Child, patience: Option<Duration>) -> Result<(std::process::ExitStatus, Used), String> {
     let begun = Instant::now();
     loop {
         let (mut status, options) = (0, if patience.is_some() { libc::WNOHANG } else { 0 });
@@ -172,7 +181,8 @@ fn wait(child: &mut Child, patience: Option<Duration>) -> Result<(std::process::
         let ended = unsafe { libc::wait4(pid, &raw mut status, options, &raw mut usage) };
         if ended == pid {
             let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
-            let used = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+            let cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+            let used = Used { cpu_seconds, memory_mib: usage.ru_maxrss as f64 / 1024.0 };
             return Ok((std::process::ExitStatus::from_raw(status), used));
         }
         if ended < 0 {
