@@ -21,6 +21,7 @@ fn account() -> Accounting {
         cpu,
         next_seq: classes.iter().map(|(_, account)| account.emitted).sum(),
         classes: classes.iter().map(|(name, account)| ((*name).to_owned(), *account)).collect(),
+        ..CpuAccount::default()
     };
     let cpus = vec![
         cpu(0, &[("process", class(3, 0, 1, 0)), ("file", class(4, 0, 0, 0)), ("network", class(4, 0, 0, 2))]),
