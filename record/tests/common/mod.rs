@@ -4,6 +4,7 @@
 pub mod podman;
 pub mod runtimes;
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -30,6 +31,14 @@ pub struct Recorded {
 pub fn recorder(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_record"));
     command.arg("-o").arg(dir.join("recording")).args(args);
+    // Tests that run in the background of a shell ignore Ctrl-C, and what they start would too.
+    // SAFETY: signal(2) is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     command
 }
 
