@@ -38,8 +38,8 @@ static __always_inline void control_submit(struct cpu_state *cpu, void *record, 
 }
 
 /*
- * After begin(). Fills the header and takes the next number of this CPU's stream. A plain increment is enough: every program that uses
- * it runs in process context with preemption off (atomics that return a value need 5.12); for softirq see tcp.h.
+ * After begin(). Fills the header and takes the next number of this CPU's stream. A plain increment is enough: every program
+ * that uses it runs in process context with preemption off (atomics that return a value need 5.12); for softirq see tcp.h.
  */
 static __always_inline void header(struct rs_header *h, struct cpu_state *cpu, enum rs_class class, u16 kind,
 				   struct subject *s, u64 exec_id)

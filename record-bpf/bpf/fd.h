@@ -31,21 +31,15 @@ static __always_inline struct fd_state *fd_place(struct cpu_state *cpu, s32 fd)
 	return cpu->fd_row && (u32)fd < FD_ROW ? bpf_map_lookup_elem(&fd_rows, &at) : NULL;
 }
 
-static __always_inline struct fd_state *fd_in_table(struct cpu_state *cpu, s32 fd)
-{
-	struct fd_key key = { .tgid = cpu->tgid, .fd = fd };
-
-	return bpf_map_lookup_elem(&fds, &key);
-}
-
 /* A descriptor of the current process that is open, as far as the programs know. After begin(). */
 static __always_inline struct fd_state *fd_lookup(struct cpu_state *cpu, s32 fd)
 {
+	struct fd_key key = { .tgid = cpu->tgid, .fd = fd };
 	struct fd_state *state = fd_place(cpu, fd);
 
 	if (state)
 		return state->file ? state : NULL;
-	return fd_in_table(cpu, fd);
+	return bpf_map_lookup_elem(&fds, &key);
 }
 
 /* A descriptor was closed. */

@@ -67,6 +67,14 @@ static __always_inline void new_epoch(void)
 	__sync_fetch_and_add(&task_epoch, 1);
 }
 
+/* What is kept of the current process; `proc`: NULL if it is not introduced. */
+static __always_inline void note_process(struct cpu_state *cpu, struct proc *proc)
+{
+	cpu->exec_id = proc ? proc->exec_id : 0;
+	cpu->fd_row = proc ? proc->fd_row : 0;
+	cpu->max_fd = proc ? proc->max_fd : 0;
+}
+
 /*
  * Looks at the current task once per event; false: it is not followed. The functions a program calls find the answer, and
  * so does the next event of this task on this CPU: most come in rows.
@@ -78,7 +86,6 @@ static __always_inline bool begin(struct cpu_state *cpu)
 	struct task_struct *task = current_task();
 	u64 start = READ(task, start_boottime); /* the memory of a task that ended is used again */
 	u64 set = untyped(READ(task, cgroups));
-	struct proc *proc;
 
 	/* Who is not introduced may be by now, on another CPU. */
 	if (cpu->task == (u64)task && cpu->task_start == start && cpu->css_set == set && cpu->epoch == epoch &&
@@ -87,10 +94,7 @@ static __always_inline bool begin(struct cpu_state *cpu)
 	cpu->tgid = READ(task, tgid);
 	cpu->tid = READ(task, pid);
 	cpu->subject = subject(task, cpu->tgid);
-	proc = cpu->subject.followed ? bpf_map_lookup_elem(&procs, &cpu->tgid) : NULL;
-	cpu->exec_id = proc ? proc->exec_id : 0;
-	cpu->fd_row = proc ? proc->fd_row : 0;
-	cpu->max_fd = proc ? proc->max_fd : 0;
+	note_process(cpu, cpu->subject.followed ? bpf_map_lookup_elem(&procs, &cpu->tgid) : NULL);
 	/* The recorder's own calls teach its root each time. */
 	cpu->task = cpu->tgid == self_tgid ? 0 : (u64)task;
 	cpu->task_start = start;

@@ -229,18 +229,10 @@ static __always_inline struct proc *introduce(struct cpu_state *cpu, u32 tgid)
 /* begin(), and the process by name: false if the current task is not followed. */
 static __always_inline bool enter(struct cpu_state *cpu)
 {
-	struct proc *proc;
-
 	if (!begin(cpu))
 		return false;
-	if (cpu->exec_id)
-		return true;
-	proc = introduce(cpu, cpu->tgid);
-	if (proc) {
-		cpu->exec_id = proc->exec_id;
-		cpu->fd_row = proc->fd_row;
-		cpu->max_fd = proc->max_fd;
-	}
+	if (!cpu->exec_id)
+		note_process(cpu, introduce(cpu, cpu->tgid));
 	return true;
 }
 

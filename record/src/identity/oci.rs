@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Option<Creation> {
-        Creation::parse(&line.split(' ').collect::<Vec<_>>(), Path::new("/work"))
+        Creation::parse(&line.split(' ').collect::<Vec<_>>(), Path::new("/srv"))
     }
 
     #[test]
@@ -258,12 +258,12 @@ mod tests {
                 "/b",
                 Some("/run/containerd/runc/default"),
             ),
-            ("/usr/sbin/runc run test", "runc", "test", "/work/", None),
+            ("/usr/sbin/runc run test", "runc", "test", "/srv/", None),
             (
                 "/usr/bin/crun --systemd-cgroup --root=/run/crun create --bundle=b -d my-app",
                 "crun",
                 "my-app",
-                "/work/b",
+                "/srv/b",
                 Some("/run/crun"),
             ),
             ("runc --rootless true run -b /b --detach a", "runc", "a", "/b", None),
