@@ -18,20 +18,26 @@ static __always_inline u64 read_word(u64 at)
 	return READ((struct timespec64 *)at, tv_sec);
 }
 
-/*
- * A pointer that the verifier knows the type of, as the number that a global function takes, or that one can reckon with: a
- * difference of two pointers is one. Where it cannot be had that way it is read from the stack.
- */
-static __always_inline u64 untyped(const void *pointer)
+/* A pointer as the number that a global function takes, or that one can reckon with, whatever the verifier takes it for. */
+static __always_inline u64 untyped_any(const void *pointer)
 {
 	u64 value = 0;
 
-	if (bpf_ksym_exists(bpf_rdonly_cast)) {
-		value = (u64)pointer;
-		asm("%0 -= %1" : "+r"(value) : "r"(bpf_core_cast(NULL, struct list_head)));
-		return value;
-	}
 	bpf_probe_read_kernel(&value, sizeof(value), &pointer);
+	return value;
+}
+
+/*
+ * The same for a pointer to a struct, without a call where the verifier knows its type: a difference of two pointers is a
+ * number. Pointers to text and to void have a type only since 6.17, and are numbers before, which a pointer can't be taken from.
+ */
+static __always_inline u64 untyped(const void *pointer)
+{
+	u64 value = (u64)pointer;
+
+	if (!bpf_ksym_exists(bpf_rdonly_cast))
+		return untyped_any(pointer);
+	asm("%0 -= %1" : "+r"(value) : "r"(bpf_core_cast(NULL, struct list_head)));
 	return value;
 }
 

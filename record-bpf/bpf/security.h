@@ -180,7 +180,7 @@ static __always_inline void security_type(struct rs_security *e, u64 address)
 
 static __always_inline void security_kernel_type(struct rs_security *e, const char *name)
 {
-	e->type_len = store_text(untyped(name), security_end(e), 0);
+	e->type_len = store_text(untyped_any(name), security_end(e), 0);
 }
 
 /* The filesystem type a configuration descriptor (fsopen, fspick) is for. */
@@ -364,7 +364,8 @@ static __always_inline u32 security_code(struct rs_security *e, u32 nr, s64 ret)
 			struct file *file = fd_file(ret);
 
 			e->flags |= RS_SEC_TEXT;
-			e->name_len = store_text(untyped(READ(file, f_path.dentry, d_name.name)), security_end(e), 0);
+			e->name_len = store_text(untyped_any(READ(file, f_path.dentry, d_name.name)), security_end(e),
+						 0);
 		} else {
 			security_name(e, arg[0]);
 		}

@@ -23,7 +23,7 @@ static __always_inline struct task_struct *pid_task(struct pid *pid)
 static __always_inline struct task_struct *find_task(u32 id)
 {
 	struct pid_namespace *ns = READ(own_upid(current_task()), ns);
-	u64 entry = untyped(READ(ns, idr.idr_rt.xa_head));
+	u64 entry = untyped_any(READ(ns, idr.idr_rt.xa_head));
 	u32 i;
 
 	for (i = 0; i < XA_DEPTH; i++) {
