@@ -159,7 +159,7 @@ static __always_inline bool named_wanted(void)
 static __always_inline int named_one(u32 kind, const struct path *dir, struct dentry *dentry)
 {
 	if (named_wanted())
-		named_store(kind, 0, untyped(dentry), (u64)BPF_CORE_READ(dir, mnt));
+		named_store(kind, 0, untyped_any(dentry), (u64)BPF_CORE_READ(dir, mnt));
 	return 0;
 }
 
@@ -171,8 +171,8 @@ static __always_inline int named_path(u32 kind, const struct path *path)
 static __always_inline int named_two(u32 kind, struct dentry *old, u64 old_mnt, struct dentry *new, u64 new_mnt)
 {
 	if (named_wanted()) {
-		named_store(kind, 0, untyped(old), old_mnt);
-		named_store(kind, 1, untyped(new), new_mnt);
+		named_store(kind, 0, untyped_any(old), old_mnt);
+		named_store(kind, 1, untyped_any(new), new_mnt);
 	}
 	return 0;
 }
