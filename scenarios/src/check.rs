@@ -82,7 +82,7 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), (String, String)> {
     Ok(())
 }
 
-fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 

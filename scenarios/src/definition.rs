@@ -1,7 +1,7 @@
 //! `scenario.toml` as typed values: parsing, inheritance, and the checks that a run relies on.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ use crate::{Error, check};
 pub struct Scenario {
     /// The folder's name.
     pub name: String,
+    /// The scenario whose life it takes over.
+    pub extends: Option<String>,
     pub title: String,
     pub description: String,
     /// Ordinary life before the first act; the whole run where there is none.
@@ -30,10 +32,28 @@ pub struct Scenario {
     pub variables: BTreeMap<String, String>,
 }
 
+impl Scenario {
+    /// How long a run takes at least, the containers' start and the commands of the steps not included.
+    pub fn expected_duration(&self) -> Duration {
+        let acts = self.acts.iter().enumerate().map(|(i, act)| {
+            let settle: u64 = act.steps.iter().map(|step| step.settle_s).sum();
+            Duration::from_secs(settle + if i == 0 { 0 } else { act.after_s })
+        });
+        self.benign + acts.sum::<Duration>() + self.tail
+    }
+
+    /// ATT&CK ids of all steps.
+    pub fn techniques(&self) -> BTreeSet<&str> {
+        let steps = || self.acts.iter().flat_map(|act| &act.steps);
+        let roots = steps().flat_map(|step| &step.roots).filter_map(|root| root.technique.as_deref());
+        steps().map(|step| step.technique.as_str()).chain(roots).collect()
+    }
+}
+
 /// An image recipe: a folder with a `Containerfile` (its argument `BASE` is the Debian base).
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The scenario that declares it; scenarios that extend it share the image.
+    /// The folder beside the scenarios that holds the recipe, as `webapp`: scenarios that use it share the image.
     pub owner: String,
     /// Absolute path of the recipe's folder.
     pub recipe: PathBuf,
@@ -136,6 +156,13 @@ pub struct Step {
     pub files: Vec<FileMatcher>,
 }
 
+impl Step {
+    /// The services whose events the step labels.
+    pub(crate) fn victims(&self) -> impl Iterator<Item = &String> {
+        self.roots.iter().map(|root| &root.service).chain(self.files.iter().map(|file| &file.service))
+    }
+}
+
 /// Finds the root of a process tree that belongs to the attack. `*` in a path stands for any run of characters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -231,9 +258,13 @@ fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> 
 
     let folder = root.join(name);
     let images = raw.images.into_iter().map(|(key, image)| {
-        let with = image.with.iter().map(|file| folder.join(file)).collect();
-        (key, Image { owner: name.to_owned(), recipe: folder.join(image.recipe), with })
+        let with = image.with.iter().map(|file| plain(&folder.join(file))).collect();
+        let recipe = plain(&folder.join(image.recipe));
+        let owner = recipe.strip_prefix(plain(root)).ok().and_then(|below| below.components().next());
+        let owner = owner.map_or(name.to_owned(), |first| first.as_os_str().to_string_lossy().into_owned());
+        (key, Image { owner, recipe, with })
     });
+    let extends = raw.extends.clone();
     let mut scenario = match raw.extends {
         Some(_) if depth == MAX_DEPTH => return Err(complain("extends", "the scenarios extend each other".into())),
         Some(parent) => {
@@ -248,6 +279,7 @@ fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> 
         }
         None => Scenario {
             name: String::new(),
+            extends: None,
             title: String::new(),
             description: String::new(),
             benign: Duration::ZERO,
@@ -260,7 +292,8 @@ fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> 
             variables: BTreeMap::new(),
         },
     };
-    scenario.name = name.to_owned();
+    scenario.name = name.rsplit('/').next().unwrap_or(name).to_owned();
+    scenario.extends = extends;
     scenario.title = raw.title;
     scenario.description = raw.description.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some(seconds) = raw.benign.duration_s {
@@ -275,6 +308,19 @@ fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> 
     scenario.acts.extend(raw.acts);
     scenario.variables.extend(raw.variables);
     Ok(scenario)
+}
+
+/// The path without `.` and `..`, by its text alone.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// 1-based, as editors count.

@@ -14,6 +14,12 @@ pub enum Error {
     #[error("{}:{place}: {message}", path.display())]
     Definition { path: PathBuf, place: String, message: String },
 
+    #[error("'{name}' is no name for a scenario")]
+    BadName { name: String },
+
+    #[error("{} exists already", path.display())]
+    Exists { path: PathBuf },
+
     #[error("running a scenario needs root")]
     NotRoot,
 
@@ -51,6 +57,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Error::NoCatalog => "set RETROSCOPE_SCENARIOS to the folder that holds webapp/scenario.toml",
+            Error::BadName { .. } => "use lower-case letters, digits and '-'",
             Error::NotRoot => "run it with sudo",
             Error::Missing { hint, .. } => hint,
             Error::Busy { .. } => "wait for it, or end the process that runs it",
@@ -62,6 +69,7 @@ impl Error {
             Error::Recording(error) => return error.hint(),
             Error::Unknown { .. }
             | Error::Definition { .. }
+            | Error::Exists { .. }
             | Error::Io { .. }
             | Error::Podman { .. }
             | Error::Step { .. } => return None,
@@ -71,6 +79,20 @@ impl Error {
     /// Something the host lacks, as opposed to something wrong with the scenario or the run.
     pub fn is_missing_prerequisite(&self) -> bool {
         matches!(self, Error::NotRoot | Error::Missing { .. })
+    }
+
+    /// Something wrong with what was given: a name, a folder, a definition, a recording.
+    pub fn is_bad_input(&self) -> bool {
+        matches!(
+            self,
+            Error::Unknown { .. }
+                | Error::NoCatalog
+                | Error::Definition { .. }
+                | Error::BadName { .. }
+                | Error::Exists { .. }
+                | Error::Recording(_)
+                | Error::NoTrace { .. }
+        )
     }
 
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {

@@ -21,7 +21,7 @@ const REPOSITORY: &str = "localhost/retroscope";
 const RECIPE_VERSION: &str = "1";
 
 /// A file of a build context: name in the context, and where it lies.
-type Context = BTreeMap<PathBuf, PathBuf>;
+pub(crate) type Context = BTreeMap<PathBuf, PathBuf>;
 
 /// Builds what is missing. Returns image references by the names that the scenario's services use.
 pub(crate) fn ensure(
@@ -35,7 +35,9 @@ pub(crate) fn ensure(
     let mut references = BTreeMap::new();
     for (name, image) in &scenario.images {
         let context = context(image)?;
-        let reference = format!("{REPOSITORY}/{}-{name}:{}", image.owner, context_hash(&base_tag, &context)?);
+        // By the recipe's own name, so that scenarios that use it under other names share the image.
+        let recipe = image.recipe.file_name().map_or(name.clone(), |file| file.to_string_lossy().into_owned());
+        let reference = format!("{REPOSITORY}/{}-{recipe}:{}", image.owner, context_hash(&base_tag, &context)?);
         if !exists(podman, &reference) {
             if !exists(podman, &base) {
                 progress(&format!("building the base image from Debian {suite} (once, about a minute)"));
@@ -104,7 +106,7 @@ fn build_error(image: &str, error: Error) -> Error {
 }
 
 /// All files of the recipe's folder, and those it adds from elsewhere under their own names.
-fn context(image: &Image) -> Result<Context, Error> {
+pub(crate) fn context(image: &Image) -> Result<Context, Error> {
     let mut context = Context::new();
     collect(&image.recipe, Path::new(""), &mut context)?;
     for file in &image.with {

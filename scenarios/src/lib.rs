@@ -19,23 +19,28 @@
 
 mod activity;
 mod apt;
+mod attack;
 mod catalog;
 mod check;
 pub mod definition;
 mod error;
 mod images;
 mod label;
+pub mod lint;
 mod podman;
 mod preflight;
 mod runner;
+mod skeleton;
 mod stage;
 mod timeline;
 
-pub use catalog::{list, load, load_from};
+pub use attack::{Technique, technique};
+pub use catalog::{folder, list, list_from, load, load_from};
 pub use definition::Scenario;
 pub use error::Error;
 pub use label::label;
 pub use podman::{PodmanEnv, podman_env};
 pub use preflight::preflight;
 pub use runner::{RunOptions, Runner};
+pub use skeleton::begin;
 pub use timeline::{RunContainer, Runs, StepRun, Timeline};

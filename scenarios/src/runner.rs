@@ -77,11 +77,7 @@ impl Runner {
 
     /// How long [`run`](Self::run) takes at least, the containers' start not included.
     pub fn expected_duration(&self) -> Duration {
-        let acts = self.scenario.acts.iter().enumerate().map(|(i, act)| {
-            let settle: u64 = act.steps.iter().map(|step| step.settle_s).sum();
-            Duration::from_secs(settle + if i == 0 { 0 } else { act.after_s })
-        });
-        self.scenario.benign + acts.sum::<Duration>() + self.scenario.tail
+        self.scenario.expected_duration()
     }
 
     /// Starts the containers and runs ordinary life and the attack. The services keep running until
@@ -167,8 +163,7 @@ impl Runner {
         self.stage.exec(&step.service, &command).and_then(output).map_err(failed)?;
         wait(Duration::from_secs(step.settle_s), stop);
 
-        let victims = step.roots.iter().map(|root| &root.service).chain(step.files.iter().map(|file| &file.service));
-        let victim = victims.into_iter().next().unwrap_or(&step.service);
+        let victim = step.victims().next().unwrap_or(&step.service);
         Ok(StepRun {
             act: act.name.clone(),
             step: step.name.clone(),

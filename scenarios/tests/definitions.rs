@@ -38,16 +38,17 @@ fn write(root: &Path, name: &str, text: &str) {
 #[test]
 fn every_shipped_scenario_is_sound() {
     let scenarios = scenarios::list().unwrap();
-    let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
-    assert_eq!(names, ["webapp", "xmrig"]);
     for scenario in &scenarios {
         assert!(!scenario.title.is_empty() && !scenario.description.contains('\n'));
+    }
+    let named = |name: &str| scenarios.iter().find(|scenario| scenario.name == name).unwrap();
+    let (webapp, xmrig) = (named("webapp"), named("xmrig"));
+    for scenario in [webapp, xmrig] {
         assert!(scenario.benign >= Duration::from_secs(180), "a profile needs time to converge");
         for activity in &scenario.activities {
             assert!(activity.every_s <= 50.0, "{}: at least three times in 150 s", activity.name);
         }
     }
-    let (webapp, xmrig) = (&scenarios[0], &scenarios[1]);
     assert!(webapp.acts.is_empty());
     assert_eq!(xmrig.acts.iter().map(|act| act.name.as_str()).collect::<Vec<_>>(), ["exploit-and-mine", "masquerade"]);
     // The same life: a profile learned from one fits the other.
@@ -76,8 +77,8 @@ fn the_last_step_has_the_helpers_path_and_a_made_up_wallet() {
 #[test]
 fn an_unknown_scenario_is_answered_with_the_known_ones() {
     let error = scenarios::load("nosuch").unwrap_err();
-    assert!(matches!(&error, Error::Unknown { known, .. } if known == &["webapp", "xmrig"]));
-    assert_eq!(error.to_string(), "unknown scenario 'nosuch'; known: webapp, xmrig");
+    assert!(matches!(&error, Error::Unknown { known, .. } if known.iter().any(|name| name == "xmrig")));
+    assert!(error.to_string().starts_with("unknown scenario 'nosuch'; known: "), "{error}");
     // Neither does a name lead out of the catalog.
     assert!(matches!(scenarios::load("../scenarios/webapp"), Err(Error::Unknown { .. })));
 }
