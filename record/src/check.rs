@@ -185,8 +185,9 @@ fn fentry() -> Fact {
 /// Whose containers get names: the runtimes whose files are here.
 fn containers(podman: &Podman) -> Fact {
     let version = podman.version();
-    let storage = version.is_some().then(|| Storage::find(podman));
-    let sightings = identity::sightings(storage.as_ref(), &Places::find());
+    let mut storage = Storage::find(podman);
+    storage.ask(podman);
+    let sightings = identity::sightings(Some(&storage), &Places::find());
     let mut runtimes: Vec<String> = version.iter().map(|version| format!("podman {version}")).collect();
     runtimes.extend(sightings.iter().map(|Sighting { runtime, path, error }| match error {
         Some(error) => format!("{runtime}: {} cannot be read: {error}", path.display()),

@@ -32,7 +32,8 @@ impl Hook {
     }
 
     pub fn serves(&self, classes: &[Class]) -> bool {
-        self.is_offered() && (self.classes.is_empty() || self.classes.iter().any(|class| classes.contains(class)))
+        // The kernel is asked last, and not at all where no class needs to know.
+        (self.classes.is_empty() || self.classes.iter().any(|class| classes.contains(class))) && self.is_offered()
     }
 
     pub fn is_fentry(&self) -> bool {

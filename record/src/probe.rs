@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 
 use libbpf_rs::libbpf_sys as sys;
@@ -17,6 +17,8 @@ use crate::hooks;
 pub fn fentry() -> &'static BTreeMap<&'static str, Result<(), String>> {
     static ANSWERS: OnceLock<BTreeMap<&str, Result<(), String>>> = OnceLock::new();
     ANSWERS.get_or_init(|| {
+        let kernel = Btf::of_kernel();
+        let load = |target| kernel.as_ref().map_err(Clone::clone).and_then(|kernel| load(kernel, target));
         let loaded: Vec<_> = hooks::fentry_targets().map(|target| (target, load(target))).collect();
         let attached = loaded.iter().find_map(|(_, program)| program.as_ref().ok()).map_or(Ok(()), attach);
         let answer = |program: Result<OwnedFd, String>| program.and_then(|_| attached.clone());
@@ -24,11 +26,33 @@ pub fn fentry() -> &'static BTreeMap<&'static str, Result<(), String>> {
     })
 }
 
-fn load(target: &str) -> Result<OwnedFd, String> {
-    let name = CString::new(target).expect("a constant without NUL");
-    // SAFETY: a C string; the function looks it up in the kernel's BTF.
-    let id = unsafe { sys::libbpf_find_vmlinux_btf_id(name.as_ptr(), sys::BPF_TRACE_FENTRY) };
-    let id = u32::try_from(id).map_err(|_| "the kernel has no such function".to_owned())?;
+/// The kernel's types, parsed once: that takes 5 ms, and libbpf's own function would do it for each name.
+struct Btf(NonNull<sys::btf>);
+
+impl Btf {
+    fn of_kernel() -> Result<Btf, String> {
+        // SAFETY: no arguments; what it returns is ours.
+        let btf = unsafe { sys::btf__load_vmlinux_btf() };
+        NonNull::new(btf).map(Btf).ok_or_else(|| "the kernel has no readable BTF".to_owned())
+    }
+
+    fn function(&self, name: &str) -> Option<u32> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: a live BTF and a C string.
+        let id = unsafe { sys::btf__find_by_name_kind(self.0.as_ptr(), name.as_ptr(), sys::BTF_KIND_FUNC) };
+        u32::try_from(id).ok()
+    }
+}
+
+impl Drop for Btf {
+    fn drop(&mut self) {
+        // SAFETY: made by `of_kernel`, and freed once.
+        unsafe { sys::btf__free(self.0.as_ptr()) }
+    }
+}
+
+fn load(kernel: &Btf, target: &str) -> Result<OwnedFd, String> {
+    let id = kernel.function(target).ok_or_else(|| "the kernel has no such function".to_owned())?;
     // r0 = 0; exit
     let program = [instruction(0xb7), instruction(0x95)];
     let mut options = sys::bpf_prog_load_opts {

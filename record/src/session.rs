@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::filter_file::Reload;
 use crate::hooks;
-use crate::identity::{Inspector, Podman, Resolver, Storage};
+use crate::identity::{Inspector, Podman, Resolver};
 use crate::lag::{self, Ages};
 use crate::live::status::{Own, Ring, Status, Tally};
 use crate::live::{self, Live};
@@ -154,14 +154,14 @@ impl Session {
             programs.know(known)?;
         }
         let profiles = known.as_ref().map(Known::profiles).unwrap_or_default();
-        let has_podman = options.podman.version().is_some();
+        let inspector = options.podman.is_installed().then(|| Inspector::start(options.podman.clone()));
         let mut enricher = Enricher::new(
             boot_offset,
             hierarchy,
             options.filter,
             programs.verdicts(profiles)?,
-            Resolver::new(has_podman.then(|| Storage::find(&options.podman))),
-            has_podman.then(|| Inspector::start(options.podman)),
+            Resolver::new(options.podman),
+            inspector,
         )?;
         enricher.mask(options.mask);
         let tls = options.classes.contains(&Class::Tls).then(Watcher::default);
@@ -178,6 +178,7 @@ impl Session {
         programs.attach()?;
         // Its system calls also show the programs the recorder's own root (learn_host_root in filter.h).
         enricher.judge_existing(clock::boottime_ns() + boot_offset)?;
+        enricher.settle();
         let begin = |flow| Flows::begin(flow, programs.flow_parts()?, clock::boottime_ns() + boot_offset);
         let flows = options.flow.as_ref().map(begin).transpose()?;
         let usage = options.classes.contains(&Class::Resource).then(Usage::new).transpose()?;

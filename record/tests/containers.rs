@@ -2,8 +2,11 @@
 
 mod common;
 
-use common::one;
+use std::fs;
+
 use common::podman::{Image, finish, podman, start};
+use common::{can_record, one, record};
+use record::cgroup::Hierarchy;
 use record_bpf::Kind;
 
 /// Opens a file named by its first argument, then ends.
@@ -49,4 +52,26 @@ fn containers_are_named_filtered_in_the_kernel_and_followed_from_their_first_exe
     assert!(recorded.processes.iter().all(|process| process.container.as_ref() == Some(&container.id)));
     let report = datasets::verify(&recorded.dir.path().join("recording"), |_| {}).unwrap();
     assert_eq!(report.verdict, datasets::Verdict::Intact, "{:?}", report.findings);
+}
+
+#[test]
+fn a_recorded_command_says_nothing_of_containers_that_it_has_nothing_to_do_with() {
+    if !can_record("a_recorded_command_says_nothing_of_containers_that_it_has_nothing_to_do_with") {
+        return;
+    }
+    // As a runtime names it; no runtime knows it, so its row would be an unresolved one.
+    let of = |digit: char| format!("libpod-{}", String::from(digit).repeat(64));
+    let hierarchy = Hierarchy::detect().unwrap();
+    let [other, own] = ['e', 'f'].map(|digit| hierarchy.dir(&of(digit)));
+    for dir in [&other, &own] {
+        fs::create_dir(dir).unwrap();
+    }
+    let enter = format!("echo $$ > {}/cgroup.procs && exec /bin/true", own.display());
+    let recorded = record(&["sh", "-c", &enter]);
+    for dir in [&other, &own] {
+        fs::remove_dir(dir).unwrap();
+    }
+    let recording = datasets::Recording::open(recorded.dir.path().join("recording")).unwrap();
+    let container = one(recording.containers().unwrap());
+    assert_eq!(*container.id, "f".repeat(64), "the one that the command went into");
 }

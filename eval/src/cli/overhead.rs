@@ -91,7 +91,13 @@ fn render(found: &Overhead) -> String {
     };
     let whole = |value: f64| count(value.round() as u64);
     out += &section("overhead", &|r| format!("{:.2} [{:.2}, {:.2}]", r.ratio, r.low, r.high));
-    out += &section("CPU time of the recorder, s", &|r| format!("{:.2}", r.cpu_seconds));
+    out += &section("CPU time of the recorder, begin and end included, s", &|r| format!("{:.2}", r.cpu_seconds));
+    let ends: Vec<_> = found
+        .recorders
+        .iter()
+        .map(|r| vec![clean(&r.name), or_none(r.idle_cpu_seconds.map(|s| format!("{s:.2}")))])
+        .collect();
+    out += &format!("\nof that to begin and to end, s\n{}", table(&["recorder", "begin and end"], &ends, 1));
     out += &section("memory of the recorder at most, MiB", &|r| format!("{:.0}", r.memory_mib));
     out += &section("events stored", &|r| or_none(r.events.map(whole)));
     out += &section("events lost, as the recorder itself says", &|r| or_none(r.dropped.map(whole)));

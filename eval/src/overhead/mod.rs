@@ -55,6 +55,8 @@ pub struct Recorder {
     pub name: String,
     pub about: String,
     pub version: Option<String>,
+    /// CPU time of a recording of next to nothing: what a begin and an end cost, s; median. None: it failed.
+    pub idle_cpu_seconds: Option<f64>,
     pub results: Vec<Recorded>,
 }
 
@@ -112,6 +114,7 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
             }
         }
     }
+    let idle = idle(plan, &adapters, say)?;
     let mut alone = Vec::new();
     let mut with: Vec<Vec<Recorded>> = adapters.iter().map(|_| Vec::new()).collect();
     for workload in workloads {
@@ -129,7 +132,7 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
                 if failed[at].is_some() {
                     continue;
                 }
-                match recorded(workload, adapters[at], plan) {
+                match recorded(workload, adapters[at], plan, plan.scale) {
                     Ok(once) => runs[at].push(once),
                     Err(why) => failed[at] = Some(why),
                 }
@@ -146,10 +149,11 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
         let (median, spread) = (stats::median(&bare_runs), stats::spread(&bare_runs));
         alone.push(Bare { workload, seconds: bare_runs, median, spread });
     }
-    let recorders = adapters.iter().zip(with).map(|(adapter, results)| Recorder {
+    let recorders = adapters.iter().zip(with).zip(idle).map(|((adapter, results), idle_cpu_seconds)| Recorder {
         name: adapter.name.clone(),
         about: adapter.about.clone(),
         version: adapter.version(&places),
+        idle_cpu_seconds,
         results,
     });
     Ok(Overhead {
@@ -162,6 +166,22 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
         recorders: recorders.collect(),
         absent,
     })
+}
+
+/// Share of the work that leaves one open-read-close.
+const NEXT_TO_NOTHING: f64 = 1e-9;
+
+/// What each recorder takes to begin and to end.
+fn idle(plan: &Plan, adapters: &[&Adapter], say: &dyn Fn(&str)) -> Result<Vec<Option<f64>>> {
+    let workload = Workload::Storm;
+    workload.prepare(&plan.dir)?;
+    say("begin and end");
+    let runs = adapters.iter().map(|adapter| {
+        let once = |_| recorded(workload, adapter, plan, NEXT_TO_NOTHING).ok().map(|once| once.cpu_seconds);
+        let runs: Vec<f64> = (0..plan.rounds).filter_map(once).collect();
+        (!runs.is_empty()).then(|| stats::median(&runs))
+    });
+    Ok(runs.collect())
 }
 
 fn summary(workload: Workload, runs: &[Once], bare: &[f64]) -> Recorded {

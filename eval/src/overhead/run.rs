@@ -30,11 +30,14 @@ impl Once {
     }
 }
 
+/// Where the workload leaves what it measured.
+const RESULT: &str = "result.json";
+
 /// Longest time for a recorder to begin, or to end after it was interrupted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The command line of a run, which writes what it measured to `result`.
-fn workload(workload: Workload, plan: &Plan, result: &Path) -> Vec<String> {
+fn workload(workload: Workload, plan: &Plan, scale: f64, result: &Path) -> Vec<String> {
     let own = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
     let text = |path: &Path| path.display().to_string();
     vec![
@@ -43,7 +46,7 @@ fn workload(workload: Workload, plan: &Plan, result: &Path) -> Vec<String> {
         workload.name().to_owned(),
         text(&plan.dir),
         "--scale".to_owned(),
-        plan.scale.to_string(),
+        scale.to_string(),
         "--result".to_owned(),
         text(result),
     ]
@@ -57,7 +60,7 @@ fn measured(result: &Path) -> Result<Measured, String> {
 /// A run by itself.
 pub fn bare(kind: Workload, plan: &Plan) -> Result<Measured> {
     let result = plan.dir.join("bare.json");
-    let line = workload(kind, plan, &result);
+    let line = workload(kind, plan, plan.scale, &result);
     let output = Command::new(&line[0]).args(&line[1..]).output().map_err(|error| Error::run(kind.name(), error))?;
     if !output.status.success() {
         return Err(Error::run(kind.name(), String::from_utf8_lossy(&output.stderr).trim()));
@@ -65,8 +68,8 @@ pub fn bare(kind: Workload, plan: &Plan) -> Result<Measured> {
     measured(&result).map_err(|error| Error::run(kind.name(), error))
 }
 
-/// A run under a recorder. Err: why it could not be recorded.
-pub fn recorded(kind: Workload, adapter: &Adapter, plan: &Plan) -> Result<Once, String> {
+/// A run of `scale` of the usual work under a recorder. Err: why it could not be recorded.
+pub fn recorded(kind: Workload, adapter: &Adapter, plan: &Plan, scale: f64) -> Result<Once, String> {
     let dir = plan.dir.join("run");
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
@@ -74,18 +77,19 @@ pub fn recorded(kind: Workload, adapter: &Adapter, plan: &Plan) -> Result<Once, 
     if !adapter.setup.is_empty() {
         places.shell(&adapter.setup)?;
     }
-    let once = around(kind, adapter, plan, &dir, &places);
+    let work = workload(kind, plan, scale, &dir.join(RESULT));
+    let once = around(&work, adapter, &dir, &places);
     let torn_down = if adapter.teardown.is_empty() { Ok(String::new()) } else { places.shell(&adapter.teardown) };
     let once = once?;
     torn_down?;
     Ok(once)
 }
 
-fn around(kind: Workload, adapter: &Adapter, plan: &Plan, dir: &Path, places: &Places) -> Result<Once, String> {
-    let result = dir.join("result.json");
-    let work = workload(kind, plan, &result);
+/// `work`: the workload's command line.
+fn around(work: &[String], adapter: &Adapter, dir: &Path, places: &Places) -> Result<Once, String> {
+    let result = dir.join(RESULT);
     let words = adapter.command.iter().flat_map(|word| match word.as_str() {
-        "{workload}" => work.clone(),
+        "{workload}" => work.to_vec(),
         word => vec![places.fill(word)],
     });
     let words: Vec<String> = words.collect();

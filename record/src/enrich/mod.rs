@@ -125,14 +125,23 @@ impl Enricher {
         })
     }
 
-    /// Judges every cgroup there is. Called before the programs run, and again after, for those made in between.
+    /// Judges every cgroup there is. Called before the programs run, and again after, for those made in between. Where a command is
+    /// recorded, nothing but what it comes into is looked at: the other containers are not asked for.
     pub fn judge_existing(&mut self, now: i64) -> Result<()> {
+        if !self.filter.by_cgroup() {
+            return Ok(());
+        }
         for (id, path) in self.hierarchy.walk() {
             if !self.cgroups.contains_key(&id) {
                 self.judge(id, &path, now, None)?;
             }
         }
         Ok(())
+    }
+
+    /// All containers that were there have been judged.
+    pub fn settle(&mut self) {
+        self.resolver.settle();
     }
 
     /// Unix time minus CLOCK_BOOTTIME, ns.
@@ -143,6 +152,7 @@ impl Enricher {
     /// Whether likely secrets are masked; they are, unless this says otherwise before the first record.
     pub fn mask(&mut self, on: bool) {
         self.masks = Masks::new(on);
+        self.masks.prepare();
     }
 
     /// From now on notes where TLS code may be.

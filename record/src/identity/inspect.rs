@@ -38,7 +38,11 @@ impl Inspector {
             let mut waiting: Vec<(Instant, u32, String)> = Vec::new();
             let mut open = true;
             while open || !waiting.is_empty() {
-                match incoming.recv_timeout(Duration::from_millis(200)) {
+                let request = match waiting.is_empty() {
+                    true => incoming.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                    false => incoming.recv_timeout(Duration::from_millis(200)),
+                };
+                match request {
                     Ok(id) => waiting.push((Instant::now() + SETTLE, TRIES, id)),
                     Err(mpsc::RecvTimeoutError::Timeout) => {}
                     Err(mpsc::RecvTimeoutError::Disconnected) => open = false,

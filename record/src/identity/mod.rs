@@ -86,14 +86,27 @@ pub struct Resolver {
     looked: Option<Instant>,
     /// Ids of resolved containers by their own cgroup.
     known: HashMap<String, String>,
+    /// Whom to ask, once, where the store of a podman container is that is in none of the known ones.
+    podman: Option<Podman>,
 }
 
 /// Daemons are looked for again after at least this, when a container is found nowhere.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Resolver {
-    pub fn new(storage: Option<Storage>) -> Resolver {
-        Resolver { storage, places: Places::find(), looked: Some(Instant::now()), known: HashMap::new() }
+    pub fn new(podman: Podman) -> Resolver {
+        Resolver {
+            storage: Some(Storage::find(&podman)),
+            places: Places::find(),
+            looked: Some(Instant::now()),
+            known: HashMap::new(),
+            podman: podman.is_installed().then_some(podman),
+        }
+    }
+
+    /// From now on podman is not asked: it takes time, and privileges that are about to be dropped.
+    pub fn settle(&mut self) {
+        self.podman = None;
     }
 
     /// The file system trees that images and containers are made of, where they can be listed.
@@ -148,6 +161,13 @@ impl Resolver {
             self.learn(&creation.bundle);
             let by_command = || creation.of_cgroup(named.cgroup).map(|found| found.identity());
             found = self.by_id(named.id).or_else(by_command);
+        }
+        if found.is_none()
+            && named.runtime == Some("podman")
+            && let Some(podman) = self.podman.take()
+            && self.storage.get_or_insert_default().ask(&podman)
+        {
+            found = self.by_id(named.id);
         }
         let unresolved =
             || Identity { runtime: named.runtime.map(str::to_owned), source: UNRESOLVED, ..Identity::default() };

@@ -7,15 +7,16 @@ pub mod rows;
 pub mod table;
 
 use std::borrow::Cow;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 use table::Scope;
 
-/// The patterns, compiled.
+/// The patterns, compiled when they are first needed: most recordings have no plaintext, and few secrets.
 pub struct Masker {
-    argv: Patterns,
-    text: Patterns,
+    argv: LazyLock<Patterns>,
+    text: LazyLock<Patterns>,
 }
 
 /// Those of one scope.
@@ -29,8 +30,27 @@ struct Patterns {
 
 struct Compiled {
     mask: String,
-    expression: Regex,
-    unless: Option<Regex>,
+    expression: Expression,
+    unless: Option<Expression>,
+}
+
+/// Compiled when the set says that there is something to find.
+struct Expression {
+    text: String,
+    compiled: OnceLock<Regex>,
+}
+
+impl Expression {
+    fn new(text: String) -> Expression {
+        Expression { text, compiled: OnceLock::new() }
+    }
+
+    fn get(&self) -> &Regex {
+        self.compiled.get_or_init(|| {
+            let mut builder = RegexBuilder::new(&self.text);
+            builder.unicode(false).size_limit(SIZE_LIMIT).build().expect("an expression of this crate")
+        })
+    }
 }
 
 /// A part of a text that is replaced, and the index of the pattern that says so.
@@ -43,12 +63,19 @@ const CACHE_LIMIT: usize = 4 << 20;
 
 impl Default for Masker {
     fn default() -> Masker {
-        let table = table::table();
-        Masker { argv: Patterns::new(&table, Scope::Argv), text: Patterns::new(&table, Scope::Text) }
+        Masker {
+            argv: LazyLock::new(|| Patterns::new(Scope::Argv)),
+            text: LazyLock::new(|| Patterns::new(Scope::Text)),
+        }
     }
 }
 
 impl Masker {
+    /// Every recording has argument vectors: what they need is compiled before it begins, not when the first ones wait.
+    pub fn prepare(&self) {
+        LazyLock::force(&self.argv);
+    }
+
     /// The bytes of a text or of plaintext with secrets replaced; None if there are none.
     pub fn bytes(&self, text: &[u8]) -> Option<Vec<u8>> {
         self.text.mask(text)
@@ -74,22 +101,18 @@ impl Masker {
 }
 
 impl Patterns {
-    fn new(table: &table::Table, scope: Scope) -> Patterns {
-        let compile = |expression: &str| {
-            let mut builder = RegexBuilder::new(expression);
-            builder.unicode(false).size_limit(SIZE_LIMIT).build().expect("an expression of this crate")
-        };
-        let chosen: Vec<_> = table.pattern.iter().filter(|pattern| pattern.is_for(scope)).collect();
+    fn new(scope: Scope) -> Patterns {
+        let chosen: Vec<_> = table::table().pattern.into_iter().filter(|pattern| pattern.is_for(scope)).collect();
         let any = RegexSetBuilder::new(chosen.iter().map(|pattern| &pattern.expression))
             .unicode(false)
             .size_limit(SIZE_LIMIT * 4)
             .dfa_size_limit(CACHE_LIMIT)
             .build()
             .expect("expressions of this crate");
-        let compiled = chosen.iter().map(|pattern| Compiled {
+        let compiled = chosen.into_iter().map(|pattern| Compiled {
             mask: format!("<masked:{}>", pattern.label),
-            expression: compile(&pattern.expression),
-            unless: pattern.unless.as_deref().map(compile),
+            expression: Expression::new(pattern.expression),
+            unless: pattern.unless.map(Expression::new),
         });
         Patterns { any, patterns: compiled.collect(), spare_shell: scope == Scope::Argv }
     }
@@ -115,9 +138,9 @@ impl Patterns {
         let mut spans = Vec::new();
         for index in self.any.matches(text) {
             let Compiled { mask: _, expression, unless } = &self.patterns[index];
-            for found in expression.captures_iter(text) {
+            for found in expression.get().captures_iter(text) {
                 let whole = found.get(0).map_or(&[][..], |whole| whole.as_bytes());
-                if unless.as_ref().is_some_and(|unless| unless.is_match(whole)) {
+                if unless.as_ref().is_some_and(|unless| unless.get().is_match(whole)) {
                     continue;
                 }
                 // What is masked already stays as it is.

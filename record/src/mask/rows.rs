@@ -20,6 +20,11 @@ impl Masks {
         Masks { masker: on.then(Masker::default), rows: BTreeMap::new() }
     }
 
+    /// See [`Masker::prepare`].
+    pub fn prepare(&self) {
+        self.masker.iter().for_each(Masker::prepare);
+    }
+
     /// Masks what a row or the process table will be made of.
     pub fn record(&mut self, record: &mut Record) {
         let Some(masker) = &self.masker else { return };
