@@ -227,18 +227,28 @@ pub struct Table {
 }
 
 /// The scripted run that the recording shows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {
     pub name: String,
     pub description: String,
     /// The same seed gives the same script.
     pub seed: u64,
+    /// So many seconds of real life are one second of the run, for what recurs by the clock, as an hourly job; absent: it
+    /// runs in its own time, or the recording is from before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_compression: Option<f64>,
+    /// Ordinary life before the first act, s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub benign_s: Option<u64>,
+    /// SHA-256 of the scenario's definition and of everything its images are built from, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
     /// The attack, in order; empty for a benign scenario.
     pub steps: Vec<Step>,
 }
 
 /// A step of an attack.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     pub act: String,
     pub step: String,
@@ -251,6 +261,9 @@ pub struct Step {
     /// Name or id of the container it ran in.
     pub container: Option<String>,
     pub description: String,
+    /// All its events are labelled as ambiguous.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ambiguous: bool,
 }
 
 /// Another filter while it recorded.
@@ -375,6 +388,10 @@ impl Dropped {
         let Dropped { ring_full, write_failed, undecodable, unsaved } = *self;
         [write_failed, undecodable, unsaved].into_iter().fold(ring_full, u64::saturating_add)
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 fn is_zero(n: &u64) -> bool {

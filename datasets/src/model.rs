@@ -543,4 +543,6 @@ pub struct Label {
     pub step: Arc<str>,
     /// MITRE ATT&CK id, as T1496.
     pub technique: Arc<str>,
+    /// Nobody can say whether it is the attack's: it is neither malicious nor benign, and left out of every score.
+    pub ambiguous: bool,
 }

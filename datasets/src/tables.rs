@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 
 use crate::codec::{
-    BadColumn, CauseName, ClassName, Codec, MaybeWords, Op, OriginName, PathSource, Signed, Source, Words,
+    BadColumn, CauseName, ClassName, Codec, MaybeWords, Op, OrFalse, OriginName, PathSource, Signed, Source, Words,
 };
 use crate::losses::Loss;
 use crate::model::{
@@ -144,7 +144,7 @@ table! { Loss, LossBuilder, LossReader {
 }}
 
 table! { Label, LabelBuilder, LabelReader {
-    class: Words::<ClassName>, cpu: u16, seq: u64, act: Str, step: Str, technique: Str,
+    class: Words::<ClassName>, cpu: u16, seq: u64, act: Str, step: Str, technique: Str, ambiguous: OrFalse,
 }}
 
 /// The place of a row in the recording's order, without decoding the rest of it.

@@ -79,7 +79,8 @@ fn labels_by_process(recording: &Recording) -> Result<HashMap<u64, BTreeSet<Stri
             let exec_id = batch.column(2).as_primitive::<UInt64Type>();
             for row in (0..batch.num_rows()).filter(|row| exec_id.is_valid(*row)) {
                 if let Some(label) = wanted.get(&(cpu.value(row), seq.value(row))) {
-                    let text = format!("{}/{} {}", label.act, label.step, label.technique);
+                    let sure = if label.ambiguous { " (ambiguous)" } else { "" };
+                    let text = format!("{}/{} {}{sure}", label.act, label.step, label.technique);
                     of.entry(exec_id.value(row)).or_default().insert(text);
                 }
             }

@@ -48,7 +48,15 @@ fn attack(dir: &Path) {
         let mut row = event(&mut random, kind, START + seq as i64, 0, seq);
         row.common_mut().exec_id = exec_id;
         writer.push(&row).unwrap();
-        Label { class: kind.class(), cpu: 0, seq, act: "drop".into(), step: "run".into(), technique: "T1496".into() }
+        Label {
+            class: kind.class(),
+            cpu: 0,
+            seq,
+            act: "drop".into(),
+            step: "run".into(),
+            technique: "T1496".into(),
+            ambiguous: false,
+        }
     };
     push(&mut writer, Kind::Open, Some(1));
     let label = push(&mut writer, Kind::Connect, Some(31));
@@ -74,8 +82,15 @@ fn attack(dir: &Path) {
         end_ns: START + 1_500_000_000,
         container: Some("web".into()),
         description: "runs the miner".into(),
+        ambiguous: false,
     };
-    let scenario = Scenario { name: "xmrig".into(), description: "a miner".into(), seed: 4, steps: vec![step] };
+    let scenario = Scenario {
+        name: "xmrig".into(),
+        description: "a miner".into(),
+        seed: 4,
+        steps: vec![step],
+        ..Scenario::default()
+    };
     add_labels(dir, &[label], scenario).unwrap();
 }
 

@@ -25,7 +25,7 @@ fn sound() -> (tempfile::TempDir, Vec<Event>) {
     let dir = tempfile::tempdir().unwrap();
     let events = events(11, 3000, 2);
     record(dir.path(), &events, lossless(&events), rotation(400));
-    let scenario = Scenario { name: "s".into(), description: "d".into(), seed: 1, steps: vec![] };
+    let scenario = Scenario { name: "s".into(), description: "d".into(), seed: 1, ..Scenario::default() };
     let mut labels = labels();
     // Only label what is there.
     labels.retain(|label| events.iter().any(|e| (e.common().cpu, e.common().seq) == (label.cpu, label.seq)));

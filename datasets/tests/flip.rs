@@ -117,7 +117,7 @@ fn a_signature_tells_who_wrote_it_and_that_nothing_was_taken_away() {
     fs::rename(dir.path().join("gone"), recording.join(&gone.file)).unwrap();
     fs::write(&path, original).unwrap();
     // Labels change the manifest: the old signature goes, and a new one is made on request.
-    let scenario = Scenario { name: "s".into(), description: "d".into(), seed: 1, steps: vec![] };
+    let scenario = Scenario { name: "s".into(), description: "d".into(), seed: 1, ..Scenario::default() };
     add_labels(&recording, &[], scenario).unwrap();
     assert_eq!(judge(&key).verdict, Verdict::Untrusted);
     sign(&recording, &Signer::read(&dir.path().join("key")).unwrap()).unwrap();

@@ -42,7 +42,7 @@ fn dimension_tables_come_back_equal() {
     assert_eq!(recording.labels().unwrap(), []);
     assert_eq!(recording.events().count(), 0);
 
-    let scenario = Scenario { name: "s".into(), description: "d".into(), seed: 1, steps: vec![] };
+    let scenario = Scenario { name: "s".into(), description: "d".into(), seed: 1, ..Scenario::default() };
     let returned = add_labels(dir.path(), &labels(), scenario.clone()).unwrap();
     let recording = Recording::open(dir.path()).unwrap();
     assert_eq!(recording.labels().unwrap(), labels());
@@ -86,7 +86,7 @@ fn the_manifest_says_what_is_there_while_recording_and_after() {
     writer.flush().unwrap();
     assert_eq!(read(&dir), in_order(events.clone()));
 
-    writer.set_scenario(Scenario { name: "s".into(), description: String::new(), seed: 0, steps: vec![] });
+    writer.set_scenario(Scenario { name: "s".into(), description: String::new(), seed: 0, ..Scenario::default() });
     let mut accounting = lossless(&events);
     accounting.failures.insert("path_truncated".to_owned(), 3);
     let finished = writer.finish(accounting, START + 1).unwrap();

@@ -33,6 +33,10 @@ pub struct Detection {
     pub events: u64,
     pub malicious_events: u64,
     pub benign_events: u64,
+    /// Events of which nobody can say whether they are the attack's: they count nowhere.
+    pub ambiguous_events: u64,
+    /// Alerts of nothing but ambiguous events: neither true nor false.
+    pub undecided_alerts: u64,
     /// Labels that name no event of the recording: they count nowhere.
     pub labels_without_event: u64,
     /// From first to last event, summed over containers; h.
@@ -115,7 +119,8 @@ pub fn detect(recording: &Recording, alerts: &[AlertRow], flagging: Flagging, at
     replay::input::verify(recording)?;
     let labels = recording.labels()?;
     let (truth, names) = frames::truth(&labels)?;
-    let judged = judged::judge(frames::events(recording)?, truth, names.len(), alerts, flagging)?;
+    let judged =
+        judged::judge(frames::events(recording)?, truth, frames::ambiguous(&labels)?, names.len(), alerts, flagging)?;
     if judged.evidence_without_event > 0 {
         return Err(Error::OtherRecording {
             recording: recording.dir().to_owned(),
@@ -123,7 +128,7 @@ pub fn detect(recording: &Recording, alerts: &[AlertRow], flagging: Flagging, at
         });
     }
     let techniques = |act: &str| {
-        let of_act = labels.iter().filter(|label| *label.act == *act);
+        let of_act = labels.iter().filter(|label| *label.act == *act && !label.ambiguous);
         of_act.map(|label| label.technique.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
     };
     let acts = names.iter().enumerate().map(|(at_act, name)| {
@@ -145,6 +150,8 @@ pub fn detect(recording: &Recording, alerts: &[AlertRow], flagging: Flagging, at
         events: malicious + benign,
         malicious_events: malicious,
         benign_events: benign,
+        ambiguous_events: judged.ambiguous_events,
+        undecided_alerts: judged.undecided.len() as u64,
         labels_without_event: judged.labels_without_event,
         container_hours,
         alerts: alerts.len() as u64,
@@ -177,17 +184,19 @@ fn threshold(judged: &Judged, alerts: &[AlertRow], severity: Severity, malicious
 }
 
 fn false_alerts(judged: &Judged, alerts: &[AlertRow], wanted: impl Fn(Severity) -> bool) -> u64 {
-    let is_true: BTreeSet<usize> = judged.hits.iter().map(|hit| hit.alert).collect();
-    alerts.iter().enumerate().filter(|(at, alert)| wanted(alert.severity) && !is_true.contains(at)).count() as u64
+    // True, or nobody can say.
+    let not_false: BTreeSet<usize> = judged.hits.iter().map(|hit| hit.alert).chain(judged.undecided.clone()).collect();
+    alerts.iter().enumerate().filter(|(at, alert)| wanted(alert.severity) && !not_false.contains(at)).count() as u64
 }
 
 fn severity_count(judged: &Judged, alerts: &[AlertRow], severity: Severity, benign: u64, hours: f64) -> SeverityCount {
     let all = alerts.iter().filter(|alert| alert.severity == severity).count() as u64;
     let false_alerts = false_alerts(judged, alerts, |other| other == severity);
+    let undecided = judged.undecided.iter().filter(|at| alerts[**at].severity == severity).count() as u64;
     SeverityCount {
         severity: severity.name(),
         alerts: all,
-        true_alerts: all - false_alerts,
+        true_alerts: all - false_alerts - undecided,
         false_alerts,
         false_alerts_per_benign_event: share(false_alerts, benign),
         false_alerts_per_container_hour: (hours > 0.0).then(|| false_alerts as f64 / hours),

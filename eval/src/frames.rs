@@ -87,12 +87,25 @@ fn values<T: ArrowPrimitiveType>(batch: &RecordBatch, at: usize) -> impl Iterato
     batch.column(at).as_primitive::<T>().iter()
 }
 
-/// Ground truth: the key and `act`, an index into the names that are returned with it, which are sorted.
+/// The key of every event that the labels call ambiguous.
+pub fn ambiguous(labels: &[Label]) -> Result<DataFrame> {
+    let of = || labels.iter().filter(|label| label.ambiguous);
+    let frame = df!(
+        "class" => of().map(|label| label.class as u32).collect::<Vec<_>>(),
+        "cpu" => of().map(|label| u32::from(label.cpu)).collect::<Vec<_>>(),
+        "seq" => of().map(|label| label.seq).collect::<Vec<_>>(),
+    )?;
+    Ok(frame.lazy().unique_stable(None, UniqueKeepStrategy::First).collect()?)
+}
+
+/// Ground truth: the key and `act`, an index into the names that are returned with it, which are sorted. What is ambiguous
+/// is left out.
 pub fn truth(labels: &[Label]) -> Result<(DataFrame, Vec<String>)> {
+    let labels: Vec<&Label> = labels.iter().filter(|label| !label.ambiguous).collect();
     let mut names: Vec<String> = labels.iter().map(|label| label.act.to_string()).collect();
     names.sort();
     names.dedup();
-    let act = |label: &Label| names.binary_search_by(|name| name.as_str().cmp(&label.act)).map_or(0, |at| at as u32);
+    let act = |label: &&Label| names.binary_search_by(|name| name.as_str().cmp(&label.act)).map_or(0, |at| at as u32);
     let frame = df!(
         "class" => labels.iter().map(|label| label.class as u32).collect::<Vec<_>>(),
         "cpu" => labels.iter().map(|label| u32::from(label.cpu)).collect::<Vec<_>>(),

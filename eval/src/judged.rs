@@ -1,5 +1,7 @@
 //! Events joined with ground truth and alerts, and counted.
 
+use std::collections::BTreeSet;
+
 use polars::prelude::*;
 
 use crate::Result;
@@ -16,6 +18,10 @@ pub struct Judged {
     pub acts: Vec<ActEvents>,
     /// Alerts with evidence that is labelled, sorted.
     pub hits: Vec<Hit>,
+    /// Events that the labels call ambiguous: they are in no other count.
+    pub ambiguous_events: u64,
+    /// Alerts all of whose evidence is ambiguous, sorted: neither true nor false.
+    pub undecided: Vec<usize>,
     /// Labels that name no event of the recording.
     pub labels_without_event: u64,
     /// Evidence rows that name no event of the recording.
@@ -40,13 +46,15 @@ pub struct Hit {
     pub first: i64,
 }
 
-/// Joins and counts. `truth` has the columns of [`frames::truth`], `acts` is the number of acts in it.
+/// Joins and counts. `truth` has the columns of [`frames::truth`], `acts` is the number of acts in it; `ambiguous` those of
+/// [`frames::ambiguous`].
 ///
 /// # Errors
 /// polars fails, which nothing in the data should make it do.
 pub fn judge(
     events: DataFrame,
     truth: DataFrame,
+    ambiguous: DataFrame,
     acts: usize,
     alerts: &[AlertRow],
     flagging: Flagging,
@@ -60,7 +68,9 @@ pub fn judge(
         .agg([col("level").max().alias("process_level")]);
     let left = || JoinArgs::new(JoinType::Left);
     let all = events.lazy();
-    let mut judged = all.clone().join(truth.clone().lazy(), key(), key(), left()).join(by_row, key(), key(), left());
+    let anti = || JoinArgs::new(JoinType::Anti);
+    let decided = all.clone().join(ambiguous.clone().lazy(), key(), key(), anti());
+    let mut judged = decided.join(truth.clone().lazy(), key(), key(), left()).join(by_row, key(), key(), left());
     let row_level = col("row_level").fill_null(lit(0u32));
     let level = match flagging {
         Flagging::Evidence => row_level,
@@ -114,7 +124,18 @@ pub fn judge(
     }
     out.hits.sort_unstable();
 
-    out.labels_without_event = absent(truth.lazy(), &all)?;
+    let doubtful = all.clone().join(ambiguous.clone().lazy(), key(), key(), JoinArgs::new(JoinType::Semi));
+    out.ambiguous_events = doubtful.collect()?.height() as u64;
+    let with = |args| evidence.clone().join(ambiguous.clone().lazy(), key(), key(), args);
+    let alerts_of = |rows: LazyFrame| -> Result<BTreeSet<usize>> {
+        let rows = rows.collect()?;
+        Ok(rows.column("alert")?.u32()?.iter().flatten().map(|alert| alert as usize).collect())
+    };
+    let clear = alerts_of(with(anti()))?;
+    let doubtful = alerts_of(with(JoinArgs::new(JoinType::Semi)))?;
+    out.undecided = doubtful.difference(&clear).copied().collect();
+
+    out.labels_without_event = absent(truth.lazy(), &all)? + absent(ambiguous.lazy(), &all)?;
     out.evidence_without_event = absent(evidence, &all)?;
     let spans = all
         .group_by([col("container")])

@@ -149,6 +149,33 @@ fn labels_of_no_event_are_said_and_not_counted() {
 }
 
 #[test]
+fn what_is_ambiguous_is_left_out_of_every_score() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut labels = labels();
+    // The connect of "mask", and an open that was benign.
+    labels[4].ambiguous = true;
+    labels.push(datasets::Label { class: Class::File, seq: 1, ambiguous: true, ..labels[0].clone() });
+    let recording = record(&dir.path().join("rec"), &events(), &labels, Some(Default::default()));
+    let judge = |rows: &[&[replay::deviation::RowRef]]| {
+        let alerts: Vec<AlertRow> =
+            rows.iter().map(|rows| AlertRow::from(&alert("A0001", Severity::High, None, 50, rows))).collect();
+        detect(&recording, &alerts, Flagging::Evidence, Severity::High).unwrap()
+    };
+    let (connect, open, benign) = (row(Class::Network, 0, 6), row(Class::File, 0, 1), row(Class::File, 0, 0));
+
+    let found = judge(&[&[connect], &[open, benign], &[open, row(Class::Process, 0, 5)]]);
+    assert_eq!((found.events, found.malicious_events, found.benign_events, found.ambiguous_events), (9, 4, 5, 2));
+    // The first alert is of nothing else; the second has a benign row, too, and the third a malicious one.
+    assert_eq!(found.undecided_alerts, 1);
+    let high = found.severities.iter().find(|severity| severity.severity == "high").unwrap();
+    assert_eq!((high.alerts, high.true_alerts, high.false_alerts), (3, 1, 1));
+    let high = found.thresholds.iter().find(|threshold| threshold.at_or_above == "high").unwrap();
+    assert_eq!((high.flagged, high.true_positives, high.false_positives, high.false_alerts), (2, 1, 1, 1));
+    let mask = found.acts.iter().find(|act| act.act == "mask").unwrap();
+    assert_eq!((mask.events, mask.detected, mask.techniques.as_slice()), (1, true, &["T1036".to_owned()][..]));
+}
+
+#[test]
 fn alerts_read_are_the_alerts_written() {
     let dir = tempfile::tempdir().unwrap();
     let recording = labelled(&dir.path().join("rec"));

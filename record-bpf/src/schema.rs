@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use crate::Class;
 
 /// `major.minor`: minor grows when a column is appended, major when one changes its meaning.
-pub const VERSION: &str = "1.2";
+pub const VERSION: &str = "1.3";
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -492,6 +492,11 @@ pub const LABELS: &[Column] = &[
     req("act", Type::Utf8, "the act of the attack it belongs to"),
     req("step", Type::Utf8, "the step within the act"),
     req("technique", Type::Utf8, "MITRE ATT&CK technique of the step"),
+    opt(
+        "ambiguous",
+        Type::Bool,
+        "nobody can say whether it is the attack's: it is left out of every score; null (before 1.3): no",
+    ),
 ];
 
 /// Columns of a class table after [`COMMON`].

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use datasets::Recording;
+use record_bpf::Class;
 use scenarios::{RunOptions, Runner, Timeline};
 
 use crate::cli::RecordArgs;
@@ -29,7 +30,9 @@ pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &Arc<AtomicBoo
     let podman = Podman::from(runner.podman_env().clone());
     let filter = Filter::new(&[runner.container_glob()], &[], &[])?;
     let mut live = Live::start(&args.live, args.quiet, Some(runner.expected_duration()), stop)?;
-    let mut session = Session::begin(run::options(args, output, filter, podman)?)?;
+    let mut options = run::options(args, output, filter, podman)?;
+    options.classes = with_needed(&options.classes, &runner.scenario().events);
+    let mut session = Session::begin(options)?;
 
     let (timeline, recorded) = play(&mut runner, &mut session, &mut live, stop);
     // The recording ends before its containers do: their removal is not part of the scenario.
@@ -39,7 +42,7 @@ pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &Arc<AtomicBoo
     cleaned?;
 
     let labels = scenarios::label(&Recording::open(output)?, &timeline)?;
-    let manifest = datasets::add_labels(output, &labels, described(runner.scenario(), &timeline))?;
+    let manifest = datasets::add_labels(output, &labels, described(runner.scenario(), &timeline)?)?;
     finished.manifest = args.signing.sign_again(output, manifest)?;
     finished.labels = Some(labels.len());
     Ok(finished)
@@ -72,12 +75,20 @@ fn play(
     })
 }
 
+/// The classes asked for and those that the scenario needs, in their own order.
+fn with_needed(asked: &[Class], needed: &[Class]) -> Vec<Class> {
+    Class::ALL.into_iter().filter(|class| asked.contains(class) || needed.contains(class)).collect()
+}
+
 /// The manifest's account of the run.
-fn described(scenario: &scenarios::Scenario, timeline: &Timeline) -> datasets::Scenario {
-    datasets::Scenario {
+fn described(scenario: &scenarios::Scenario, timeline: &Timeline) -> Result<datasets::Scenario> {
+    Ok(datasets::Scenario {
         name: scenario.name.clone(),
         description: scenario.description.clone(),
         seed: timeline.seed,
+        time_compression: scenario.time_compression,
+        benign_s: Some(scenario.benign.as_secs()),
+        definition: Some(scenario.fingerprint()?),
         steps: timeline
             .steps
             .iter()
@@ -89,7 +100,8 @@ fn described(scenario: &scenarios::Scenario, timeline: &Timeline) -> datasets::S
                 end_ns: step.end_ns,
                 container: Some(step.container.clone()),
                 description: step.description.clone(),
+                ambiguous: step.ambiguous,
             })
             .collect(),
-    }
+    })
 }

@@ -1,6 +1,15 @@
 //! What a scenario must hold beyond its syntax.
 
-use crate::definition::{LOAD_SERVICE, Scenario};
+use std::net::IpAddr;
+
+use record_bpf::{Class, Kind};
+
+use crate::definition::{LOAD_SERVICE, Matchers, Scenario, Service};
+
+/// What a container may have beyond podman's defaults: none of them leads out of it. tcpdump needs the first, sshd the second.
+const CAPS: [&str; 3] = ["NET_RAW", "AUDIT_WRITE", "SYS_PTRACE"];
+/// Attackers' machines may also set up interfaces of their own.
+const CAPS_OUTSIDE: [&str; 4] = ["NET_RAW", "AUDIT_WRITE", "SYS_PTRACE", "NET_ADMIN"];
 
 /// The references between the parts, and the values a run would otherwise trip over. An error is (entry, message).
 pub(crate) fn check(scenario: &Scenario) -> Result<(), (String, String)> {
@@ -32,12 +41,18 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), (String, String)> {
         if scenario.services[..i].iter().any(|other| other.name == service.name) || service.name == LOAD_SERVICE {
             return err(place, "the name is taken".into());
         }
+        if let Some(message) = check_service(service) {
+            return err(place, message);
+        }
         if !scenario.images.contains_key(&service.image) {
             return err(place, format!("there is no image '{}'", service.image));
         }
     }
     if !scenario.images.contains_key(&scenario.load.image) {
         return err("load".into(), format!("there is no image '{}'", scenario.load.image));
+    }
+    if scenario.time_compression.is_some_and(|factor| !(factor >= 1.0 && factor.is_finite())) {
+        return err("benign".into(), "compression is 1 or more".into());
     }
     for phase in &scenario.load.phases {
         if !(phase.seconds > 0.0 && phase.rate > 0.0 && (0.0..=1.0).contains(&phase.burst)) {
@@ -60,9 +75,8 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), (String, String)> {
     for act in &scenario.acts {
         for step in &act.steps {
             let place = format!("acts.{}.{}", act.name, step.name);
-            let services =
-                step.roots.iter().map(|root| &root.service).chain(step.files.iter().map(|file| &file.service));
-            for service in services.chain([&step.service]) {
+            let matchers = step.matchers();
+            for service in matchers.services().chain([&step.service]) {
                 if !known_service(service) {
                     return err(place, format!("there is no service '{service}'"));
                 }
@@ -70,8 +84,12 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), (String, String)> {
             if step.command.is_empty() {
                 return err(place, "command is empty".into());
             }
-            if step.roots.is_empty() && step.files.is_empty() {
-                return err(place, "without roots or files its events cannot be labelled".into());
+            if matchers.is_empty() {
+                let message = "without roots, files, network, dns or tls its events cannot be labelled";
+                return err(place, message.into());
+            }
+            if let Some(message) = check_matchers(scenario, &matchers) {
+                return err(place, message);
             }
             let techniques = step.roots.iter().filter_map(|root| root.technique.as_ref());
             if let Some(bad) = techniques.chain([&step.technique]).find(|id| !is_technique(id)) {
@@ -80,6 +98,49 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), (String, String)> {
         }
     }
     Ok(())
+}
+
+/// Names of events and of peers that there are not, and patterns that match everything.
+fn check_matchers(scenario: &Scenario, matchers: &Matchers) -> Option<String> {
+    let Matchers { roots: _, files, network, dns: _, tls, expect } = matchers;
+    let known = |class: Class, op: &str| Kind::from_op(class, op).is_some();
+    if let Some(op) = files.iter().flat_map(|file| &file.ops).find(|op| !known(Class::File, op)) {
+        return Some(format!("the class file has no operation '{op}'"));
+    }
+    if let Some(op) = network.iter().flat_map(|each| &each.ops).find(|op| !known(Class::Network, op)) {
+        return Some(format!("the class network has no operation '{op}'"));
+    }
+    for peer in network.iter().filter_map(|each| each.peer.as_ref()) {
+        let is_name = |service: &Service| service.name == *peer || service.aliases.contains(peer);
+        if peer != LOAD_SERVICE && peer.parse::<IpAddr>().is_err() && !scenario.services.iter().any(is_name) {
+            return Some(format!("the peer '{peer}' is no service, name of one, or address"));
+        }
+    }
+    if network.iter().any(|each| each.peer.is_none() && each.port.is_none()) {
+        return Some("a network matcher needs a peer or a port".into());
+    }
+    if tls.iter().any(|each| each.contains.is_empty()) {
+        return Some("a tls matcher needs something to look for".into());
+    }
+    for name in expect {
+        let kind = name.split_once('.').and_then(|(class, op)| Kind::from_op(Class::from_name(class)?, op));
+        if kind.is_none() {
+            return Some(format!("'{name}' is no kind of event, as process.exec"));
+        }
+    }
+    None
+}
+
+/// Volumes and capabilities.
+fn check_service(service: &Service) -> Option<String> {
+    for volume in &service.volumes {
+        if !is_plain_name(&volume.name) || !volume.at.starts_with('/') || volume.at.contains(':') {
+            return Some("a volume has a plain name and an absolute path".into());
+        }
+    }
+    let allowed = if service.outside { &CAPS_OUTSIDE[..] } else { &CAPS[..] };
+    let bad = service.caps.iter().find(|cap| !allowed.contains(&cap.as_str()))?;
+    Some(format!("the capability '{bad}' is not one of {}", allowed.join(", ")))
 }
 
 pub(crate) fn is_plain_name(name: &str) -> bool {

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use record_bpf::Class;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::{Error, check};
+pub use crate::matchers::{DnsMatcher, FileMatcher, Matchers, NetworkMatcher, RootMatcher, TlsMatcher};
+use crate::{Error, check, images};
 
 /// A scenario, ready to run: what its own file and the ones it extends say.
 #[derive(Clone, Debug)]
@@ -21,6 +24,12 @@ pub struct Scenario {
     pub benign: Duration,
     /// Ordinary life after the last act.
     pub tail: Duration,
+    /// So many seconds of real life are one second here, for what recurs by the clock.
+    pub time_compression: Option<f64>,
+    /// Classes that a recording of it needs beyond those a recorder takes by itself.
+    pub events: Vec<Class>,
+    /// SHA-256 of the file and those it extends.
+    pub text_hash: [u8; 32],
     /// By name, as services refer to them.
     pub images: BTreeMap<String, Image>,
     /// In start order.
@@ -40,6 +49,19 @@ impl Scenario {
             Duration::from_secs(settle + if i == 0 { 0 } else { act.after_s })
         });
         self.benign + acts.sum::<Duration>() + self.tail
+    }
+
+    /// SHA-256, hex, of the definition and of everything its images are built from: two runs with the same one differ in
+    /// their seed and in package versions only.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: a file of an image cannot be read.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let mut hash = Sha256::new().chain_update(self.text_hash);
+        for (name, image) in &self.images {
+            hash.update(format!("{name} {}\n", images::recipe_hash(image)?));
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// ATT&CK ids of all steps.
@@ -82,6 +104,21 @@ pub struct Service {
     /// Run inside until it succeeds, before the next service starts.
     #[serde(default)]
     pub ready: Vec<String>,
+    /// Of the run's own: two services that name the same one share it.
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
+    /// Capabilities beyond podman's default ones, as NET_RAW.
+    #[serde(default)]
+    pub caps: Vec<String>,
+}
+
+/// A volume, empty at first and removed with the run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    pub name: String,
+    /// Absolute path in the container.
+    pub at: String,
 }
 
 /// The load generator, an `outside` container.
@@ -129,10 +166,28 @@ fn default_jitter() -> f64 {
 pub struct Act {
     pub name: String,
     pub title: String,
+    /// How close it stays to what is ordinary.
+    #[serde(default)]
+    pub stealth: Option<Stealth>,
+    /// Nobody can say of any of its events whether they are the attack's.
+    #[serde(default)]
+    pub ambiguous: bool,
     /// Ordinary life since the act before, s; the first act starts after the benign part.
     #[serde(default)]
     pub after_s: u64,
     pub steps: Vec<Step>,
+}
+
+/// How much an act tries not to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stealth {
+    /// Not at all.
+    Loud,
+    /// It avoids what is conspicuous.
+    Quiet,
+    /// It does what the service does anyway, as far as it can.
+    Mimicry,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -148,50 +203,38 @@ pub struct Step {
     /// How long the step's window stays open after the command, s.
     #[serde(default)]
     pub settle_s: u64,
+    /// Nobody can say of any of its events whether they are the attack's.
+    #[serde(default)]
+    pub ambiguous: bool,
     /// The processes this step brings about.
     #[serde(default)]
     pub roots: Vec<RootMatcher>,
-    /// File events it brings about in processes that live on as before.
+    /// Events it brings about in processes that live on as before.
     #[serde(default)]
     pub files: Vec<FileMatcher>,
+    #[serde(default)]
+    pub network: Vec<NetworkMatcher>,
+    #[serde(default)]
+    pub dns: Vec<DnsMatcher>,
+    #[serde(default)]
+    pub tls: Vec<TlsMatcher>,
+    /// As `network.connect`: kinds of events that must be among its labelled ones.
+    #[serde(default)]
+    pub expect: Vec<String>,
 }
 
 impl Step {
-    /// The services whose events the step labels.
-    pub(crate) fn victims(&self) -> impl Iterator<Item = &String> {
-        self.roots.iter().map(|root| &root.service).chain(self.files.iter().map(|file| &file.service))
+    /// How its events are recognised.
+    pub fn matchers(&self) -> Matchers {
+        Matchers {
+            roots: self.roots.clone(),
+            files: self.files.clone(),
+            network: self.network.clone(),
+            dns: self.dns.clone(),
+            tls: self.tls.clone(),
+            expect: self.expect.clone(),
+        }
     }
-}
-
-/// Finds the root of a process tree that belongs to the attack. `*` in a path stands for any run of characters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RootMatcher {
-    pub service: String,
-    pub exe: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_exe: Option<String>,
-    /// Each must be part of the command line (the arguments joined by one space).
-    #[serde(default)]
-    pub argv_contains: Vec<String>,
-    /// Instead of the step's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub technique: Option<String>,
-}
-
-/// Finds file events of the attack by path and operation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileMatcher {
-    pub service: String,
-    pub path: String,
-    /// Values of the `op` column.
-    pub ops: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exe: Option<String>,
-    /// Only descriptors opened for writing.
-    #[serde(default)]
-    pub write: bool,
 }
 
 /// The file as written.
@@ -201,6 +244,8 @@ struct Raw {
     title: String,
     description: String,
     extends: Option<String>,
+    #[serde(default)]
+    events: Vec<String>,
     #[serde(default)]
     benign: RawBenign,
     #[serde(default)]
@@ -221,6 +266,7 @@ struct Raw {
 struct RawBenign {
     duration_s: Option<u64>,
     tail_s: Option<u64>,
+    compression: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -284,6 +330,9 @@ fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> 
             description: String::new(),
             benign: Duration::ZERO,
             tail: Duration::ZERO,
+            time_compression: None,
+            events: Vec::new(),
+            text_hash: [0; 32],
             images: BTreeMap::new(),
             services: Vec::new(),
             load: raw.load.ok_or_else(|| complain("load", "a scenario that extends no other needs a load".into()))?,
@@ -302,6 +351,14 @@ fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> 
     if let Some(seconds) = raw.benign.tail_s {
         scenario.tail = Duration::from_secs(seconds);
     }
+    scenario.time_compression = raw.benign.compression.or(scenario.time_compression);
+    for name in &raw.events {
+        let class = Class::from_name(name).ok_or_else(|| complain("events", format!("'{name}' is no event class")))?;
+        if !scenario.events.contains(&class) {
+            scenario.events.push(class);
+        }
+    }
+    scenario.text_hash = Sha256::new().chain_update(scenario.text_hash).chain_update(&text).finalize().into();
     scenario.images.extend(images);
     scenario.services.extend(raw.services);
     scenario.activities.extend(raw.activities);

@@ -131,6 +131,11 @@ fn collect(folder: &Path, below: &Path, context: &mut Context) -> Result<(), Err
     Ok(())
 }
 
+/// What an image is built from, whatever the base.
+pub(crate) fn recipe_hash(image: &Image) -> Result<String, Error> {
+    context_hash("", &context(image)?)
+}
+
 fn context_hash(base_tag: &str, context: &Context) -> Result<String, Error> {
     let mut hash = Sha256::new();
     hash.update(base_tag);

@@ -27,6 +27,7 @@ mod error;
 mod images;
 mod label;
 pub mod lint;
+mod matchers;
 mod podman;
 mod preflight;
 mod runner;

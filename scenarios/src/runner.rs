@@ -163,7 +163,8 @@ impl Runner {
         self.stage.exec(&step.service, &command).and_then(output).map_err(failed)?;
         wait(Duration::from_secs(step.settle_s), stop);
 
-        let victim = step.victims().next().unwrap_or(&step.service);
+        let matchers = step.matchers();
+        let victim = matchers.services().next().unwrap_or(&step.service);
         Ok(StepRun {
             act: act.name.clone(),
             step: step.name.clone(),
@@ -173,8 +174,8 @@ impl Runner {
             end_ns: now_ns(),
             container: self.stage.container(victim)?.name.clone(),
             attacker: self.stage.container(&step.service)?.name.clone(),
-            roots: step.roots.clone(),
-            files: step.files.clone(),
+            ambiguous: act.ambiguous || step.ambiguous,
+            matchers,
         })
     }
 

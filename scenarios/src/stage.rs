@@ -1,6 +1,6 @@
 //! The network and the containers of a run: created, started, taken down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::definition::{LOAD_SERVICE, Scenario, Service};
+use crate::definition::{LOAD_SERVICE, Scenario, Service, Volume};
 use crate::error::Error;
 use crate::podman::{PodmanEnv, STATE, output};
 use crate::timeline::RunContainer;
@@ -67,6 +67,8 @@ impl Stage {
             aliases: Vec::new(),
             command: Vec::new(),
             ready: Vec::new(),
+            volumes: Vec::new(),
+            caps: Vec::new(),
         };
         let services = scenario.services.iter().chain([&load]);
         let addresses = (0u32..).map(|offset| Ipv4Addr::from(u32::from(first) + offset).to_string());
@@ -79,6 +81,11 @@ impl Stage {
         // The definition's checks have made the first service the name server.
         let dns = first.to_string();
 
+        let volumes: BTreeSet<&String> =
+            scenario.services.iter().flat_map(|service| &service.volumes).map(|volume| &volume.name).collect();
+        for volume in volumes {
+            self.podman(&["volume", "create", "--label", &self.label(), &self.volume(volume)])?;
+        }
         for (service, address) in &services {
             let place = if service.outside { "outside-" } else { "" };
             let name = format!("retroscope-{place}{}-{}", self.scenario, service.name);
@@ -93,9 +100,15 @@ impl Stage {
             if service.dns {
                 command.args(["--env", &format!("RETROSCOPE_NAMES={names}")]);
             }
+            for Volume { name, at } in &service.volumes {
+                command.args(["--volume", &format!("{}:{at}", self.volume(name))]);
+            }
+            for cap in &service.caps {
+                command.args(["--cap-add", cap]);
+            }
+            command.args(["--env", &format!("RETROSCOPE_SEED={seed}")]);
             if service.name == LOAD_SERVICE {
                 let phases = serde_json::to_string(&scenario.load.phases).unwrap_or_default();
-                command.args(["--env", &format!("RETROSCOPE_SEED={seed}")]);
                 command.args(["--env", &format!("RETROSCOPE_PHASES={phases}")]);
             }
             command.arg(image).args(&service.command);
@@ -173,7 +186,7 @@ impl Stage {
         self.podman(&["inspect", "--format", "{{.State.Running}}", name]).is_ok_and(|text| text == "true")
     }
 
-    /// Removes every container and network of this scenario.
+    /// Removes every container, network and volume of this scenario.
     pub fn clear(&self) -> Result<(), Error> {
         let filter = format!("label={}", self.label());
         let containers = self.podman(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
@@ -183,6 +196,10 @@ impl Stage {
         let networks = self.podman(&["network", "ls", "--quiet", "--filter", &filter])?;
         for name in networks.lines() {
             self.podman(&["network", "rm", "--force", name])?;
+        }
+        let volumes = self.podman(&["volume", "ls", "--quiet", "--filter", &filter])?;
+        for name in volumes.lines() {
+            self.podman(&["volume", "rm", "--force", name])?;
         }
         Ok(())
     }
@@ -195,6 +212,10 @@ impl Stage {
 
     fn network(&self) -> String {
         format!("retroscope-{}", self.scenario)
+    }
+
+    fn volume(&self, name: &str) -> String {
+        format!("retroscope-{}-{name}", self.scenario)
     }
 
     fn label(&self) -> String {

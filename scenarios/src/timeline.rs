@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{FileMatcher, RootMatcher};
+use crate::definition::Matchers;
 
 /// The attack as it was carried out. Serializable, so that a recording can be labelled later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,8 +67,11 @@ pub struct StepRun {
     pub container: String,
     /// Name of the container from which the attacker acted.
     pub attacker: String,
-    pub roots: Vec<RootMatcher>,
-    pub files: Vec<FileMatcher>,
+    /// Nobody can say of any of its events whether they are the attack's.
+    #[serde(default)]
+    pub ambiguous: bool,
+    #[serde(default)]
+    pub matchers: Matchers,
 }
 
 /// Unix time, ns.

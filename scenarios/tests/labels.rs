@@ -8,7 +8,7 @@ use datasets::{
     Recording, RecordingWriter,
 };
 use record_bpf::{Class, Kind};
-use scenarios::definition::{FileMatcher, RootMatcher};
+use scenarios::definition::{FileMatcher, Matchers, NetworkMatcher, RootMatcher};
 use scenarios::{Error, RunContainer, StepRun, Timeline};
 
 const T0: i64 = 1_790_000_000_000_000_000;
@@ -99,6 +99,17 @@ impl Script {
         self.seq - 1
     }
 
+    fn accept(&mut self, at: i64, exec: u64, peer: &str) -> u64 {
+        let common = self.common(at, Kind::Accept, exec);
+        self.events.push(Event::Network(NetworkEvent {
+            peer_addr: Some(peer.into()),
+            peer_port: Some(50_000),
+            local_port: Some(22),
+            ..NetworkEvent::new(common, "inet6", "tcp")
+        }));
+        self.seq - 1
+    }
+
     fn write(&self, dir: &Path) -> Recording {
         let recorder = Recorder { name: "test".into(), version: "0".into() };
         let kernel = Kernel { release: "6.1".into(), machine: "x86_64".into() };
@@ -120,6 +131,7 @@ fn root(exe: &str, parent: Option<&str>, argv: &str, technique: Option<&str>) ->
         parent_exe: parent.map(str::to_owned),
         argv_contains: vec![argv.into()],
         technique: technique.map(str::to_owned),
+        ..RootMatcher::default()
     }
 }
 
@@ -133,8 +145,8 @@ fn step(name: &str, from: i64, to: i64, roots: Vec<RootMatcher>, files: Vec<File
         end_ns: T0 + to * S,
         container: "retroscope-x-app".into(),
         attacker: "retroscope-outside-x-attacker".into(),
-        roots,
-        files,
+        ambiguous: false,
+        matchers: Matchers { roots, files, ..Matchers::default() },
     }
 }
 
@@ -227,6 +239,7 @@ fn the_attacks_tree_is_labelled_and_nothing_else() {
         ops: vec!["open".into()],
         exe: Some(python.into()),
         write: true,
+        ..FileMatcher::default()
     };
     let timeline = timeline(vec![
         step(
@@ -254,6 +267,83 @@ fn the_attacks_tree_is_labelled_and_nothing_else() {
 }
 
 #[test]
+fn side_effects_in_other_processes_are_labelled() {
+    // sshd (1) accepts a customer at 10 s and the attacker at 20 s, and forks a child for each: 2, then 3, which starts a
+    // shell (4 → 5).
+    let mut script = Script::default();
+    script.process(None, Origin::Snapshot, [1, 0, 0], "/usr/sbin/sshd", "sshd -D");
+    script.process(Some(10), Origin::Fork, [2, 1, 0], "", "sshd -D");
+    script.process(Some(20), Origin::Fork, [3, 1, 0], "", "sshd -D");
+    script.process(Some(21), Origin::Fork, [4, 3, 0], "", "sshd -D");
+    script.process(Some(21), Origin::Exec, [5, 3, 4], "/usr/bin/dash", "sh -c id");
+    script.process(Some(30), Origin::Fork, [6, 1, 0], "", "sshd -D");
+    script.accept(10, 1, "10.89.0.12");
+    script.life(10, Kind::Fork, 1, Some(2));
+    let accepted = script.accept(20, 1, "::ffff:10.89.0.13");
+    let forked = script.life(20, Kind::Fork, 1, Some(3));
+    let shadow = script.open(20, 3, "/etc/shadow", 0);
+    let shell = script.life(21, Kind::Exec, 5, None);
+    // The log is written for everybody.
+    let log = script.open(21, 1, "/var/log/auth.log", 0o1);
+    script.open(21, 2, "/etc/passwd", 0);
+    script.life(30, Kind::Fork, 1, Some(6));
+    // Too late for the step.
+    script.accept(40, 1, "10.89.0.13");
+
+    let matchers = |peer: &str| Matchers {
+        network: vec![NetworkMatcher {
+            service: "app".into(),
+            ops: vec!["accept".into()],
+            peer: Some(peer.into()),
+            port: Some(22),
+            exe: Some("/usr/sbin/sshd".into()),
+            tree: true,
+            ..NetworkMatcher::default()
+        }],
+        files: vec![FileMatcher {
+            service: "app".into(),
+            path: "/var/log/*".into(),
+            ops: vec!["open".into()],
+            ambiguous: true,
+            ..FileMatcher::default()
+        }],
+        expect: vec!["network.accept".into(), "process.exec".into()],
+        ..Matchers::default()
+    };
+    let with = |matchers: Matchers, ambiguous| {
+        let mut run = timeline(vec![StepRun { matchers, ambiguous, ..step("login", 19, 25, Vec::new(), Vec::new()) }]);
+        let mut attacker = run.containers[0].clone();
+        attacker.service = "attacker".into();
+        attacker.aliases = vec!["far.example".into()];
+        attacker.address = "10.89.0.13".into();
+        attacker.id = id('b').to_string();
+        run.containers.push(attacker);
+        run
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let recording = script.write(&folder.path().join("recording"));
+    let found = |run: &Timeline| {
+        let labels = scenarios::label(&recording, run).unwrap();
+        labels.iter().map(|label| (label.seq, label.ambiguous)).collect::<Vec<_>>()
+    };
+    let expected = [(accepted, false), (forked, false), (shadow, false), (shell, false), (log, true)];
+    for peer in ["attacker", "far.example", "10.89.0.13"] {
+        assert_eq!(found(&with(matchers(peer), false)), expected, "{peer}");
+    }
+    assert_eq!(found(&with(matchers("attacker"), true)), expected.map(|(seq, _)| (seq, true)));
+
+    let error = |matchers| scenarios::label(&recording, &with(matchers, false)).unwrap_err().to_string();
+    let none = "step 'login' left no trace in the recording: nothing matches its";
+    assert_eq!(error(matchers("10.89.0.99")), format!("{none} network 10.89.0.99 port 22"));
+    let unseen = Matchers { expect: vec!["network.connect".into()], ..matchers("attacker") };
+    assert_eq!(error(unseen), format!("{none} expected network.connect"));
+    let mut optional = matchers("10.89.0.99");
+    optional.network[0].optional = true;
+    optional.expect.clear();
+    assert_eq!(found(&with(optional, false)), [(log, true)]);
+}
+
+#[test]
 fn a_step_without_a_trace_is_an_error() {
     let mut script = script();
     script.life(20, Kind::Exec, 11, None);
@@ -273,8 +363,13 @@ fn a_step_without_a_trace_is_an_error() {
     elsewhere.containers[0].id = id('b').to_string();
     assert!(matches!(scenarios::label(&recording, &elsewhere), Err(Error::NoTrace { .. })));
     // A file that nobody wrote.
-    let file =
-        FileMatcher { service: "app".into(), path: "/x".into(), ops: vec!["open".into()], exe: None, write: true };
+    let file = FileMatcher {
+        service: "app".into(),
+        path: "/x".into(),
+        ops: vec!["open".into()],
+        write: true,
+        ..Default::default()
+    };
     let error = label(vec![step("replace", 19, 30, Vec::new(), vec![file])]).unwrap_err();
     assert_eq!(error.to_string(), "step 'replace' left no trace in the recording: nothing matches its file /x");
 }

@@ -15,7 +15,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::Int32Type;
 use record_bpf::Class;
 
-pub(crate) use plain::Signed;
+pub(crate) use plain::{OrFalse, Signed};
 use text::StrReader;
 pub(crate) use words::{CauseName, ClassName, MaybeWords, Op, OriginName, PathSource, Words};
 

@@ -172,6 +172,28 @@ impl Codec for bool {
     }
 }
 
+/// A boolean that files from before it was a column do not have: there it was false.
+pub(crate) struct OrFalse;
+
+impl Codec for OrFalse {
+    type Value = bool;
+    type Builder = Bools;
+    type Reader = BooleanArray;
+
+    fn append(builder: &mut Bools, value: &bool) -> usize {
+        <bool as Codec>::append(builder, value)
+    }
+    fn finish(builder: &mut Bools, out: &mut Vec<ArrayRef>) {
+        <bool as Codec>::finish(builder, out);
+    }
+    fn reader(source: &mut Source<'_>) -> Result<BooleanArray, BadColumn> {
+        <Option<bool> as Codec>::reader(source)
+    }
+    fn get(reader: &BooleanArray, row: usize) -> bool {
+        <Option<bool> as Codec>::get(reader, row).unwrap_or(false)
+    }
+}
+
 impl Codec for Option<bool> {
     type Value = Option<bool>;
     type Builder = Bools;

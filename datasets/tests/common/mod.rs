@@ -430,6 +430,7 @@ pub fn labels() -> Vec<Label> {
             act: "drop".into(),
             step: "download".into(),
             technique: "T1105".into(),
+            ambiguous: class == Class::Tls,
         })
         .collect()
 }

@@ -124,6 +124,14 @@ fn render(found: &Detection) -> String {
     if !found.labelled {
         let _ = writeln!(out, "  No ground truth: every event counts as benign.");
     }
+    if found.ambiguous_events > 0 {
+        let _ = writeln!(
+            out,
+            "  {} ambiguous events count nowhere; {} alerts of nothing else are neither true nor false.",
+            count(found.ambiguous_events),
+            count(found.undecided_alerts),
+        );
+    }
     if found.labels_without_event > 0 {
         let _ = writeln!(out, "  {} labels name no event and count nowhere.", count(found.labels_without_event));
     }

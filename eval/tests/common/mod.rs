@@ -105,6 +105,7 @@ pub fn labels() -> Vec<Label> {
         act: act.into(),
         step: "run".into(),
         technique: technique.into(),
+        ambiguous: false,
     };
     vec![
         label(Class::Process, 2, "drop", "T1105"),

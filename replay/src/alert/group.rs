@@ -32,7 +32,9 @@ pub struct GroundTruth {
 impl GroundTruth {
     pub fn new(labels: Vec<Label>) -> Self {
         let by_row = |label: Label| (RowRef { class: label.class, cpu: label.cpu, seq: label.seq }, label);
-        Self { labels: labels.into_iter().map(by_row).collect(), begin: BTreeMap::new() }
+        // What is ambiguous proves nothing, neither way.
+        let sure = labels.into_iter().filter(|label| !label.ambiguous);
+        Self { labels: sure.map(by_row).collect(), begin: BTreeMap::new() }
     }
 
     /// Notes the time of an event, if it is labelled.

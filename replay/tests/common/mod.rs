@@ -95,6 +95,7 @@ impl Script {
                 act: act.into(),
                 step: act.into(),
                 technique: technique.into(),
+                ambiguous: false,
             };
             self.labels.push(label);
         }

@@ -98,6 +98,11 @@ fn labels(scenario: &Scenario) -> String {
     let mut rows = Vec::new();
     for (act, step) in scenario.acts.iter().flat_map(|act| act.steps.iter().map(move |step| (act, step))) {
         let place = format!("{} / {}", act.name, step.name);
+        let by = |exe: &Option<String>| exe.as_ref().map_or(String::new(), |exe| format!(" by {exe}"));
+        let row = |service: &String, what: String, ambiguous: bool| {
+            let doubt = if ambiguous || step.ambiguous || act.ambiguous { " (ambiguous)" } else { "" };
+            vec![place.clone(), service.clone(), what + doubt]
+        };
         for root in &step.roots {
             let mut what = format!("the tree of {}", root.exe);
             if let Some(parent) = &root.parent_exe {
@@ -106,16 +111,30 @@ fn labels(scenario: &Scenario) -> String {
             for part in &root.argv_contains {
                 let _ = write!(what, " with '{part}'");
             }
-            rows.push(vec![place.clone(), root.service.clone(), what]);
+            rows.push(row(&root.service, what, root.ambiguous));
         }
         for file in &step.files {
-            let by = file.exe.as_ref().map_or(String::new(), |exe| format!(" by {exe}"));
             let write = if file.write { " for writing" } else { "" };
-            rows.push(vec![
-                place.clone(),
-                file.service.clone(),
-                format!("{} of {}{by}{write}", file.ops.join(", "), file.path),
-            ]);
+            let what = format!("{} of {}{}{write}", file.ops.join(", "), file.path, by(&file.exe));
+            rows.push(row(&file.service, what, file.ambiguous));
+        }
+        for network in &step.network {
+            let mut what = if network.ops.is_empty() { "network".to_owned() } else { network.ops.join(", ") };
+            let _ = write!(what, " with {}", network.peer.as_deref().unwrap_or("any peer"));
+            if let Some(port) = network.port {
+                let _ = write!(what, ", port {port}");
+            }
+            what.push_str(by(&network.exe).as_str());
+            if network.tree {
+                what.push_str(", and what it forks to serve it");
+            }
+            rows.push(row(&network.service, what, network.ambiguous));
+        }
+        for dns in &step.dns {
+            rows.push(row(&dns.service, format!("questions for {}{}", dns.question, by(&dns.exe)), dns.ambiguous));
+        }
+        for tls in &step.tls {
+            rows.push(row(&tls.service, format!("plaintext with '{}'{}", tls.contains, by(&tls.exe)), tls.ambiguous));
         }
     }
     table(&["step", "service", "what is the attack's"], &rows)

@@ -89,7 +89,7 @@ fn step_findings(scenario: &Scenario, step: &Step) -> Vec<(&'static str, String)
             found.push(("attack-id", format!("{id} is not a technique of MITRE ATT&CK (Enterprise, version 17)")));
         }
     }
-    for service in step.victims() {
+    for service in step.matchers().services() {
         if scenario.services.iter().any(|other| other.name == *service && other.outside) {
             found.push((
                 "label",
