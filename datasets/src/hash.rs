@@ -7,6 +7,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::blocks::{BlockHasher, Leaves};
+
 /// A SHA-256.
 pub(crate) type Hash = [u8; 32];
 
@@ -22,17 +24,27 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-/// The hash and the length in bytes of a file; `progress` is told of every block read.
-pub(crate) fn of_file(path: &Path, mut progress: impl FnMut(u64)) -> io::Result<(Hash, u64)> {
+/// What a file's bytes come to.
+pub(crate) struct Summed {
+    pub(crate) sha256: Hash,
+    pub(crate) bytes: u64,
+    /// Of the bytes up to the length asked for.
+    pub(crate) leaves: Leaves,
+}
+
+/// Reads a file, `most` bytes of it for the digests of its parts; `progress` is told of every block read.
+pub(crate) fn of_file(path: &Path, most: u64, mut progress: impl FnMut(u64)) -> io::Result<Summed> {
     let mut file = File::open(path)?;
     let mut block = vec![0; 1 << 18];
-    let (mut hasher, mut total) = (Sha256::new(), 0);
+    let (mut hasher, mut parts, mut total) = (Sha256::new(), BlockHasher::default(), 0u64);
     loop {
         let n = file.read(&mut block)?;
         if n == 0 {
-            return Ok((hasher.finalize().into(), total));
+            return Ok(Summed { sha256: hasher.finalize().into(), bytes: total, leaves: parts.finish() });
         }
         hasher.update(&block[..n]);
+        let wanted = usize::try_from(most.saturating_sub(total)).unwrap_or(usize::MAX);
+        parts.update(&block[..n.min(wanted)]);
         total += n as u64;
         progress(n as u64);
     }
@@ -64,18 +76,20 @@ pub(crate) fn from_hex(text: &str) -> Option<Hash> {
 pub(crate) struct HashingWriter {
     file: io::BufWriter<File>,
     hasher: Sha256,
+    parts: BlockHasher,
     bytes: u64,
 }
 
 impl HashingWriter {
     pub(crate) fn new(file: File) -> HashingWriter {
-        HashingWriter { file: io::BufWriter::with_capacity(1 << 17, file), hasher: Sha256::new(), bytes: 0 }
+        let file = io::BufWriter::with_capacity(1 << 17, file);
+        HashingWriter { file, hasher: Sha256::new(), parts: BlockHasher::default(), bytes: 0 }
     }
 
-    /// Brings everything to the disk; returns the hash and the length in bytes.
-    pub(crate) fn sync(self) -> io::Result<(Hash, u64)> {
+    /// Brings everything to the disk.
+    pub(crate) fn sync(self) -> io::Result<Summed> {
         self.file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        Ok((self.hasher.finalize().into(), self.bytes))
+        Ok(Summed { sha256: self.hasher.finalize().into(), bytes: self.bytes, leaves: self.parts.finish() })
     }
 }
 
@@ -83,6 +97,7 @@ impl Write for HashingWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let n = self.file.write(buf)?;
         self.hasher.update(&buf[..n]);
+        self.parts.update(&buf[..n]);
         self.bytes += n as u64;
         Ok(n)
     }

@@ -13,6 +13,7 @@
 //!
 //! [`RecordingWriter`] makes one, [`Recording`] reads one, [`verify()`] proves that it is whole.
 
+mod blocks;
 mod codec;
 mod column;
 mod encode;
@@ -33,6 +34,7 @@ pub mod model;
 mod open;
 mod parquet_read;
 mod parquet_write;
+mod place;
 mod read;
 mod recover;
 pub mod report;
@@ -48,6 +50,7 @@ pub mod tree;
 mod verify;
 mod write;
 
+pub use blocks::Blocks;
 pub use error::{Error, Result};
 pub use events::Events;
 pub use holders::Holders;

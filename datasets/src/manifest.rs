@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use record_bpf::{Class, schema};
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::Blocks;
 use crate::hash;
 use crate::keeping::{End, Memory, Pruned, Recovered};
 use crate::signature::Signature;
@@ -213,6 +214,9 @@ pub struct Segment {
     pub sha256: String,
     /// Hex of `sha256(chain of the segment before || sha256 of this one)`, over raw bytes; the first follows 32 zero bytes.
     pub chain: String,
+    /// Absent in recordings from before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Blocks>,
 }
 
 /// A dimension table.
@@ -224,6 +228,9 @@ pub struct Table {
     pub bytes: u64,
     /// Hex.
     pub sha256: String,
+    /// As of a segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Blocks>,
 }
 
 /// The scripted run that the recording shows.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use record_bpf::schema;
 
 use crate::hash;
-use crate::manifest::{FORMAT_VERSION, KIND, Manifest};
+use crate::manifest::{FORMAT_VERSION, KIND, Manifest, Segment};
 use crate::signature::{Signature, Signer};
 use crate::{Error, Result};
 
@@ -111,8 +111,10 @@ fn render(manifest: &Manifest) -> String {
 
 /// Bytes that the manifest takes, about.
 pub(crate) fn size(manifest: &Manifest) -> u64 {
-    // A segment's entry has 380 bytes and its name; the account 150 for each CPU and class.
-    4096 + 512 * manifest.segments.len() as u64 + 2048 * manifest.accounting.iter().flat_map(|a| &a.cpus).count() as u64
+    // A segment's entry has 450 bytes, its name, and up to 1 KiB of digests of its parts; the account 150 for each CPU and class.
+    let blocks = |segment: &Segment| segment.blocks.as_ref().map_or(0, |blocks| blocks.digests.len() as u64);
+    let segments: u64 = manifest.segments.iter().map(|segment| 512 + blocks(segment)).sum();
+    4096 + segments + 2048 * manifest.accounting.iter().flat_map(|a| &a.cpus).count() as u64
 }
 
 /// Whether `text` is exactly what was sealed with the digest it carries.

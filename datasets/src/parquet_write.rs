@@ -13,7 +13,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::hash::{Hash, HashingWriter};
+use crate::blocks::Blocks;
+use crate::hash::{Hash, HashingWriter, Summed};
 use crate::manifest_file::{create_private, sync_dir};
 use crate::{Error, Result, column};
 
@@ -21,6 +22,13 @@ use crate::{Error, Result, column};
 pub(crate) struct Written {
     pub(crate) bytes: u64,
     pub(crate) sha256: Hash,
+    pub(crate) blocks: Blocks,
+}
+
+impl From<Summed> for Written {
+    fn from(summed: Summed) -> Written {
+        Written { bytes: summed.bytes, sha256: summed.sha256, blocks: Blocks::new(&summed.leaves) }
+    }
 }
 
 /// Writes the columns of a table (in the schema's order, strings dictionary-coded) under a temporary name, brings them
@@ -54,8 +62,7 @@ pub(crate) fn write_groups(
         for batches in groups {
             column::write_row_group(&mut writer, &factory, schema, batches?, None).map_err(to_io)?;
         }
-        let (sha256, bytes) = writer.into_inner().map_err(to_io)?.sync()?;
-        Ok(Written { bytes, sha256 })
+        Ok(writer.into_inner().map_err(to_io)?.sync()?.into())
     })
 }
 
@@ -81,8 +88,7 @@ fn write_to(
     note: Option<(&str, String)>,
 ) -> io::Result<Written> {
     let file = HashingWriter::new(create_private(path)?);
-    let (sha256, bytes) = encode(file, schema, batches, order, note)?.sync()?;
-    Ok(Written { bytes, sha256 })
+    Ok(encode(file, schema, batches, order, note)?.sync()?.into())
 }
 
 /// Writes a whole Parquet file to `out`.

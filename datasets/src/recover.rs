@@ -24,6 +24,7 @@ use crate::journal::{self, BatchReader};
 use crate::manifest::{Manifest, Moment, Segment, State};
 use crate::model::{Address, Container, Process};
 use crate::parquet_read::Batches;
+use crate::parquet_write::Written;
 use crate::read::{bad_value, class_columns};
 use crate::write::{
     ADDRESSES, CONTAINERS, PROCESSES, account_of, lock, put_table, segment_file, write_processes, write_table,
@@ -146,8 +147,8 @@ impl Work<'_> {
             }
             let journal = journal::folder(self.dir).join(journal::rows_file(class, index));
             if let Ok(contents) = contents(&path, class) {
-                let (sha256, bytes) = hash::of_file(&path, |_| {}).map_err(Error::read(&path))?;
-                self.list(file, class, contents, bytes, sha256);
+                let summed = hash::of_file(&path, u64::MAX, |_| {}).map_err(Error::read(&path))?;
+                self.list(file, class, contents, summed.into());
                 report.adopted += 1;
             } else {
                 let (batches, torn) = journal::batches(&journal, class_columns(class))?;
@@ -160,7 +161,7 @@ impl Work<'_> {
                     encode(class, &path, batches, None).map_err(|failed| failed.error)?;
                 self.recovered.rows += rows as u64;
                 let contents = Contents { rows: rows as u64, first_ts, last_ts };
-                self.list(file, class, contents, written.bytes, written.sha256);
+                self.list(file, class, contents, written);
                 report.written += 1;
             }
             self.manifest.recovered = Some(self.recovered.clone());
@@ -196,13 +197,13 @@ impl Work<'_> {
         Ok(contents(path, class).is_ok_and(|contents| contents.last_ts <= pruned.last_ts))
     }
 
-    fn list(&mut self, file: String, class: Class, contents: Contents, bytes: u64, sha256: hash::Hash) {
+    fn list(&mut self, file: String, class: Class, contents: Contents, written: Written) {
         let Contents { rows, first_ts, last_ts } = contents;
         let previous = hash::from_hex(&self.manifest.chain_end()).unwrap_or(hash::CHAIN_START);
-        let chain = hash::hex(&hash::chain(&previous, &sha256));
+        let chain = hash::hex(&hash::chain(&previous, &written.sha256));
         let class = class.name().to_owned();
-        let sha256 = hash::hex(&sha256);
-        self.manifest.segments.push(Segment { file, class, rows, first_ts, last_ts, bytes, sha256, chain });
+        let (bytes, sha256, blocks) = (written.bytes, hash::hex(&written.sha256), Some(written.blocks));
+        self.manifest.segments.push(Segment { file, class, rows, first_ts, last_ts, bytes, sha256, chain, blocks });
     }
 
     fn tables(&mut self, report: &mut Recovery) -> Result<()> {

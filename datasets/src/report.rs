@@ -105,6 +105,9 @@ pub struct Finding {
     /// A file of the recording, or a CPU, or a CPU and class.
     pub place: String,
     pub detail: String,
+    /// The altered parts of the file, if it is known where they are: first and last byte of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bytes: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -120,7 +123,7 @@ pub enum FindingKind {
     Unreadable,
     /// Segments were replaced, removed or moved in the manifest.
     Chain,
-    /// Rows out of order.
+    /// Rows, segments or files out of the order that they were written in.
     Reordered,
     /// Columns or values that the schema does not allow.
     Schema,
@@ -178,7 +181,13 @@ pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
     pub(crate) fn add(&mut self, kind: FindingKind, place: &str, detail: impl Into<String>) {
-        self.0.push(Finding { kind, place: place.to_owned(), detail: detail.into() });
+        self.0.push(Finding { kind, place: place.to_owned(), detail: detail.into(), bytes: Vec::new() });
+    }
+
+    /// Of bytes of a file.
+    pub(crate) fn altered(&mut self, file: &str, detail: String, ranges: &[std::ops::Range<u64>]) {
+        let bytes = ranges.iter().map(|range| (range.start, range.end - 1)).collect();
+        self.0.push(Finding { kind: FindingKind::Altered, place: file.to_owned(), detail, bytes });
     }
 
     pub(crate) fn into_vec(self) -> Vec<Finding> {

@@ -17,7 +17,7 @@ use crate::report::{FindingKind, Findings, Verdict, VerifyReport};
 use crate::seqs::Seqs;
 use crate::signature::PublicKey;
 use crate::write::{ADDRESSES, CONTAINERS, LABELS, LOSSES, PROCESSES};
-use crate::{Error, Result, hash, manifest_file, segment_account, signature};
+use crate::{Blocks, Error, Result, hash, manifest_file, place, segment_account, signature};
 
 /// Bytes checked so far, and bytes to check in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,32 @@ pub fn verify_signed(path: &Path, key: Option<&PublicKey>, mut progress: impl Fn
     })
 }
 
+/// A file as the manifest has it.
+struct Entry<'a> {
+    file: &'a str,
+    bytes: u64,
+    sha256: &'a str,
+    blocks: Option<&'a Blocks>,
+}
+
+impl<'a> From<&'a Segment> for Entry<'a> {
+    fn from(segment: &'a Segment) -> Entry<'a> {
+        let Segment { file, bytes, sha256, blocks, .. } = segment;
+        Entry { file, bytes: *bytes, sha256, blocks: blocks.as_ref() }
+    }
+}
+
+impl<'a> From<&'a Table> for Entry<'a> {
+    fn from(table: &'a Table) -> Entry<'a> {
+        let Table { file, rows: _, bytes, sha256, blocks } = table;
+        Entry { file, bytes: *bytes, sha256, blocks: blocks.as_ref() }
+    }
+}
+
+fn entries(manifest: &Manifest) -> impl Iterator<Item = Entry<'_>> {
+    manifest.segments.iter().map(Entry::from).chain(manifest.tables.iter().map(Entry::from))
+}
+
 struct Check<'a> {
     dir: &'a Path,
     manifest: &'a Manifest,
@@ -123,15 +149,37 @@ impl Check<'_> {
     /// Each link follows the one before it *as written*, so that a break is named once, where it is.
     fn chain(&mut self) {
         let mut previous = self.manifest.chain_start();
-        for segment in &self.manifest.segments {
-            let link = hash::from_hex(&segment.chain);
-            let expected = previous.zip(hash::from_hex(&segment.sha256)).map(|(p, s)| hash::chain(&p, &s));
+        for (at, segment) in self.manifest.segments.iter().enumerate() {
+            let (link, sha256) = (hash::from_hex(&segment.chain), hash::from_hex(&segment.sha256));
+            let expected = previous.zip(sha256).map(|(p, s)| hash::chain(&p, &s));
             if link.is_none() || link != expected {
-                let detail = "it does not follow the segment listed before it: one was replaced, removed or moved";
-                self.findings.add(FindingKind::Chain, &segment.file, detail);
+                let (kind, detail) = match self.written_after(link, sha256) {
+                    None => (
+                        FindingKind::Chain,
+                        "it does not follow the segment listed before it: one was replaced or removed".to_owned(),
+                    ),
+                    Some(first) => {
+                        let listed = at.checked_sub(1).map(|before| self.manifest.segments[before].file.as_str());
+                        let (first, listed) = (first.unwrap_or("all others"), listed.unwrap_or("nothing"));
+                        let order = if first == "all others" { "before" } else { "after" };
+                        (FindingKind::Reordered, format!("it was written {order} {first} and is listed after {listed}"))
+                    }
+                };
+                self.findings.add(kind, &segment.file, detail);
             }
             previous = link;
         }
+    }
+
+    /// The listed segment that one was written after; `Some(None)`: it was the first.
+    fn written_after(&self, link: Option<hash::Hash>, sha256: Option<hash::Hash>) -> Option<Option<&str>> {
+        let (link, sha256) = (link?, sha256?);
+        let follows = |before: Option<hash::Hash>| before.is_some_and(|before| hash::chain(&before, &sha256) == link);
+        if follows(self.manifest.chain_start()) {
+            return Some(None);
+        }
+        let mut listed = self.manifest.segments.iter();
+        listed.find(|segment| follows(hash::from_hex(&segment.chain))).map(|segment| Some(segment.file.as_str()))
     }
 
     /// Returns the rows found.
@@ -141,7 +189,7 @@ impl Check<'_> {
             self.findings.add(FindingKind::Schema, &segment.file, detail);
             return 0;
         };
-        if !self.bytes(&segment.file, segment.bytes, &segment.sha256, advance) {
+        if !self.bytes(&Entry::from(segment), advance) {
             return 0;
         }
         let path = self.dir.join(&segment.file);
@@ -242,7 +290,7 @@ impl Check<'_> {
     }
 
     fn table(&mut self, table: &Table, advance: &mut impl FnMut(u64)) {
-        if !self.bytes(&table.file, table.bytes, &table.sha256, advance) {
+        if !self.bytes(&Entry::from(table), advance) {
             return;
         }
         let path = self.dir.join(&table.file);
@@ -275,7 +323,8 @@ impl Check<'_> {
     }
 
     /// Compares a file with the manifest byte by byte; `false`: it is not there at all.
-    fn bytes(&mut self, file: &str, bytes: u64, sha256: &str, advance: &mut impl FnMut(u64)) -> bool {
+    fn bytes(&mut self, entry: &Entry<'_>, advance: &mut impl FnMut(u64)) -> bool {
+        let Entry { file, bytes, sha256, blocks } = *entry;
         let path = match inside(self.dir, file) {
             Ok(file) => self.dir.join(file),
             Err(error) => {
@@ -283,7 +332,8 @@ impl Check<'_> {
                 return false;
             }
         };
-        match hash::of_file(&path, advance) {
+        let summed = match hash::of_file(&path, bytes, advance) {
+            Ok(summed) => summed,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 self.findings.add(FindingKind::Missing, file, "it is listed in the manifest and not there");
                 return false;
@@ -292,20 +342,33 @@ impl Check<'_> {
                 self.findings.add(FindingKind::Unreadable, file, error.to_string());
                 return false;
             }
-            Ok((_, found)) if found < bytes => {
-                let detail = format!("it has {found} of {bytes} bytes");
-                self.findings.add(FindingKind::Truncated, file, detail);
+        };
+        let (found, hash) = (summed.bytes, hash::hex(&summed.sha256));
+        if hash == sha256 {
+            return true;
+        }
+        if let Some(other) = entries(self.manifest).find(|other| other.sha256 == hash) {
+            self.findings.add(FindingKind::Reordered, file, format!("it holds what was written as {}", other.file));
+            return true;
+        }
+        let ranges = blocks.and_then(|blocks| blocks.altered(&summed.leaves, bytes, found)).unwrap_or_default();
+        if found < bytes {
+            let whole = blocks.is_some() && ranges.is_empty() && found > 0;
+            let rest = if whole { "; what is left is as it was written, as far as can be told" } else { "" };
+            self.findings.add(FindingKind::Truncated, file, format!("it has {found} of {bytes} bytes{rest}"));
+        }
+        if found >= bytes || !ranges.is_empty() {
+            let mut detail = "its SHA-256 differs from the manifest's".to_owned();
+            if !ranges.is_empty() {
+                let parts: Vec<_> =
+                    ranges.iter().map(|range| format!("{} to {}", range.start, range.end - 1)).collect();
+                detail = format!("bytes {} are not as they were written", parts.join(", "));
+                detail.extend(place::describe(&path, &ranges).map(|what| format!(" ({what})")));
             }
-            Ok((hash, found)) if hash::hex(&hash) != sha256 => {
-                let length =
-                    if found > bytes { format!(", and {} bytes too many", found - bytes) } else { String::new() };
-                self.findings.add(
-                    FindingKind::Altered,
-                    file,
-                    format!("its SHA-256 differs from the manifest's{length}"),
-                );
+            if found > bytes {
+                detail += &format!(", and {} bytes too many", found - bytes);
             }
-            Ok(_) => {}
+            self.findings.altered(file, detail, &ranges);
         }
         true
     }

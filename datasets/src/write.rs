@@ -19,6 +19,7 @@ use crate::manifest::{
 use crate::manifest_file::make_dirs;
 use crate::model::{Address, Container, Event, Label, Process, SyscallEvent};
 use crate::open::{Buffers, Columns, Sealed};
+use crate::parquet_write::Written;
 use crate::segment_account::Counted;
 use crate::signature::Signer;
 use crate::thinning::SamplingChange;
@@ -442,6 +443,7 @@ impl RecordingWriter {
             bytes: written.bytes,
             sha256: hash::hex(&written.sha256),
             chain: hash::hex(&self.chain),
+            blocks: Some(written.blocks),
         });
         self.rows_by_cpu.push_back(cpus);
         self.store.unlisted.push((class, index));
@@ -773,9 +775,7 @@ pub(crate) fn write_processes(dir: &Path, rows: &[Process]) -> Result<(Table, u6
         (!group.is_empty()).then_some(Ok(group))
     });
     let written = parquet_write::write_groups(&path, &schema::schema(schema::PROCESSES), groups)?;
-    let sha256 = hash::hex(&written.sha256);
-    let table = Table { file: PROCESSES.to_owned(), rows: count as u64, bytes: written.bytes, sha256 };
-    Ok((table, ended.torn()))
+    Ok((table(PROCESSES, count, written), ended.torn()))
 }
 
 pub(crate) fn write_table<C>(dir: &Path, file: &str, columns: &'static [schema::Column], rows: &[C]) -> Result<Table>
@@ -783,6 +783,10 @@ where
     C: Codec<Value = C>,
 {
     let written = parquet_write::write(&dir.join(file), &schema::schema(columns), journal::to_columns(rows))?;
-    let sha256 = hash::hex(&written.sha256);
-    Ok(Table { file: file.to_owned(), rows: rows.len() as u64, bytes: written.bytes, sha256 })
+    Ok(table(file, rows.len(), written))
+}
+
+fn table(file: &str, rows: usize, written: Written) -> Table {
+    let Written { bytes, sha256, blocks } = written;
+    Table { file: file.to_owned(), rows: rows as u64, bytes, sha256: hash::hex(&sha256), blocks: Some(blocks) }
 }
