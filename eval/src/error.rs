@@ -40,6 +40,10 @@ pub enum Error {
     /// An adapter file is not one, or there is none of that name.
     #[error("recorder adapter {name}: {reason}")]
     Adapter { name: String, reason: String },
+    #[error(transparent)]
+    Scenario(#[from] scenarios::Error),
+    #[error("{}: {source}", path.display())]
+    Output { path: PathBuf, source: std::io::Error },
     #[error("the analysis failed: {0}")]
     Analysis(#[from] polars::error::PolarsError),
 }
@@ -47,11 +51,18 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    pub(crate) fn output(path: &std::path::Path, source: std::io::Error) -> Error {
+        Error::Output { path: path.to_owned(), source }
+    }
+
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Replay(error) => error.exit_code(),
             Error::Adapter { .. } => exit::USAGE,
             Error::Workload { .. } | Error::Run { .. } => exit::MISSING,
+            Error::Scenario(scenarios::Error::Unknown { .. } | scenarios::Error::Definition { .. }) => exit::INPUT,
+            Error::Scenario(_) => exit::MISSING,
+            Error::Output { .. } => exit::OUTPUT,
             _ => exit::INPUT,
         }
     }
@@ -65,6 +76,8 @@ impl Error {
             Error::OtherRecording { .. } => "give the recording that was replayed, or leave --alerts out to replay now",
             Error::NoTruth { .. } => "leave --fail-under out, or give a recording with labels.parquet",
             Error::Workload { .. } | Error::Run { .. } => "run it by itself: eval workload NAME DIR --prepare",
+            Error::Scenario(error) => error.hint().unwrap_or("`record --scenario NAME` runs it by itself"),
+            Error::Output { .. } => "give a new or empty directory that can be written to, with space left",
             Error::Adapter { .. } => "eval/peers holds examples; eval/README.md describes the fields",
             Error::Analysis(_) => "this is a bug; please report it with the recording's manifest",
         }

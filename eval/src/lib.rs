@@ -12,6 +12,7 @@ mod judged;
 
 pub use error::{Error, Result};
 pub mod overhead;
+pub mod soak;
 pub mod storm;
 pub mod wakeup;
 pub mod workload;

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Overhead(args) => cli::overhead::run(&args),
         Command::Storm(args) => cli::storm::run(&args),
         Command::Wakeup(args) => cli::wakeup::run(&args),
+        Command::Soak(args) => cli::soak::run(&args),
         Command::Calls(args) => cli::storm::calls(&args),
         Command::Workload(args) => cli::overhead::workload(&args),
     };

@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod detect;
 pub mod overhead;
+pub mod soak;
 pub mod storm;
 pub mod text;
 pub mod wakeup;
@@ -28,6 +29,7 @@ Examples:
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
   eval overhead --rounds 5                       our recorder and its peers on four workloads (root)
   eval storm                                     a million system calls a second for a minute (root)
+  eval soak -o out/soak --ask 'web/item?id=7'    an hour of a web shop: memory, loss, size, CPU time, a picture (root)
   eval overhead --recorder retroscope,strace --workload storm --scale 0.1
 
 Exit codes: 0 ok; 1 --fail-under or --fail-over not met; 2 usage or config; 3 model or ONNX Runtime missing;
@@ -51,6 +53,10 @@ pub enum Command {
     Storm(storm::Args),
     /// Measure what waking the recorder by batch and by deadline costs, and how old events get (needs root)
     Wakeup(wakeup::Args),
+    /// Record a scenario for an hour and watch the recorder: memory, loss, size, CPU time, with a picture (needs root)
+    ///
+    /// --turns compares windows with and without the recorder first: CPU time of the containers, and with --ask the time of answers.
+    Soak(soak::Args),
     /// Make system calls and count them
     #[command(hide = true)]
     Calls(storm::CallsArgs),

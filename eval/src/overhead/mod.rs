@@ -1,7 +1,7 @@
 //! What a recorder costs what it records: the same work bare and recorded, in turns, on the same machine.
 
 pub mod adapter;
-mod run;
+pub(crate) mod run;
 pub mod stats;
 
 use std::path::PathBuf;

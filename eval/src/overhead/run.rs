@@ -154,7 +154,7 @@ fn wait_ready(child: &Child, adapter: &Adapter, places: &Places) -> Result<(), S
 }
 
 /// Leaves it to be waited for: its resource use is not known before.
-fn has_ended(child: &Child) -> bool {
+pub(crate) fn has_ended(child: &Child) -> bool {
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info = unsafe { std::mem::zeroed::<libc::siginfo_t>() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -162,19 +162,19 @@ fn has_ended(child: &Child) -> bool {
     unsafe { libc::waitid(libc::P_PID, child.id(), &raw mut info, options) == 0 && info.si_pid() != 0 }
 }
 
-fn interrupt(child: &Child) {
+pub(crate) fn interrupt(child: &Child) {
     // SAFETY: the process is our child and not waited for yet, so the number is its own.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
 }
 
 /// What a process and the children it waited for used.
-struct Used {
-    cpu_seconds: f64,
-    memory_mib: f64,
+pub(crate) struct Used {
+    pub cpu_seconds: f64,
+    pub memory_mib: f64,
 }
 
 /// Waits for a child; how it ended, and what it used. After `patience` it is killed.
-fn wait(child: &mut Child, patience: Option<Duration>) -> Result<(std::process::ExitStatus, Used), String> {
+pub(crate) fn wait(child: &mut Child, patience: Option<Duration>) -> Result<(std::process::ExitStatus, Used), String> {
     let begun = Instant::now();
     loop {
         let (mut status, options) = (0, if patience.is_some() { libc::WNOHANG } else { 0 });
