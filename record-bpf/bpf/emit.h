@@ -50,19 +50,19 @@ static __always_inline void header(struct rs_header *h, struct cpu_state *cpu, e
 }
 
 /* Waking costs an interrupt on this CPU and one on the consumer's: not more often than the latency asks for. */
-static __always_inline u64 wakeup(struct cpu_state *cpu, u64 now)
+static __always_inline u64 wakeup(struct waker *waker, u64 now)
 {
-	if (++cpu->since_wakeup < wakeup_batch || now - cpu->woken < wakeup_gap)
+	if (++waker->since < wakeup_batch || now - waker->at < wakeup_gap)
 		return BPF_RB_NO_WAKEUP;
-	cpu->since_wakeup = 0;
-	cpu->woken = now;
+	waker->since = 0;
+	waker->at = now;
 	return BPF_RB_FORCE_WAKEUP;
 }
 
 /* `record` begins with an rs_header. False: there was no room, and the record is counted as dropped. */
 static __always_inline bool submit(struct cpu_state *cpu, enum rs_class class, void *record, u64 size)
 {
-	if (!bpf_ringbuf_output(&events, record, size, wakeup(cpu, ((struct rs_header *)record)->ts)))
+	if (!bpf_ringbuf_output(&events, record, size, wakeup(&cpu->waker, ((struct rs_header *)record)->ts)))
 		return true;
 	cpu->counters.dropped_ring[class]++;
 	return false;

@@ -58,7 +58,7 @@ static __always_inline void walk_name(struct walk *walk, char *names, u32 mask, 
 	char *to = &names[(walk->start + walk->len) & mask];
 	long n = 0;
 
-	if (bpf_ksym_exists(bpf_rdonly_cast))
+	if (DIRECT_READS)
 		n = short_name(to, (u64)name);
 	if (!n)
 		n = bpf_probe_read_kernel_str(to, RS_NAME_MAX, name);

@@ -48,11 +48,16 @@ struct crowd {
 	u32 looks;
 };
 
+/* When a stream wakes the consumer; see emit.h. */
+struct waker {
+	u64 since; /* events since it did */
+	u64 at;	   /* when it did, CLOCK_BOOTTIME, ns */
+};
+
 struct cpu_state {
 	struct rs_counters counters;
 	u64 next_exec;
-	u64 since_wakeup;
-	u64 woken; /* when the consumer was woken from here last */
+	struct waker waker;
 	/*
 	 * Of the event at hand: found once by the program (begin() in filter.h, enter() in process.h), read by the functions it
 	 * calls. It holds for the next event too while task, cgroup and both epochs are the same.

@@ -65,6 +65,7 @@ static __always_inline void set_note(struct cpu_state *cpu, u64 nr)
 		set->exec_id = cpu->exec_id;
 		set->cgroup_id = cpu->subject.cgroup_id;
 	}
+	barrier_var(nr); /* the verifier must see the bound on the register that is used */
 	if (nr < RS_SYSCALL_SET_SIZE && !set->called[nr])
 		set->called[nr] = 1;
 }

@@ -15,7 +15,7 @@
 
 struct soft_state {
 	struct rs_counters counters;
-	u64 since_wakeup;
+	struct waker waker;
 	struct crowd crowd;
 	struct rs_network record;
 };
@@ -55,7 +55,6 @@ static __always_inline void soft_submit(struct soft_state *soft, u32 level, u32 
 					struct owner *owner)
 {
 	struct rs_network *e = &soft->record;
-	u64 wake = BPF_RB_NO_WAKEUP;
 
 	e->h.ts = bpf_ktime_get_boot_ns();
 	e->h.seq = soft->counters.next_seq++;
@@ -67,11 +66,7 @@ static __always_inline void soft_submit(struct soft_state *soft, u32 level, u32 
 	e->h.cpu = RS_SOFT_STREAM(level) + bpf_get_smp_processor_id();
 	e->h.flags = s->flags;
 	soft->counters.emitted[RS_CLASS_NETWORK]++;
-	if (++soft->since_wakeup >= wakeup_batch) {
-		soft->since_wakeup = 0;
-		wake = BPF_RB_FORCE_WAKEUP;
-	}
-	if (bpf_ringbuf_output(&events, e, sizeof(*e), wake))
+	if (bpf_ringbuf_output(&events, e, sizeof(*e), wakeup(&soft->waker, e->h.ts)))
 		soft->counters.dropped_ring[RS_CLASS_NETWORK]++;
 }
 

@@ -194,7 +194,7 @@ static __always_inline void tls_store(struct cpu_state *cpu, struct rs_tls *e, u
 		record->flags |= RS_TLS_FAULT;
 		__sync_fetch_and_add(&cpu->counters.read_fault, 1);
 	}
-	bpf_ringbuf_submit(record, wakeup(cpu, record->h.ts));
+	bpf_ringbuf_submit(record, wakeup(&cpu->waker, record->h.ts));
 }
 
 /* `atomic`: see above; a constant. */

@@ -20,6 +20,14 @@ use crate::thin::known::{Known, Profiles};
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, rust_2018_idioms)]
 mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/recorder.skel.rs"));
+
+    /// The programs for kernels before 6.2.
+    static BY_HELPER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/helper/recorder.bpf.o"));
+
+    /// The form that this kernel takes. `direct`: the skeleton's own.
+    fn object(direct: &'static [u8]) -> &'static [u8] {
+        if crate::probe::reads_directly() { direct } else { BY_HELPER }
+    }
 }
 
 // As in state.h.

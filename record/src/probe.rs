@@ -11,14 +11,20 @@ use libbpf_rs::libbpf_sys as sys;
 
 use crate::hooks;
 
+/// Since 6.2 it gives a pointer of ours a type, and its fields are then read by a load.
+const CAST: &str = "bpf_rdonly_cast";
+
+/// Whether programs of this kernel may read its structs without a helper.
+pub fn reads_directly() -> bool {
+    functions().as_ref().is_ok_and(|functions| functions.contains_key(CAST))
+}
+
 /// Whether a program attaches to the entry of each function that [`hooks`] has a program for: loads one for each that does
 /// nothing, attaches one of them (which takes long to undo), and takes all away again. The errors say what the kernel
 /// refused. Asked once.
 pub fn fentry() -> &'static BTreeMap<&'static str, Result<(), String>> {
     static ANSWERS: OnceLock<BTreeMap<&str, Result<(), String>>> = OnceLock::new();
     ANSWERS.get_or_init(|| {
-        let kernel = Btf::of_kernel();
-        let load = |target| kernel.as_ref().map_err(Clone::clone).and_then(|kernel| load(kernel, target));
         let loaded: Vec<_> = hooks::fentry_targets().map(|target| (target, load(target))).collect();
         let attached = loaded.iter().find_map(|(_, program)| program.as_ref().ok()).map_or(Ok(()), attach);
         let answer = |program: Result<OwnedFd, String>| program.and_then(|_| attached.clone());
@@ -26,7 +32,18 @@ pub fn fentry() -> &'static BTreeMap<&'static str, Result<(), String>> {
     })
 }
 
-/// The kernel's types, parsed once: that takes 5 ms, and libbpf's own function would do it for each name.
+/// Ids in the kernel's BTF of the functions that are asked about here, if it has them. Its types are parsed once: that takes
+/// 5 ms, and libbpf's own look-up does it for each name.
+fn functions() -> &'static Result<BTreeMap<&'static str, u32>, String> {
+    static FUNCTIONS: OnceLock<Result<BTreeMap<&str, u32>, String>> = OnceLock::new();
+    FUNCTIONS.get_or_init(|| {
+        let kernel = Btf::of_kernel()?;
+        let names = hooks::fentry_targets().chain([CAST]);
+        Ok(names.filter_map(|name| Some((name, kernel.function(name)?))).collect())
+    })
+}
+
+/// The kernel's types.
 struct Btf(NonNull<sys::btf>);
 
 impl Btf {
@@ -51,8 +68,9 @@ impl Drop for Btf {
     }
 }
 
-fn load(kernel: &Btf, target: &str) -> Result<OwnedFd, String> {
-    let id = kernel.function(target).ok_or_else(|| "the kernel has no such function".to_owned())?;
+fn load(target: &str) -> Result<OwnedFd, String> {
+    let functions = functions().as_ref().map_err(Clone::clone)?;
+    let id = *functions.get(target).ok_or_else(|| "the kernel has no such function".to_owned())?;
     // r0 = 0; exit
     let program = [instruction(0xb7), instruction(0x95)];
     let mut options = sys::bpf_prog_load_opts {

@@ -7,7 +7,10 @@ use record_bpf::abi::{
     SyscallSet, Tls, UnixNames, Wire,
 };
 
-const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/recorder.bpf.o"));
+const OBJECTS: [&[u8]; 2] = [
+    include_bytes!(concat!(env!("OUT_DIR"), "/helper/recorder.bpf.o")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/direct/recorder.bpf.o")),
+];
 
 fn check<W: Wire>(btf: &Btf<'_>) {
     let c: Struct<'_> =
@@ -27,22 +30,27 @@ fn check<W: Wire>(btf: &Btf<'_>) {
 
 #[test]
 fn every_wire_struct_is_laid_out_as_the_kernel_side_has_it() {
-    let btf = Btf::from_raw("recorder", OBJECT).unwrap().expect("the object carries BTF");
-    check::<Header>(&btf);
-    check::<Fork>(&btf);
-    check::<Exec>(&btf);
-    check::<Exit>(&btf);
-    check::<File>(&btf);
-    check::<Network>(&btf);
-    check::<Tls>(&btf);
-    check::<Library>(&btf);
-    check::<Security>(&btf);
-    check::<Syscall>(&btf);
-    check::<SyscallSet>(&btf);
-    check::<UnixNames>(&btf);
-    check::<Dns>(&btf);
-    check::<Cgroup>(&btf);
-    check::<FlowKey>(&btf);
-    check::<Flow>(&btf);
-    check::<Counters>(&btf);
+    for object in OBJECTS {
+        check_all(&Btf::from_raw("recorder", object).unwrap().expect("the object carries BTF"));
+    }
+}
+
+fn check_all(btf: &Btf<'_>) {
+    check::<Header>(btf);
+    check::<Fork>(btf);
+    check::<Exec>(btf);
+    check::<Exit>(btf);
+    check::<File>(btf);
+    check::<Network>(btf);
+    check::<Tls>(btf);
+    check::<Library>(btf);
+    check::<Security>(btf);
+    check::<Syscall>(btf);
+    check::<SyscallSet>(btf);
+    check::<UnixNames>(btf);
+    check::<Dns>(btf);
+    check::<Cgroup>(btf);
+    check::<FlowKey>(btf);
+    check::<Flow>(btf);
+    check::<Counters>(btf);
 }
