@@ -85,10 +85,37 @@ impl From<FailOn> for Severity {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Measure the argument tiers on labelled pairs of command lines
+    Args {
+        #[command(subcommand)]
+        command: ArgsCommand,
+    },
     /// Work with saved profiles
     Profile {
         #[command(subcommand)]
         command: ProfileCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ArgsCommand {
+    /// Print what each tier is worth on pairs of command lines, alone and together
+    Ablate {
+        /// Files of pairs, as replay/pairs/test.tsv
+        #[arg(required = true)]
+        pairs: Vec<PathBuf>,
+        /// TOML file over the defaults
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Set one configuration value, as args.grammar.accept=0.4; may be repeated
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        /// Draw the ROC curves into this SVG
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        /// List the pairs that all tiers together judge wrongly
+        #[arg(long)]
+        errors: bool,
     },
 }
 

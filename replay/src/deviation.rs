@@ -52,6 +52,7 @@ pub enum Tier {
     /// Decided by the tree alone, before arguments were looked at.
     Structure,
     Canonical,
+    Grammar,
     TokenNovelty,
     Embedding,
 }
@@ -84,6 +85,10 @@ pub struct Deviation {
     /// the command line, or "<process> writes <path>", "<process> connects to <peer>:<port>".
     pub text: Arc<str>,
     pub tier: Tier,
+    /// Risk of what the arguments add to those learned, 0 to 1; only where the grammar tier ran.
+    pub risk: Option<f32>,
+    /// What they add, the riskiest first.
+    pub changes: Vec<Arc<str>>,
     /// Share of the tokens never seen at that leaf, 0 to 1; only where arguments were compared.
     pub token_novelty: Option<f32>,
     /// Only where the embedding tier ran.

@@ -2,6 +2,7 @@
 //!
 //! One way through: events → [`observe`] → [`profile`] (learned until [`convergence`], then compared, arguments by
 //! [`args`]) → [`deviation`] → [`engines`] → score → [`alert`] → [`output`].
+pub mod ablate;
 pub mod alert;
 pub mod args;
 pub mod cli;

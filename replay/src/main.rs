@@ -1,21 +1,26 @@
 //! `replay`: options → work → export.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use replay::cli::{Cli, Command, Format, ProfileCommand, Replay};
+use replay::args::vectors::LazyModel;
+use replay::cli::{ArgsCommand, Cli, Command, Format, ProfileCommand, Replay};
 use replay::config::Config;
 use replay::engines::Severity;
 use replay::error::{Error, Result, exit};
 use replay::output::{OutputDir, table};
 use replay::profile::{Profile, export, show};
-use replay::{config, input, run};
+use replay::{ablate, config, input, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Some(Command::Args { command: ArgsCommand::Ablate { pairs, config, sets, svg, errors } }) => {
+            let config = config::load(config.as_deref(), &sets);
+            config.and_then(|config| ablate(&pairs, &config, svg.as_deref(), errors))
+        }
         Some(Command::Profile { command: ProfileCommand::Show { profile, image } }) => {
             show_profile(&profile, image.as_deref())
         }
@@ -56,6 +61,24 @@ fn replay(options: &Replay) -> Result<ExitCode> {
 fn show_profile(path: &Path, image: Option<&str>) -> Result<ExitCode> {
     let file = if path.is_dir() { path.join("profile.json") } else { path.to_owned() };
     print(&show::render(&Profile::load(&file)?, image));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures the argument tiers on pairs.
+fn ablate(files: &[PathBuf], config: &Config, svg: Option<&Path>, errors: bool) -> Result<ExitCode> {
+    let mut pairs = Vec::new();
+    for file in files {
+        pairs.extend(ablate::read(file)?);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let outcomes = ablate::run(&pairs, &config.args, &LazyModel::new(&config.model.path, threads))?;
+    print(&ablate::render(&pairs, &outcomes, errors));
+    if let Some(svg) = svg {
+        let drawn =
+            ablate::draw(&pairs, &outcomes).map_err(|error| Error::output(svg, std::io::Error::other(error)))?;
+        std::fs::write(svg, drawn).map_err(|error| Error::output(svg, error))?;
+        print(&format!("curves: {}\n", svg.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -36,7 +36,7 @@ fn both_acts_are_found_and_named() {
     let disguised = disguised.expect("the miner of the second act");
     assert_eq!(disguised["technique"]["id"], "T1496");
     assert_eq!(disguised["deviations"][0]["kind"], "new_arguments");
-    assert_eq!(disguised["deviations"][0]["tier"], "token_novelty");
+    assert_eq!(disguised["deviations"][0]["tier"], "grammar");
     assert!(disguised["truth"]["time_to_detect_ms"].as_f64().unwrap() <= 1000.0);
 
     let file = fs::File::open(out.join("alerts.parquet")).unwrap();

@@ -155,6 +155,8 @@ pub fn alert(id: &str, severity: Severity, exec_id: Option<u64>, raised: i64, ro
         text: "x opens /tmp/x".into(),
         path: vec!["image".into(), "x".into()],
         at: 1,
+        risk: None,
+        changes: Vec::new(),
         token_novelty: None,
         nearest: None,
         ts: at(raised),

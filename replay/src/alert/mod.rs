@@ -81,6 +81,10 @@ pub struct Finding {
     pub path: Vec<Arc<str>>,
     /// Index in `path` of the first element the profile does not have.
     pub at: usize,
+    /// Risk of what the arguments add to those learned, 0 to 1, and what they add, the riskiest first.
+    pub risk: Option<f32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Arc<str>>,
     pub token_novelty: Option<f32>,
     pub nearest: Option<Nearest>,
     pub ts: i64,
@@ -97,6 +101,8 @@ impl From<&Deviation> for Finding {
             text: Arc::clone(&deviation.text),
             path: deviation.path.clone(),
             at: deviation.at,
+            risk: deviation.risk.map(|risk| round(risk, 4)),
+            changes: deviation.changes.clone(),
             token_novelty: deviation.token_novelty.map(|novelty| round(novelty, 4)),
             nearest: deviation.nearest.clone().map(|nearest| Nearest { cosine: round(nearest.cosine, 4), ..nearest }),
             ts: deviation.ts,
@@ -143,6 +149,7 @@ impl Finding {
         match self.tier {
             Tier::Structure => "tree",
             Tier::Canonical => "canonical form",
+            Tier::Grammar => "grammar",
             Tier::TokenNovelty => "token novelty",
             Tier::Embedding => "embedding",
         }

@@ -1,16 +1,19 @@
 //! The canonical form of a command line: argv boundaries kept, values masked by type, risk never masked.
 //!
 //! Never masked: the class of a destination, schemes, host names and ports; file modes; user and group ids; signal
-//! numbers; names in sensitive directories; shell operators; option names.
+//! numbers, process 1, and zero; names in sensitive directories; shell operators and quotes; option names; numbers under
+//! a key that governs security; runs of encoded data. What was typed never reads as a mask: a literal `<` is `<lt>`.
 
 use std::sync::Arc;
 
 use super::address::{mask_address, split_port};
-use super::mask::{mask_embedded, mask_value};
+use super::knowledge::Knowledge;
+use super::mask::{is_opaque, mask_embedded, mask_value};
 use super::path::mask_path;
+use super::shell::{Piece, raw_pieces};
 use super::url::{mask_host, mask_url};
 
-/// Separates argv elements in [`Canonical::key`] (ASCII unit separator; escaped where it occurs in an argument).
+/// Separates argv elements in [`Canonical::key`] (ASCII unit separator; `<us>` where it occurs in an argument).
 pub const BOUNDARY: char = '\u{1f}';
 
 /// Stands for an empty argument list, so that `sh` alone differs from every `sh …` seen.
@@ -19,13 +22,43 @@ const TRUNCATED: &str = "<truncated>";
 
 /// Programs (and `sh -c` commands) whose numbers are modes, ids or signals.
 const NUMBERS_MATTER: &[&str] = &[
-    "chmod", "chown", "chgrp", "install", "umask", "mkdir", "mknod", "mkfifo", "kill", "pkill", "killall", "setpriv",
-    "su", "sudo", "runuser", "chroot", "unshare", "nsenter",
+    "chmod",
+    "chown",
+    "chgrp",
+    "install",
+    "umask",
+    "mkdir",
+    "mknod",
+    "mkfifo",
+    "kill",
+    "pkill",
+    "killall",
+    "setpriv",
+    "su",
+    "sudo",
+    "runuser",
+    "chroot",
+    "unshare",
+    "nsenter",
+    "useradd",
+    "usermod",
+    "sysctl",
+    "setenforce",
+    "iptables",
+    "nft",
+    "setcap",
+    "xxd",
+    "printf",
+    "nc",
+    "ncat",
+    "socat",
 ];
+
+/// Programs whose plain numbers above 1 are processes: which one says nothing, 1 and whole groups (-1, 0) do.
+const PIDS: &[&str] = &["kill", "strace", "gdb", "nsenter", "renice", "pidwait", "jstack", "jmap", "gcore"];
 
 /// Options whose number is a mode, an id or a port.
 const OPTIONS_MATTER: &[&str] = &[
-    "-m",
     "--mode",
     "-u",
     "--uid",
@@ -39,6 +72,19 @@ const OPTIONS_MATTER: &[&str] = &[
     "-p",
     "-P",
     "--port",
+    "-perm",
+    "-uid",
+    "-gid",
+    "--chmod",
+    "--chown",
+    "--owner",
+    "umask",
+    "fmask",
+    "dmask",
+    "--umask",
+    "dport",
+    "--dport",
+    "--sport",
     "mode",
     "uid",
     "gid",
@@ -81,7 +127,7 @@ impl Canonical {
 
     /// The raw arguments as they are, for comparing with masks switched off.
     pub fn verbatim<S: AsRef<str>>(argv: &[S], truncated: bool) -> Self {
-        let mut elements: Vec<String> = argv.iter().skip(1).map(|arg| arg.as_ref().to_owned()).collect();
+        let mut elements: Vec<String> = argv.iter().skip(1).map(|arg| arg.as_ref().replace('<', "<lt>")).collect();
         if truncated {
             elements.push(TRUNCATED.to_owned());
         }
@@ -92,7 +138,7 @@ impl Canonical {
     }
 
     fn from_elements(elements: Vec<String>) -> Self {
-        let clean: Vec<_> = elements.into_iter().map(|element| element.replace(BOUNDARY, "\\x1f")).collect();
+        let clean: Vec<_> = elements.into_iter().map(|element| element.replace(BOUNDARY, "<us>")).collect();
         Self { key: clean.join(&BOUNDARY.to_string()).into() }
     }
 
@@ -141,40 +187,65 @@ impl Context {
         let outer = std::mem::take(&mut self.command);
         let mut command_next = true;
         let mut words = Vec::new();
-        for word in shell_words(arg) {
-            if is_operator(word) {
-                command_next = true;
-                self.previous.clear();
-                words.push(word.to_owned());
-                continue;
+        for piece in raw_pieces(arg) {
+            match piece {
+                Piece::Operator(operator) => {
+                    command_next = true;
+                    self.previous.clear();
+                    words.push(operator.to_owned());
+                }
+                Piece::Word(word) => {
+                    if std::mem::take(&mut command_next) {
+                        basename(word).clone_into(&mut self.command);
+                    }
+                    words.push(self.quoted(word));
+                }
             }
-            if std::mem::take(&mut command_next) {
-                self.command = basename(word).to_owned();
-            }
-            let bare = word.trim_matches(['"', '\'']);
-            words.push(self.word(bare));
         }
         self.command = outer;
+        self.previous = arg.to_owned();
         words.join(" ")
     }
 
+    /// A word of a shell string. Quotes stay; what they hold is masked word by word.
+    fn quoted(&mut self, word: &str) -> String {
+        let quote = word.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let inside = quote.and_then(|quote| word.strip_prefix(quote)?.strip_suffix(quote)).filter(|_| word.len() >= 2);
+        let (Some(quote), Some(inside)) = (quote, inside) else { return self.word(word) };
+        let words: Vec<_> = inside.split(' ').map(|word| self.word(word)).collect();
+        format!("{quote}{}{quote}", words.join(" "))
+    }
+
     fn word(&mut self, word: &str) -> String {
-        let masked = self.mask(word);
+        let masked = self.mask(&word.replace('<', "<lt>"));
         self.previous = word.to_owned();
         masked
     }
 
     fn mask(&self, word: &str) -> String {
-        let numbers_matter =
-            NUMBERS_MATTER.contains(&self.command.as_str()) || OPTIONS_MATTER.contains(&self.previous.as_str());
-        if numbers_matter && is_plain_number(word) {
+        let command = self.command.as_str();
+        if is_plain_number(word) {
+            let process = word.bytes().all(|b| b.is_ascii_digit()) && !matches!(word, "0" | "1");
+            if PIDS.contains(&command) && process && !matches!(self.previous.as_str(), "-s" | "-n" | "--signal") {
+                return "<pid>".to_owned();
+            }
+            let numbers_matter = NUMBERS_MATTER.contains(&command)
+                || OPTIONS_MATTER.contains(&self.previous.as_str())
+                || Knowledge::get().is_security(&self.previous);
+            if numbers_matter {
+                return word.to_owned();
+            }
+        }
+        if is_opaque(word) {
             return word.to_owned();
         }
         if let Some(url) = mask_url(word) {
             return url;
         }
         if let Some((key, value)) = word.split_once('=').filter(|(key, _)| is_key(key)) {
-            if OPTIONS_MATTER.contains(&key) && is_plain_number(value) {
+            let kept =
+                OPTIONS_MATTER.contains(&key.rsplit('.').next().unwrap_or(key)) || Knowledge::get().is_security(key);
+            if kept && is_plain_number(value) {
                 return word.to_owned();
             }
             let inner = Context { command: self.command.clone(), previous: String::new() };
@@ -186,16 +257,58 @@ impl Context {
         if let Some(masked) = mask_value(word) {
             return masked;
         }
-        if word.contains('/') {
-            return mask_path(word);
+        if let Some((host, path)) = word.split_once(':').filter(|(host, path)| is_remote(host, path)) {
+            return format!("{}:{}", mask_user_host(host), mask_path(path));
         }
         if word.starts_with('-') {
-            return word.to_owned();
+            return mask_option(word);
+        }
+        if word.contains('/') {
+            return word.split(':').map(mask_marked_path).collect::<Vec<_>>().join(":");
         }
         if split_port(word).is_some_and(|(host, _)| !host.contains(',')) {
             return mask_host(word);
         }
         mask_embedded(word)
+    }
+}
+
+/// The sides of `host:path` and `user@host:/path`, as rsync and scp take them.
+fn is_remote(host: &str, path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
+    !host.is_empty()
+        && host.chars().all(plain)
+        && (path.starts_with(['/', '~', '.']) || (host.contains('@') && path.contains('/')))
+}
+
+/// A path behind punctuation, as `@/srv/data` of curl or `"/srv/data"` of JSON.
+fn mask_marked_path(text: &str) -> String {
+    let start = text.find('/').filter(|at| {
+        text[..*at].bytes().all(|b| b.is_ascii_punctuation() && !matches!(b, b'.' | b'~' | b'_' | b'-' | b'>'))
+    });
+    match start {
+        Some(at) => format!("{}{}", &text[..at], mask_path(&text[at..])),
+        None => mask_path(text),
+    }
+}
+
+fn mask_user_host(text: &str) -> String {
+    let host = |host: &str| mask_address(host).unwrap_or_else(|| host.to_owned());
+    text.split_once('@').map_or_else(|| host(text), |(user, name)| format!("{user}@{}", host(name)))
+}
+
+/// `-j8` → `-j<num>`, `-Xmx512m` → `-Xmx<num>m`, `-o/srv/1.log` → `-o/srv/<num>.log`. A number right after -p, -P, -u, -g or -m is
+/// kept, as one after the option alone would be; so is one in a word that has more to it.
+fn mask_option(word: &str) -> String {
+    if let Some(slash) = word.find('/') {
+        return format!("{}{}", &word[..slash], mask_path(&word[slash..]));
+    }
+    let Some(at) = word.find(|c: char| c.is_ascii_digit()) else { return word.to_owned() };
+    let (name, value) = word.split_at(at);
+    let plain = name.len() > 1 && !name.starts_with("--") && name[1..].bytes().all(|b| b.is_ascii_alphabetic());
+    match mask_value(value).filter(|_| plain && !OPTIONS_MATTER.contains(&name)) {
+        Some(masked) => format!("{name}{masked}"),
+        None => word.to_owned(),
     }
 }
 
@@ -205,44 +318,14 @@ fn is_plain_number(word: &str) -> bool {
         && word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':' | b',' | b'+'))
 }
 
-/// The left side of `key=value` or `--key=value`.
-fn is_key(key: &str) -> bool {
-    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+/// The left side of `key=value`, `--key=value` or `-XX:Key=value`.
+pub fn is_key(key: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    !key.is_empty() && key.bytes().all(plain) && (key.starts_with('-') || !key.contains(':') || key.contains("::"))
 }
 
-const OPERATORS: &[&str] =
-    &["&&", "||", ">>", "<<", "$(", ">&", "<(", "|", "&", ";", ">", "<", "(", ")", "`", "{", "}"];
-
-fn is_operator(word: &str) -> bool {
-    OPERATORS.contains(&word)
-}
-
-/// Words of a shell string, operators as words of their own. Not a shell parser: quotes do not group, for a pattern of
-/// words needs no grouping.
-fn shell_words(script: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    for chunk in script.split_whitespace() {
-        let mut rest = chunk;
-        let mut start = 0;
-        while start < rest.len() {
-            let operator = OPERATORS.iter().find(|operator| rest[start..].starts_with(**operator));
-            if let Some(operator) = operator {
-                if start > 0 {
-                    words.push(&rest[..start]);
-                }
-                words.push(&rest[start..start + operator.len()]);
-                rest = &rest[start + operator.len()..];
-                start = 0;
-            } else {
-                start += rest[start..].chars().next().map_or(1, char::len_utf8);
-            }
-        }
-        if !rest.is_empty() {
-            words.push(rest);
-        }
-    }
-    words
-}
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -261,6 +344,10 @@ mod tests {
             (&["/usr/bin/tar", "-czf", "/backup/2025-01-31.tgz"], "-czf /backup/<num>-<num>-<num>.tgz"),
             (&["/usr/bin/redis-cli", "-h", "redis", "get", "k:12"], "-h redis get k:12"),
             (&["/usr/bin/ping", "8.8.8.8"], "<ip:public>"),
+            (&["/usr/bin/make", "-j8"], "-j<num>"),
+            (&["/usr/bin/java", "-Xmx512m", "-XX:MaxGCPauseMillis=200"], "-Xmx<num>m -XX:MaxGCPauseMillis=<num>"),
+            (&["/usr/bin/kill", "-HUP", "812"], "-HUP <pid>"),
+            (&["/usr/bin/scp", "a", "ops@10.0.0.3:/srv/2025/"], "a ops@<ip:private>:/srv/<num>"),
         ] {
             assert_eq!(canon(argv), text);
         }
@@ -292,6 +379,20 @@ mod tests {
             (&["/bin/sh"], &["/bin/sh", "-c", "date"]),
             (&["/usr/bin/app", "a b"], &["/usr/bin/app", "a", "b"]),
             (&["/usr/bin/cat", "/proc/1/environ"], &["/usr/bin/cat", "/proc/4711/environ"]),
+            (&["/usr/bin/kill", "4312"], &["/usr/bin/kill", "1"]),
+            (&["/usr/bin/kill", "-TERM", "4312"], &["/usr/bin/kill", "-TERM", "-1"]),
+            (&["/usr/bin/find", "-perm", "-0644"], &["/usr/bin/find", "-perm", "-4000"]),
+            (&["/usr/bin/rsync", "-a", "x", "10.0.3.7:/b/"], &["/usr/bin/rsync", "-a", "x", "198.51.100.7:/b/"]),
+            (&["/usr/bin/rsync", "-a", "/srv/a", "b:/srv/b"], &["/usr/bin/rsync", "-a", "b:/srv/b", "/srv/a"]),
+            (&["/usr/bin/ssh", "ops@10.0.3.7"], &["/usr/bin/ssh", "ops@198.51.100.7"]),
+            (&["/usr/bin/app", "--verify", "1"], &["/usr/bin/app", "--verify", "0"]),
+            (&["/usr/bin/sysctl", "kernel.yama.ptrace_scope=1"], &["/usr/bin/sysctl", "kernel.yama.ptrace_scope=0"]),
+            (&["/bin/sh", "-c", "echo 'a; id'"], &["/bin/sh", "-c", "echo a; id"]),
+            (&["/bin/sh", "-c", "echo \"a b\""], &["/bin/sh", "-c", "echo a b"]),
+            (&["/bin/sh", "-c", "cat <num>"], &["/bin/sh", "-c", "cat 5"]),
+            (&["/usr/bin/cat", "<num>"], &["/usr/bin/cat", "5"]),
+            (&["/usr/bin/curl", "-o", "f"], &["/usr/bin/curl", "-O", "f"]),
+            (&["/usr/bin/app", "a\u{1f}b"], &["/usr/bin/app", "a", "b"]),
         ] {
             assert_ne!(
                 Canonical::new(a[0], a, false).key(),

@@ -1,5 +1,32 @@
 //! Values by type: what a word is replaced with when only its type repeats from run to run.
 
+use super::address::mask_address;
+
+/// Names of all masks but those of addresses (`<ip:CLASS>`). `<lt>` and `<us>` stand for a literal `<` and for the separator
+/// of argv elements, so that nothing that was typed reads as a mask.
+pub const NAMES: &[&str] =
+    &["num", "time", "hex", "uuid", "tmp", "pid", "user", "text", "none", "truncated", "lt", "us"];
+
+/// Letters and digits from which on an unbroken run of mixed kind is taken for data in some encoding. It is never masked.
+const OPAQUE: usize = 40;
+
+/// Lengths of digests in hex digits (MD5, SHA-1, SHA-224, SHA-256, SHA-384, SHA-512); any other run as long is data.
+const DIGESTS: &[usize] = &[32, 40, 56, 64, 96, 128];
+
+/// A run that may be a payload: long, of mixed case and digits, or hex digits of a length that no digest has.
+pub fn is_opaque(run: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| run.bytes().any(|b| kind(&b));
+    let data = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'=' | b'_' | b'-' | b'%' | b'\\');
+    if run.len() < OPAQUE || !run.bytes().all(data) {
+        return false;
+    }
+    let hex = run.bytes().all(|b| b.is_ascii_hexdigit());
+    if hex {
+        return !DIGESTS.contains(&run.len());
+    }
+    has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
+}
+
 /// The mask of a whole word, or `None` when the word is no plain value.
 ///
 /// Types, first match wins: UUID, timestamp, hex (0x…, or 8 and more hex digits with a digit and a letter among them),
@@ -14,7 +41,8 @@ pub fn mask_value(word: &str) -> Option<String> {
     if is_hex(word) {
         return Some("<hex>".to_owned());
     }
-    if let Some(unit) = number_unit(word) {
+    // Zero is often not a number but a switch, or root.
+    if let Some(unit) = number_unit(word).filter(|_| word != "0") {
         return Some(format!("<num>{unit}"));
     }
     is_temp_name(word).then(|| "<tmp>".to_owned())
@@ -43,10 +71,14 @@ pub fn is_timestamp(word: &str) -> bool {
     (date || time) && digits >= 6 && shape.chars().all(allowed)
 }
 
-/// `0x1f`, or at least eight hex digits of one case, letters and digits mixed (a commit, a container id, a digest).
+/// `0x1f` of at most 64 bits, or eight to thirty-one hex digits of one case, letters and digits mixed (a commit, a container
+/// id), or a digest.
 pub fn is_hex(word: &str) -> bool {
     if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
-        return !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        return (1..=16).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    }
+    if word.len() >= 32 && !DIGESTS.contains(&word.len()) {
+        return false;
     }
     let lower = word.bytes().any(|b| b.is_ascii_lowercase());
     let upper = word.bytes().any(|b| b.is_ascii_uppercase());
@@ -59,8 +91,8 @@ pub fn is_hex(word: &str) -> bool {
 /// The unit after a number (`10s` → `s`, `1.5` → ``), or `None` for anything else.
 fn number_unit(word: &str) -> Option<&str> {
     const UNITS: &[&str] = &[
-        "", "%", "s", "ms", "us", "ns", "m", "h", "d", "k", "K", "M", "G", "T", "kB", "KB", "MB", "GB", "KiB", "MiB",
-        "GiB", "b", "B", "x",
+        "", "%", "s", "ms", "us", "ns", "m", "h", "d", "k", "K", "M", "g", "G", "T", "kB", "KB", "MB", "GB", "KiB",
+        "MiB", "GiB", "b", "B", "x",
     ];
     let unsigned = word.strip_prefix(['+', '-']).unwrap_or(word);
     let end = unsigned.bytes().position(|b| !b.is_ascii_digit() && b != b'.').unwrap_or(unsigned.len());
@@ -100,8 +132,8 @@ pub fn mask_random(name: &str) -> Option<String> {
     (tempfile || mkstemp).then(|| format!("{prefix}<tmp>"))
 }
 
-/// Masks the values inside a word that is not one itself: runs of digits that stand between delimiters or are four and
-/// more long, UUIDs and hex runs between delimiters. `session-83921.json` → `session-<num>.json`, `python3` unchanged.
+/// Masks the values inside a word that is not one itself: IPv4 addresses by their class, runs of digits that stand between
+/// delimiters or are four and more long, UUIDs and hex runs between delimiters. A long run of data is left as it is. `session-83921.json` → `session-<num>.json`, `python3` unchanged.
 pub fn mask_embedded(word: &str) -> String {
     let mut out = String::with_capacity(word.len());
     let mut rest = word;
@@ -112,8 +144,20 @@ pub fn mask_embedded(word: &str) -> String {
             rest = tail;
             continue;
         }
+        let quad = rest.bytes().position(|b| !b.is_ascii_digit() && b != b'.').unwrap_or(rest.len());
+        if let Some(address) = mask_address(&rest[..quad]) {
+            out.push_str(&address);
+            rest = &rest[quad..];
+            continue;
+        }
         let end = rest.find(is_delimiter).unwrap_or(rest.len());
         let (piece, tail) = rest.split_at(end);
+        if is_opaque(
+            &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric() && !"+=_-%".contains(c)).unwrap_or(rest.len())],
+        ) {
+            out.push_str(rest);
+            break;
+        }
         push_piece(piece, &mut out);
         let mut tail_chars = tail.chars();
         if let Some(delimiter) = tail_chars.next() {
@@ -125,7 +169,27 @@ pub fn mask_embedded(word: &str) -> String {
 }
 
 fn is_delimiter(c: char) -> bool {
-    matches!(c, '-' | '_' | '.' | ',' | ':' | ';' | '=' | '@' | '+' | '#' | '[' | ']' | '(' | ')' | '{' | '}')
+    matches!(
+        c,
+        '-' | '_'
+            | '.'
+            | ','
+            | ':'
+            | ';'
+            | '='
+            | '@'
+            | '+'
+            | '#'
+            | '['
+            | ']'
+            | '('
+            | ')'
+            | '{'
+            | '}'
+            | '"'
+            | '\''
+            | '/'
+    )
 }
 
 /// One run without delimiters: a whole hex word or number, or a word with long runs of digits in it.

@@ -75,7 +75,7 @@ fn mask_proc(rest: &str) -> String {
     let masked = segments.enumerate().map(|(i, segment)| {
         let number = segment.bytes().all(|b| b.is_ascii_digit());
         match (i, number) {
-            (0, true) if segment != "1" => "<pid>",
+            (0, true) if segment != "1" && segment != "0" => "<pid>",
             (1.., true) => "<num>",
             _ => segment,
         }

@@ -1,11 +1,15 @@
 //! Comparing a command line with the learned ones, cheapest test first.
 //!
 //! 1. exact match of the canonical form,
-//! 2. share of words never seen at that leaf: at most `accept` is known, at least `reject` deviates,
-//! 3. cosine of the sentence embedding to the nearest stored pattern, known from `threshold` on. An input that the
-//!    model did not see whole (truncated, or with an unknown word) never matches here: embeddings are blind to it.
+//! 2. risk of what the line adds to the leaf's grammar: at most `accept` is known, at least `reject` deviates,
+//! 3. share of words never seen at that leaf: at most `accept` is known, at least `reject` deviates,
+//! 4. cosine of the sentence embedding to the nearest stored pattern, known from `threshold` on. An input that the
+//!    model did not see whole (truncated, or with an unknown word) never matches here, nor one that differs from the
+//!    learned words in the case of letters alone: embeddings are blind to both.
 //!
 //! A tier that is switched off neither accepts nor rejects. What no tier that is on accepts, deviates.
+
+use std::sync::Arc;
 
 use crate::config::Args;
 use crate::deviation::{Nearest, Tier};
@@ -14,6 +18,7 @@ use crate::profile::ArgLeaf;
 
 use super::Canonical;
 use super::canonical::basename;
+use super::grammar::Novelty;
 use super::vectors::Vectors;
 
 /// The tiers with their thresholds.
@@ -28,8 +33,28 @@ pub struct Comparison {
     pub known: bool,
     /// The tier that decided.
     pub tier: Tier,
+    /// Of the grammar tier, 0 to 1, with what the line adds, the riskiest first.
+    pub risk: Option<f32>,
+    pub changes: Vec<Arc<str>>,
     pub token_novelty: Option<f32>,
     pub nearest: Option<Nearest>,
+}
+
+/// Changes named on a deviation.
+const NAMED: usize = 5;
+
+/// Whether a tier that needs no model accepts the line.
+pub fn accepted_without_model(program: &str, canonical: &Canonical, leaf: &ArgLeaf, config: &Args) -> bool {
+    if leaf.contains(canonical) {
+        return true;
+    }
+    if config.grammar.enabled {
+        let risk = leaf.grammar(program).compare(program, canonical).risk;
+        if risk <= config.grammar.accept || risk >= config.grammar.reject {
+            return risk <= config.grammar.accept;
+        }
+    }
+    config.novelty.enabled && leaf.novelty(canonical) <= config.novelty.accept
 }
 
 impl Tiers<'_> {
@@ -38,16 +63,30 @@ impl Tiers<'_> {
     /// # Errors
     /// The embedding model is needed and missing, or fails.
     pub fn compare(&self, program: &str, canonical: &Canonical, leaf: &ArgLeaf) -> Result<Comparison> {
-        let mut comparison = Comparison { known: false, tier: Tier::Canonical, token_novelty: None, nearest: None };
+        let tier = Tier::Canonical;
+        let mut comparison =
+            Comparison { known: false, tier, risk: None, changes: Vec::new(), token_novelty: None, nearest: None };
         if leaf.contains(canonical) {
             comparison.known = true;
             return Ok(comparison);
         }
+        // Told on the deviation whichever tier decides.
+        let share = self.config.novelty.enabled.then(|| leaf.novelty(canonical));
+        comparison.token_novelty = share;
+        let grammar = &self.config.grammar;
+        if grammar.enabled && !leaf.is_empty() {
+            let Novelty { risk, changes } = leaf.grammar(program).compare(program, canonical);
+            comparison.tier = Tier::Grammar;
+            comparison.risk = Some(risk);
+            comparison.changes = changes.into_iter().take(NAMED).map(|change| change.what.into()).collect();
+            if risk <= grammar.accept || risk >= grammar.reject {
+                comparison.known = risk <= grammar.accept;
+                return Ok(comparison);
+            }
+        }
         let novelty = &self.config.novelty;
-        if novelty.enabled {
-            let share = leaf.novelty(canonical);
+        if let Some(share) = share {
             comparison.tier = Tier::TokenNovelty;
-            comparison.token_novelty = Some(share);
             if share <= novelty.accept {
                 comparison.known = true;
                 return Ok(comparison);
@@ -82,7 +121,7 @@ impl Tiers<'_> {
                 best = (i, cosine);
             }
         }
-        let whole = own.is_whole() && stored[best.0].is_whole();
+        let whole = own.is_whole() && stored[best.0].is_whole() && !leaf.hides_case(canonical);
         Ok((Nearest { pattern: sentences[best.0 + 1].as_str().into(), cosine: best.1 }, whole))
     }
 }
@@ -121,9 +160,14 @@ mod tests {
         Canonical::new("/usr/bin/app", &argv, false)
     }
 
+    /// The tiers below the grammar, which at the defaults leaves them no question.
+    fn without_grammar() -> Args {
+        config::load(None, &["args.grammar.enabled=false".to_owned()]).unwrap().args
+    }
+
     fn leaf() -> ArgLeaf {
         let mut leaf = ArgLeaf::default();
-        leaf.insert(&line("same old --n 4 --mode fast"), 10);
+        leaf.insert("/usr/bin/app", &line("same old --n 4 --mode fast"), 10);
         leaf
     }
 
@@ -133,7 +177,7 @@ mod tests {
 
     #[test]
     fn cheap_tiers_decide_without_the_model() {
-        let config = config::load(None, &[]).unwrap().args;
+        let config = without_grammar();
         let exact = compare("same old --n 9 --mode fast", &config, &Forbidden);
         assert!(exact.known && exact.tier == Tier::Canonical);
         let reordered = compare("--mode fast same", &config, &Forbidden);
@@ -145,7 +189,7 @@ mod tests {
 
     #[test]
     fn between_them_the_embedding_decides() {
-        let config = config::load(None, &[]).unwrap().args;
+        let config = without_grammar();
         let near = compare("same old --mode slow", &config, &Ruled);
         assert!(near.known && near.tier == Tier::Embedding);
         let far = compare("old --n 4 --mode slow", &config, &Ruled);
@@ -155,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_the_model_did_not_see_whole_never_matches() {
-        let config = config::load(None, &[]).unwrap().args;
+        let config = without_grammar();
         let cut = compare("same old --n 4 long", &config, &Ruled);
         assert_eq!(cut.nearest.as_ref().unwrap().cosine, 1.0);
         assert!(!cut.known);
@@ -163,7 +207,7 @@ mod tests {
 
     #[test]
     fn tiers_switch_off() {
-        let mut config = config::load(None, &[]).unwrap().args;
+        let mut config = without_grammar();
         config.novelty.enabled = false;
         let near = compare("same but new words everywhere", &config, &Ruled);
         assert!(near.known && near.token_novelty.is_none());
@@ -173,5 +217,31 @@ mod tests {
         config.novelty.enabled = true;
         let between = compare("same old --mode slow", &config, &Forbidden);
         assert!(!between.known && between.tier == Tier::TokenNovelty);
+    }
+
+    #[test]
+    fn letter_case_never_matches_by_embedding() {
+        let config = without_grammar();
+        let folded = compare("same Old --n 4", &config, &Ruled);
+        assert_eq!((folded.tier, folded.nearest.as_ref().unwrap().cosine), (Tier::Embedding, 1.0));
+        assert!(!folded.known, "the model lower-cases, so it sees no difference");
+    }
+
+    #[test]
+    fn the_grammar_decides_first_and_says_why() {
+        let config = config::load(None, &[]).unwrap().args;
+        let benign = compare("--mode fast same old --n 9 --colour", &config, &Forbidden);
+        assert!(benign.known && benign.tier == Tier::Grammar && benign.risk.unwrap() > 0.0);
+        let risky = compare("same old --n 4 --mode fast --exec /tmp/x", &config, &Forbidden);
+        assert!(!risky.known && risky.tier == Tier::Grammar && risky.token_novelty.is_some());
+        assert!(risky.changes.iter().any(|change| change.contains("/tmp/x")), "{:?}", risky.changes);
+    }
+
+    #[test]
+    fn between_its_bounds_the_grammar_leaves_the_question_open() {
+        let set = ["args.grammar.accept=0.0".to_owned(), "args.grammar.reject=1.0".to_owned()];
+        let config = config::load(None, &set).unwrap().args;
+        let open = compare("same old --mode slow", &config, &Ruled);
+        assert!(open.known && open.tier == Tier::Embedding && open.risk.is_some());
     }
 }

@@ -4,7 +4,7 @@ mod load;
 
 use serde::{Deserialize, Serialize};
 
-pub use load::{DEFAULT, load};
+pub use load::{DEFAULT, edit_distance, load};
 
 /// Every key of `replay.toml`; meanings and units are there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,8 +39,17 @@ pub struct Network {
 #[serde(deny_unknown_fields)]
 pub struct Args {
     pub canonical: bool,
+    pub grammar: Grammar,
     pub novelty: Novelty,
     pub embedding: Embedding,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grammar {
+    pub enabled: bool,
+    pub accept: f32,
+    pub reject: f32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

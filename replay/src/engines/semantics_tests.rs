@@ -24,6 +24,8 @@ fn deviation(text: &str) -> Deviation {
         at: 0,
         text: Arc::from(text),
         tier: Tier::Embedding,
+        risk: None,
+        changes: Vec::new(),
         token_novelty: None,
         nearest: None,
         count: 1,

@@ -191,6 +191,8 @@ mod tests {
             at: 2,
             text: program.into(),
             tier: Tier::Structure,
+            risk: None,
+            changes: Vec::new(),
             token_novelty: None,
             nearest: None,
             count: 1,

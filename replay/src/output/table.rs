@@ -112,6 +112,9 @@ fn ancestry(alert: &Alert) -> String {
 
 fn deviation(found: &Finding) -> String {
     let mut text = format!("{} [{}", found.what(), found.tier_name());
+    if let (Some(risk), Some(change)) = (found.risk, found.changes.first()) {
+        let _ = write!(text, ", risk {risk:.2}: {}", shorten(&clean(change), 60));
+    }
     if let Some(novelty) = found.token_novelty {
         let _ = write!(text, ", {:.0} % new words", novelty * 100.0);
     }

@@ -51,7 +51,7 @@ impl Folds {
             }
             return;
         }
-        let Departure { kind, at, tier, token_novelty, nearest } = departure;
+        let Departure { kind, at, tier, risk, changes, token_novelty, nearest } = departure;
         let mut path = vec![Arc::clone(&self.image)];
         path.extend(observation.steps.iter().cloned());
         path.extend(observation.args.as_ref().map(|args| Arc::from(args.text())));
@@ -68,6 +68,8 @@ impl Folds {
             path,
             text: observation.text().into(),
             tier,
+            risk,
+            changes,
             token_novelty,
             nearest,
             count: 1,

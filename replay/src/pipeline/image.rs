@@ -9,7 +9,7 @@ use super::fold::{Folded, Folds};
 use crate::args::Tiers;
 use crate::config::Config;
 use crate::convergence::{self, Tracker};
-use crate::deviation::{DeviationKind, Tier, Tree};
+use crate::deviation::{DeviationKind, Tree};
 use crate::engines::{Level, Verdict};
 use crate::error::Result;
 use crate::observe::{Context, Observation, Observer};
@@ -145,14 +145,7 @@ impl ImageState {
         let hit = hits.iter().any(|hit| hit.level.is_some_and(Level::is_high_confidence));
         self.counts.observations += 1;
         if self.unknown {
-            let departure = Departure {
-                kind: DeviationKind::UnknownImage,
-                at: 0,
-                tier: Tier::Structure,
-                token_novelty: None,
-                nearest: None,
-            };
-            self.folds.add(observation, departure, hits);
+            self.folds.add(observation, Departure::plain(DeviationKind::UnknownImage, 0), hits);
             self.unknown = false;
         }
         let locked = matches!(self.phases.get(&observation.tree), Some(Phase::Locked(_)));
@@ -255,5 +248,5 @@ fn known_but_hit(observation: &Observation) -> Departure {
         Tree::File => (DeviationKind::NewFileOperation, observation.steps.len()),
         Tree::Network => (DeviationKind::NewPeer, 3),
     };
-    Departure { kind, at, tier: Tier::Structure, token_novelty: None, nearest: None }
+    Departure::plain(kind, at)
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ArgLeaf, Node};
 use crate::args::Tiers;
+use crate::args::tiers::accepted_without_model;
 use crate::config::{self, Config};
 use crate::deviation::{DeviationKind, Nearest, Tier, Tree};
 use crate::error::Result;
@@ -41,13 +42,20 @@ pub struct Departure {
     /// Index of the first unknown step; the image is step 0.
     pub at: usize,
     pub tier: Tier,
+    pub risk: Option<f32>,
+    pub changes: Vec<Arc<str>>,
     pub token_novelty: Option<f32>,
     pub nearest: Option<Nearest>,
 }
 
 impl Departure {
+    /// Decided by the tree alone.
+    pub fn plain(kind: DeviationKind, at: usize) -> Self {
+        Self { kind, at, tier: Tier::Structure, risk: None, changes: Vec::new(), token_novelty: None, nearest: None }
+    }
+
     fn structure(kind: DeviationKind, at: usize) -> Option<Self> {
-        Some(Self { kind, at, tier: Tier::Structure, token_novelty: None, nearest: None })
+        Some(Self::plain(kind, at))
     }
 }
 
@@ -60,8 +68,8 @@ impl ImageProfile {
         }
     }
 
-    /// A command line of known words alone is no new pattern where detection would accept it for that: what counts as
-    /// unseen is what would deviate.
+    /// A command line that a cheap tier of detection would accept is no new pattern: what counts as unseen is what would
+    /// deviate.
     fn learn_process(&mut self, observation: &Observation, config: &Config) -> Learned {
         let (parent, program) = (&observation.steps[0], &observation.steps[1]);
         let leaf = self.process.entry(Arc::clone(parent)).or_default().entry(Arc::clone(program)).or_default();
@@ -70,9 +78,8 @@ impl ImageProfile {
         let mut new = false;
         if let Some(args) = &observation.args {
             args.key().hash(&mut hasher);
-            let novelty = &config.args.novelty;
-            let accepted = novelty.enabled && !leaf.is_empty() && leaf.novelty(args) <= novelty.accept;
-            new = leaf.insert(args, config.profile.max_patterns) && !accepted;
+            let accepted = !leaf.is_empty() && accepted_without_model(program, args, leaf, &config.args);
+            new = leaf.insert(program, args, config.profile.max_patterns) && !accepted;
         }
         Learned { new, species: hasher.finish() }
     }
@@ -103,6 +110,8 @@ impl ImageProfile {
             kind: DeviationKind::NewArguments,
             at: 3,
             tier: comparison.tier,
+            risk: comparison.risk,
+            changes: comparison.changes,
             token_novelty: comparison.token_novelty,
             nearest: comparison.nearest,
         }))

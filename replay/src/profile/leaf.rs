@@ -1,20 +1,29 @@
 //! The end of a process path: the set of argument patterns one program was run with under one parent.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::args::Canonical;
+use crate::args::{Canonical, Grammar};
 
 /// Argument patterns with their counts, and the words they are made of.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct ArgLeaf {
     patterns: BTreeMap<Arc<str>, u64>,
     tokens: HashSet<Arc<str>>,
     /// Runs whose pattern was not kept because the leaf was full; their words are.
     beyond: u64,
+    /// What the kept patterns are made of, from the first comparison on.
+    grammar: OnceLock<Grammar>,
+}
+
+impl PartialEq for ArgLeaf {
+    fn eq(&self, other: &Self) -> bool {
+        let ArgLeaf { patterns, tokens, beyond, grammar: _ } = self;
+        *patterns == other.patterns && *tokens == other.tokens && *beyond == other.beyond
+    }
 }
 
 /// The saved form; words of kept patterns are derived again, so only those beyond are written.
@@ -39,13 +48,13 @@ impl From<Stored> for ArgLeaf {
         for key in patterns.keys() {
             tokens.extend(Canonical::from_key(Arc::clone(key)).tokens().map(Arc::from));
         }
-        ArgLeaf { patterns, tokens, beyond }
+        ArgLeaf { patterns, tokens, beyond, grammar: OnceLock::new() }
     }
 }
 
 impl From<ArgLeaf> for Stored {
     fn from(leaf: ArgLeaf) -> Self {
-        let ArgLeaf { patterns, tokens, beyond } = leaf;
+        let ArgLeaf { patterns, tokens, beyond, grammar: _ } = leaf;
         let mut words: Vec<Arc<str>> = Vec::new();
         if beyond > 0 {
             words = tokens.into_iter().collect();
@@ -56,8 +65,8 @@ impl From<ArgLeaf> for Stored {
 }
 
 impl ArgLeaf {
-    /// Adds one run; true if its pattern was not there yet.
-    pub fn insert(&mut self, canonical: &Canonical, max_patterns: usize) -> bool {
+    /// Adds one run of `program`; true if its pattern was not there yet.
+    pub fn insert(&mut self, program: &str, canonical: &Canonical, max_patterns: usize) -> bool {
         if let Some(count) = self.patterns.get_mut(canonical.key()) {
             *count += 1;
             return false;
@@ -69,6 +78,9 @@ impl ArgLeaf {
             return self.tokens.len() > before;
         }
         self.patterns.insert(Arc::clone(canonical.key()), 1);
+        if let Some(grammar) = self.grammar.get_mut() {
+            grammar.learn(program, canonical);
+        }
         true
     }
 
@@ -86,6 +98,26 @@ impl ArgLeaf {
         if all == 0 { 0.0 } else { new as f32 / all as f32 }
     }
 
+    /// Whether some word of the line is new, and is known in other letter case.
+    pub fn hides_case(&self, canonical: &Canonical) -> bool {
+        let new = canonical.tokens().filter(|token| !self.tokens.contains(*token));
+        let mut new = new.map(str::to_lowercase).peekable();
+        if new.peek().is_none() {
+            return false;
+        }
+        let known: HashSet<String> = self.tokens.iter().map(|token| token.to_lowercase()).collect();
+        new.any(|token| known.contains(&token))
+    }
+
+    /// What the kept patterns, runs of `program`, are made of.
+    pub fn grammar(&self, program: &str) -> &Grammar {
+        self.grammar.get_or_init(|| {
+            let mut grammar = Grammar::default();
+            self.patterns().for_each(|(pattern, _)| grammar.learn(program, &pattern));
+            grammar
+        })
+    }
+
     /// Learned patterns in order of their text, with counts.
     pub fn patterns(&self) -> impl Iterator<Item = (Canonical, u64)> {
         self.patterns.iter().map(|(key, count)| (Canonical::from_key(Arc::clone(key)), *count))
@@ -100,7 +132,8 @@ impl ArgLeaf {
     }
 
     pub fn merge(&mut self, other: ArgLeaf, max_patterns: usize) {
-        let ArgLeaf { patterns, tokens, beyond } = other;
+        let ArgLeaf { patterns, tokens, beyond, grammar: _ } = other;
+        self.grammar = OnceLock::new();
         self.beyond += beyond;
         self.tokens.extend(tokens);
         for (key, count) in patterns {
@@ -127,8 +160,8 @@ mod tests {
     #[test]
     fn novelty_is_the_share_of_new_words() {
         let mut leaf = ArgLeaf::default();
-        assert!(leaf.insert(&line("--mode fast --n 4"), 10));
-        assert!(!leaf.insert(&line("--mode fast --n 9"), 10), "numbers are masked");
+        assert!(leaf.insert("/usr/bin/app", &line("--mode fast --n 4"), 10));
+        assert!(!leaf.insert("/usr/bin/app", &line("--mode fast --n 9"), 10), "numbers are masked");
         assert_eq!(leaf.novelty(&line("--n 7 --mode fast")), 0.0);
         assert_eq!(leaf.novelty(&line("--mode slow")), 0.5);
         assert_eq!(leaf.novelty(&line("-o pool:3333")), 1.0);
@@ -137,8 +170,8 @@ mod tests {
     #[test]
     fn a_full_leaf_keeps_words_and_survives_saving() {
         let mut leaf = ArgLeaf::default();
-        leaf.insert(&line("a"), 1);
-        assert!(leaf.insert(&line("b"), 1));
+        leaf.insert("/usr/bin/app", &line("a"), 1);
+        assert!(leaf.insert("/usr/bin/app", &line("b"), 1));
         assert!(!leaf.contains(&line("b")));
         assert_eq!(leaf.novelty(&line("b")), 0.0);
         let saved = serde_json::to_string(&leaf).unwrap();

@@ -60,6 +60,8 @@ fn view(alert: &Alert) -> Value {
                 before => Value::from(Serde(&found.path[..found.at])),
                 at => &*found.path[found.at],
                 after => Value::from(Serde(&found.path[found.at + 1..])),
+                risk => found.risk.map(|risk| format!("{risk:.2}")),
+                changes => found.changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 novelty => found.token_novelty.map(|share| format!("{:.0} %", share * 100.0)),
                 nearest => Value::from(Serde(&found.nearest)),
                 count => found.count,
