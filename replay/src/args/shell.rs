@@ -95,7 +95,7 @@ pub fn mask_length(text: &str) -> usize {
     let Some(inside) = text.strip_prefix('<').and_then(|rest| rest.split_once('>')).map(|(inside, _)| inside) else {
         return 0;
     };
-    let masked = super::mask::NAMES.iter().any(|name| *name == inside) || inside.starts_with("ip:");
+    let masked = super::mask::NAMES.contains(&inside) || inside.starts_with("ip:");
     if masked { inside.len() + 2 } else { 0 }
 }
 

@@ -49,7 +49,6 @@ impl<'a> Host<'a> {
         let names = &Knowledge::get().names;
         match self.name.rsplit_once('.') {
             Some((_, last)) if names.internal.contains(last) => Reach::Inside,
-            Some((_, last)) if last.is_empty() => Reach::Outside,
             Some(_) => Reach::Outside,
             None => Reach::Inside,
         }
