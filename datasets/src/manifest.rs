@@ -118,7 +118,7 @@ impl Manifest {
 
     /// Rows of all classes.
     pub fn rows(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.rows).sum()
+        self.segments.iter().map(|segment| segment.rows).fold(0, u64::saturating_add)
     }
 
     /// What the first segment follows in the chain. `None`: the manifest does not say it in hex.
@@ -140,7 +140,7 @@ impl Manifest {
 
     /// Bytes of all segments, without the dimension tables.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
+        self.segments.iter().map(|segment| segment.bytes).fold(0, u64::saturating_add)
     }
 
     /// The segments of one class, in the order they were written.

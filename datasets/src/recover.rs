@@ -96,8 +96,10 @@ pub fn recover(dir: &Path) -> Result<Recovery> {
         work.manifest.sampling = sampling.or(work.manifest.sampling.take());
         let accounting = work.account(account.map(|account| account.accounting).unwrap_or_default())?;
         let cpus = accounting.cpus.iter();
-        report.unattributed = cpus.clone().map(|cpu| cpu.unattributed).sum();
-        report.unsaved = cpus.flat_map(|cpu| cpu.classes.values()).map(|class| class.dropped.unsaved).sum();
+        // Of counters that somebody made up, the sum may be anything.
+        report.unattributed = cpus.clone().map(|cpu| cpu.unattributed).fold(0, u64::saturating_add);
+        let unsaved = cpus.flat_map(|cpu| cpu.classes.values()).map(|class| class.dropped.unsaved);
+        report.unsaved = unsaved.fold(0, u64::saturating_add);
         work.manifest.accounting = Some(accounting);
         work.complete()?;
         (report.rows, report.torn_bytes) = (work.recovered.rows, work.recovered.torn_bytes);
@@ -296,11 +298,11 @@ impl Work<'_> {
             let mut emitted = 0;
             for account in cpu.classes.values_mut() {
                 account.dropped.unsaved = 0;
-                let accounted = account.stored + account.without_row();
+                let accounted = account.stored.saturating_add(account.without_row());
                 account.dropped.unsaved = account.emitted.saturating_sub(accounted);
                 // Rows beyond the last account: only where the power failed, and the disk kept one and not the other.
                 account.emitted = account.emitted.max(accounted);
-                emitted += account.emitted;
+                emitted = account.emitted.saturating_add(emitted);
             }
             let next = next.get(&cpu.cpu).copied().unwrap_or(0);
             cpu.next_seq = cpu.next_seq.max(emitted).max(next);

@@ -48,7 +48,8 @@ pub fn verify(path: &Path, progress: impl FnMut(Progress)) -> Result<VerifyRepor
 /// Those of [`verify`].
 pub fn verify_signed(path: &Path, key: Option<&PublicKey>, mut progress: impl FnMut(Progress)) -> Result<VerifyReport> {
     let (manifest, text) = manifest_file::load_text(path)?;
-    let total = manifest.bytes() + manifest.tables.iter().map(|table| table.bytes).sum::<u64>();
+    let tables = manifest.tables.iter().map(|table| table.bytes);
+    let total = tables.fold(manifest.bytes(), u64::saturating_add);
     let mut done = 0;
     let mut advance = |bytes| {
         done += bytes;

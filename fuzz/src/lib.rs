@@ -1,5 +1,6 @@
 //! What the targets that read files share: a recording in memory-backed files, and panics told from caught ones.
 
+use std::cell::RefCell;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -9,11 +10,12 @@ use record_bpf::Class;
 /// Runs what must not panic. libFuzzer's hook would also abort on a panic that the code under test catches itself, as
 /// `datasets` does around the Parquet crate: so that hook goes, and what arrives here is a finding.
 pub fn no_panic(work: impl FnOnce()) {
-    panic::set_hook(Box::new(|_| {}));
-    if let Err(cause) = panic::catch_unwind(AssertUnwindSafe(work)) {
-        let said = cause.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        eprintln!("panicked: {}", said.unwrap_or_default());
+    thread_local! {
+        static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    panic::set_hook(Box::new(|panic| LAST.with_borrow_mut(|last| *last = panic.to_string())));
+    if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+        LAST.with_borrow(|last| eprintln!("{last}"));
         std::process::abort();
     }
 }

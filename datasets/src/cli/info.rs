@@ -107,10 +107,12 @@ fn gather(recording: &Recording) -> datasets::Result<Info<'_>> {
         .filter(|class| manifest.classes.iter().any(|name| name == class.name()))
         .map(|class| {
             let of = || manifest.class_segments(class);
-            let (rows, bytes) = (of().map(|s| s.rows).sum::<u64>(), of().map(|s| s.bytes).sum::<u64>());
+            let sum = |what: fn(&datasets::Segment) -> u64| of().map(what).fold(0, u64::saturating_add);
+            let (rows, bytes) = (sum(|segment| segment.rows), sum(|segment| segment.bytes));
             let lost = |what: fn(&datasets::ClassAccount) -> u64| {
                 let cpus = manifest.accounting.as_ref().map(|accounting| &accounting.cpus)?;
-                Some(cpus.iter().filter_map(|cpu| cpu.classes.get(class.name())).map(what).sum())
+                let counts = cpus.iter().filter_map(|cpu| cpu.classes.get(class.name())).map(what);
+                Some(counts.fold(0, u64::saturating_add))
             };
             ClassInfo {
                 class: class.name(),
