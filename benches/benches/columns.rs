@@ -1,6 +1,6 @@
 //! A segment's way to its file, class by class: rows to columns, columns to Parquet; and the Parquet crate's own writer beside
 //! it. process, file and network rows are those of the shipped xmrig recording; system calls are made up in the mix of a find
-//! and grep (reads, getdents, opens, closes), the other classes are left to the recorder's tests.
+//! and grep, the other classes' rows by `made.rs`.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,12 +14,16 @@ use parquet::file::properties::WriterProperties;
 use record_bpf::Class;
 
 const CALLS: usize = 100_000;
+/// Rows of the other classes that are made up.
+const MADE: usize = 10_000;
 
 fn rows() -> Vec<(Class, Vec<Event>)> {
     let shipped = Recording::shipped("xmrig").expect("the recording that ships");
     let of = |class: Class| shipped.events_of(&[class]).collect::<Result<Vec<_>, _>>().expect("readable");
     let mut rows: Vec<_> = [Class::Process, Class::File, Class::Network].map(|class| (class, of(class))).into();
     rows.push((Class::Syscall, benches::calls(CALLS)));
+    let made = [Class::Security, Class::Dns, Class::Tls, Class::Flow, Class::Resource];
+    rows.extend(made.map(|class| (class, benches::made::rows(class, MADE))));
     rows
 }
 

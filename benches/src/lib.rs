@@ -3,6 +3,8 @@
 //! `cargo bench -p benches` measures recordings and the replay's path per event. `--features record` adds the decoding of
 //! ring records; building the recorder needs clang. `cargo test -p benches --benches` runs each once and checks its result.
 
+pub mod made;
+
 use std::path::Path;
 use std::sync::Arc;
 
