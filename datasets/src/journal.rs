@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
 use crate::frame::{Frame, Frames, append};
-use crate::manifest::{Accounting, Manifest, Masking, Moment};
+use crate::manifest::{Accounting, FilterChange, Manifest, Masking, Moment};
 use crate::manifest_file::make_dir;
 use crate::model::{Address, Container, Process};
 use crate::open::Columns;
@@ -55,6 +55,8 @@ pub(crate) struct Snapshot {
     pub(crate) accounting: Accounting,
     pub(crate) masking: Option<Masking>,
     pub(crate) sampling: Option<Sampling>,
+    #[serde(default)]
+    pub(crate) filter_changes: Vec<FilterChange>,
 }
 
 pub(crate) fn folder(dir: &Path) -> PathBuf {
@@ -168,7 +170,8 @@ impl Journal {
         let name = format!("account-{}", self.snapshots % 2);
         let path = self.folder.join(&name);
         let (masking, sampling) = (manifest.masking.clone(), manifest.sampling.clone());
-        let snapshot = Snapshot { number: self.snapshots, at, accounting, masking, sampling };
+        let filter_changes = manifest.filter_changes.clone();
+        let snapshot = Snapshot { number: self.snapshots, at, accounting, masking, sampling, filter_changes };
         let mut frame = Frame::new();
         let written = serde_json::to_writer(&mut frame, &snapshot).map_err(io::Error::other);
         let written = written.and_then(|()| frame.seal()).and_then(|sealed| {

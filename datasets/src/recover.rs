@@ -21,13 +21,14 @@ use crate::codec::{Codec, Source, Strings};
 use crate::encode::encode;
 use crate::events::{self, Key};
 use crate::journal::{self, BatchReader};
+use crate::losses::Losses;
 use crate::manifest::{Manifest, Moment, Segment, State};
 use crate::model::{Address, Container, Process};
 use crate::parquet_read::Batches;
 use crate::parquet_write::Written;
 use crate::read::{bad_value, class_columns};
 use crate::write::{
-    ADDRESSES, CONTAINERS, PROCESSES, account_of, lock, put_table, segment_file, write_processes, write_table,
+    ADDRESSES, CONTAINERS, LOSSES, PROCESSES, account_of, lock, put_table, segment_file, write_processes, write_table,
 };
 use crate::{Accounting, Error, Recovered, Result, hash, manifest_file};
 
@@ -86,6 +87,7 @@ pub fn recover(dir: &Path) -> Result<Recovery> {
         let account = journal::last_account(dir)?;
         let masking = account.as_ref().and_then(|account| account.masking.clone());
         let sampling = account.as_ref().and_then(|account| account.sampling.clone());
+        let filter_changes = account.as_ref().map(|account| account.filter_changes.clone()).unwrap_or_default();
         let known_until = account.as_ref().map(|account| account.at.clone());
         let at = Moment::from_ns(jiff::Timestamp::now().as_nanosecond() as i64);
         let recovered = Recovered { at, known_until, rows: 0, torn_bytes: 0 };
@@ -93,6 +95,9 @@ pub fn recover(dir: &Path) -> Result<Recovery> {
         work.segments(&mut report)?;
         work.tables(&mut report)?;
         work.manifest.masking = work.manifest.masking.take().or(masking);
+        if filter_changes.len() > work.manifest.filter_changes.len() {
+            work.manifest.filter_changes = filter_changes;
+        }
         work.manifest.sampling = sampling.or(work.manifest.sampling.take());
         let accounting = work.account(account.map(|account| account.accounting).unwrap_or_default())?;
         let cpus = accounting.cpus.iter();
@@ -100,6 +105,7 @@ pub fn recover(dir: &Path) -> Result<Recovery> {
         report.unattributed = cpus.clone().map(|cpu| cpu.unattributed).fold(0, u64::saturating_add);
         let unsaved = cpus.flat_map(|cpu| cpu.classes.values()).map(|class| class.dropped.unsaved);
         report.unsaved = unsaved.fold(0, u64::saturating_add);
+        work.losses(&accounting)?;
         work.manifest.accounting = Some(accounting);
         work.complete()?;
         (report.rows, report.torn_bytes) = (work.recovered.rows, work.recovered.torn_bytes);
@@ -211,7 +217,7 @@ impl Work<'_> {
     fn tables(&mut self, report: &mut Recovery) -> Result<()> {
         let mut processes: BTreeMap<u64, Process> =
             self.rows::<Process>(journal::PROCESSES, schema::PROCESSES)?.map(|row| (row.exec_id, row)).collect();
-        for exec_id in self.ended()? {
+        for exec_id in self.ended_processes()? {
             processes.remove(&exec_id);
         }
         let containers: BTreeMap<_, Container> =
@@ -241,7 +247,7 @@ impl Work<'_> {
     }
 
     /// The processes whose rows are final, by `exec_id`.
-    fn ended(&self) -> Result<RoaringTreemap> {
+    fn ended_processes(&self) -> Result<RoaringTreemap> {
         let path = journal::folder(self.dir).join(journal::ENDED);
         let at = schema::PROCESSES.iter().position(|column| column.name == "exec_id").unwrap_or(0);
         let mut all = RoaringTreemap::new();
@@ -312,10 +318,23 @@ impl Work<'_> {
         Ok(accounting)
     }
 
-    fn complete(&mut self) -> Result<()> {
+    /// What the account says was lost. When, the recorder knew; what is left is that it was before the last account.
+    fn losses(&mut self, accounting: &Accounting) -> Result<()> {
+        let mut losses = Losses::default();
+        losses.complete(accounting, (self.manifest.started.ns, self.ended()));
+        put_table(&mut self.manifest, write_table(self.dir, LOSSES, schema::LOSSES, losses.rows())?);
+        Ok(())
+    }
+
+    /// Unix time, ns.
+    fn ended(&self) -> i64 {
         let last = self.manifest.segments.iter().map(|segment| segment.last_ts).max();
         let ended = last.max(self.recovered.known_until.as_ref().map(|known| known.ns));
-        self.manifest.ended = Some(Moment::from_ns(ended.unwrap_or(self.manifest.started.ns)));
+        ended.unwrap_or(self.manifest.started.ns)
+    }
+
+    fn complete(&mut self) -> Result<()> {
+        self.manifest.ended = Some(Moment::from_ns(self.ended()));
         self.manifest.recovered = Some(self.recovered.clone());
         self.manifest.state = State::Recovered;
         manifest_file::store(self.dir, &mut self.manifest)

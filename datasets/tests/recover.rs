@@ -328,3 +328,39 @@ fn all_open_segments_together_are_bounded_and_encoded_beside() {
     assert_eq!(read(dir.path()), in_order(events));
     assert!(!dir.path().join("journal").exists());
 }
+
+#[test]
+fn losses_and_other_filters_outlive_the_recorder() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("killed");
+    let events = events(31, 500, 2);
+    let mut accounting = lossless(&events);
+    let cpu = &mut accounting.cpus[0];
+    let counts = cpu.classes.get_mut("file").unwrap();
+    (counts.emitted, counts.dropped.ring_full, counts.filtered) = (counts.emitted + 5, 3, 2);
+    cpu.next_seq += 5;
+    let mut writer = RecordingWriter::create_with(&dir, manifest(), storage(10_000)).unwrap();
+    events.iter().for_each(|event| writer.push(event).unwrap());
+    let change = FilterChange { at: Moment::from_ns(START + 5), filter: vec!["container = shop-*".to_owned()] };
+    writer.filter_changed(change.clone());
+    let (processes, containers) = (processes(), containers());
+    let known = Known {
+        at_ns: START + 9,
+        accounting,
+        processes: &processes,
+        containers: &containers,
+        addresses: &[],
+        all_processes: true,
+        ended: &[],
+    };
+    writer.journal(known).unwrap();
+    drop(writer);
+    recover(&dir).unwrap();
+    assert_recovered(&dir);
+    let recording = Recording::open(&dir).unwrap();
+    assert_eq!(recording.manifest().filter_changes, [change]);
+    let losses: Vec<_> =
+        recording.losses().unwrap().iter().map(|loss| (loss.cpu, loss.class, loss.cause, loss.count)).collect();
+    assert_eq!(losses, [(0, Class::File, Cause::RingFull, 3), (0, Class::File, Cause::Filtered, 2)]);
+    assert!(recording.losses().unwrap().iter().all(|loss| loss.from == manifest().started.ns && loss.to >= START + 9));
+}

@@ -131,3 +131,50 @@ fn an_interrupt_ends_a_recording_cleanly() {
     assert_eq!(recording.manifest().state, datasets::State::Complete);
     assert!(recording.processes().unwrap().iter().any(|process| process.comm.as_deref() == Some("sleep")));
 }
+
+#[test]
+fn a_signed_recording_names_its_signer_and_a_changed_one_is_refused() {
+    use datasets::{FindingKind, PublicKey, Signer, Verdict, verify_signed};
+    if !common::can_record("a_signed_recording_names_its_signer_and_a_changed_one_is_refused") {
+        return;
+    }
+    let keys = tempfile::tempdir().unwrap();
+    let path = keys.path().join("key");
+    let public = Signer::generate(&path).unwrap();
+    let recorded = common::record_with(&["--sign-key", path.to_str().unwrap()], &["/bin/true"]);
+    let dir = recorded.dir.path().join("recording");
+    let judge = |key: &PublicKey| verify_signed(&dir, Some(key), |_| {}).unwrap();
+    let report = judge(&PublicKey::read(&keys.path().join("key.pub")).unwrap());
+    assert_eq!((report.verdict, report.signed_by), (Verdict::Intact, Some(public.to_hex())));
+    let other = Signer::generate(&keys.path().join("other")).unwrap();
+    assert_eq!(judge(&other).verdict, Verdict::Untrusted);
+
+    // One byte of a file.
+    let segment = dir.join(&recorded.manifest.segments[0].file);
+    let original = std::fs::read(&segment).unwrap();
+    let mut bytes = original.clone();
+    bytes[original.len() / 2] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let report = judge(&public);
+    assert_eq!(report.verdict, Verdict::Damaged);
+    let at = (original.len() / 2) as u64;
+    let altered = report.findings.iter().find(|finding| finding.kind == FindingKind::Altered).unwrap();
+    assert!(altered.bytes.iter().any(|(first, last)| (*first..=*last).contains(&at)), "{altered:?}");
+    std::fs::write(&segment, original).unwrap();
+
+    // One word of the manifest, its digest left alone.
+    let manifest = dir.join("manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replacen("\"complete\"", "\"recovered\"", 1)).unwrap();
+    assert_eq!(judge(&public).verdict, Verdict::Damaged);
+    // Signed anew by somebody else.
+    std::fs::write(&manifest, text).unwrap();
+    datasets::sign(&dir, &Signer::read(&keys.path().join("other")).unwrap()).unwrap();
+    assert_eq!(judge(&public).verdict, Verdict::Untrusted);
+    // A key that others can read is refused before anything is recorded.
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let output =
+        common::recorder(keys.path(), &["--sign-key", path.to_str().unwrap(), "--", "/bin/true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "a key that is no good is bad input");
+    assert!(!keys.path().join("recording").exists());
+}

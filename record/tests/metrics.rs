@@ -5,6 +5,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -229,4 +231,62 @@ fn progress_for_machines_is_json_lines_that_agree_with_the_summary() {
         assert!(shown <= stored, "{class}: {shown} of {stored}");
     }
     assert!(last["classes"]["process"]["stored"].as_u64().unwrap() > 3, "{text}");
+}
+
+/// A pseudo terminal of 80 columns: the side of who looks, and the recorder's.
+fn terminal() -> (std::fs::File, OwnedFd) {
+    let (mut ours, mut theirs) = (-1, -1);
+    let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the pointers are valid or null, which openpty(3) allows.
+    let made = unsafe { libc::openpty(&mut ours, &mut theirs, std::ptr::null_mut(), std::ptr::null(), &size) };
+    assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: openpty() has just made both.
+    unsafe { (std::fs::File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) }
+}
+
+#[test]
+fn the_view_fills_a_terminal_and_q_ends_the_recording() {
+    if !can_record("the_view_fills_a_terminal_and_q_ends_the_recording") {
+        return;
+    }
+    let (mut ours, theirs) = terminal();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command =
+        recorder(dir.path(), &[&["--live", "--"], &*busy().iter().map(String::as_str).collect::<Vec<_>>()].concat());
+    let side = || Stdio::from(theirs.try_clone().unwrap());
+    command.stdin(side()).stdout(side()).stderr(side());
+    // SAFETY: setsid() and ioctl() are async-signal-safe; descriptor 0 is the terminal by then.
+    unsafe {
+        command.pre_exec(|| match libc::setsid() >= 0 && libc::ioctl(0, libc::TIOCSCTTY, 0) >= 0 {
+            true => Ok(()),
+            false => Err(std::io::Error::last_os_error()),
+        })
+    };
+    let mut running = Running(command.spawn().unwrap());
+    drop((command, theirs));
+    let mut keys = ours.try_clone().unwrap();
+    let (seen, shown) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        // The end of the last one who has the other side open is an error on Linux.
+        while let Ok(n @ 1..) = ours.read(&mut part) {
+            let _ = seen.send(part[..n].to_vec());
+        }
+    });
+    let mut screen = String::new();
+    wait_for("screen with rates", || {
+        shown.try_iter().for_each(|part| screen += &String::from_utf8_lossy(&part));
+        ["events/s", "ring", "lag", "process", "q ends the recording"]
+            .iter()
+            .all(|text| screen.contains(text))
+            .then_some(())
+    });
+    assert!(screen.contains("\x1b[?1049h"), "the view has a screen of its own");
+    keys.write_all(b"q").unwrap();
+    let status = wait_for("end", || running.0.try_wait().unwrap());
+    shown.iter().for_each(|part| screen += &String::from_utf8_lossy(&part));
+    assert!(status.success(), "{status}: {screen}");
+    assert!(screen.contains("\x1b[?1049l"), "the terminal is given back");
+    let report = datasets::verify(&dir.path().join("recording"), |_| {}).unwrap();
+    assert_eq!(report.verdict, datasets::Verdict::Intact);
 }
