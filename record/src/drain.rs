@@ -1,9 +1,9 @@
 //! The drain thread: copies records out of the ring as fast as it can, and does nothing else.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::Duration;
 
@@ -26,39 +26,16 @@ impl Chunk {
 const CHUNK_BYTES: usize = 256 << 10;
 pub const QUEUED: usize = 64;
 
-/// Empty chunks that are kept. A storm keeps more than a few on their way; the one that was emptied last is filled next, so that a
-/// light load goes on with one or two, and what a stall once took does not stay: as a ring of all that there ever were, each had
-/// grown to half a MiB after half an hour at 270 events a second (`eval soak`).
-const SPARE: usize = 16;
-
 /// After a look that found at least this much the next one waits for [`PAUSE`]: a storm fills chunks meanwhile, and is not
 /// disturbed for every few records. At 1 M system calls per second that is a tenth of a millisecond's worth.
 const BUSY_BYTES: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Empty chunks, the last one on top.
-#[derive(Clone, Default)]
-struct Spare(Arc<Mutex<Vec<Chunk>>>);
-
-impl Spare {
-    fn put(&self, mut chunk: Chunk) {
-        chunk.0.clear();
-        let mut chunks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if chunks.len() < SPARE {
-            chunks.push(chunk);
-        }
-    }
-
-    fn take(&self) -> Chunk {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-}
-
 /// The running thread, seen from the one that takes its chunks.
 pub struct Drain {
     running: Arc<AtomicBool>,
     chunks: Receiver<Chunk>,
-    spare: Spare,
+    used: Sender<Chunk>,
     waiting: Arc<AtomicUsize>,
     filled: Arc<AtomicU64>,
 }
@@ -69,22 +46,22 @@ impl Drain {
         let size = map.max_entries() as usize;
         let ring = Ring::open(map, size).map_err(|source| Error::Read { path: "the ring buffer".into(), source })?;
         let (sender, chunks) = mpsc::sync_channel(QUEUED);
-        let spare = Spare::default();
+        let (used, emptied) = mpsc::channel();
         let running = Arc::new(AtomicBool::new(true));
         let waiting = Arc::new(AtomicUsize::new(0));
         let filled = Arc::new(AtomicU64::new(0));
         let thread = Thread {
             ring,
             sender,
-            spare: spare.clone(),
+            emptied,
             running: running.clone(),
             waiting: waiting.clone(),
             filled: filled.clone(),
             deadline,
-            next: Chunk::default(),
+            spare: Chunk::default(),
         };
         thread::spawn(move || thread.run());
-        Ok(Drain { running, chunks, spare, waiting, filled })
+        Ok(Drain { running, chunks, used, waiting, filled })
     }
 
     pub fn next(&self, timeout: Duration) -> Result<Chunk, RecvTimeoutError> {
@@ -103,7 +80,7 @@ impl Drain {
 
     /// A chunk whose records were taken, to be filled again: fresh memory costs more than the copy into it.
     pub fn give_back(&self, chunk: Chunk) {
-        self.spare.put(chunk);
+        let _ = self.used.send(chunk);
     }
 
     /// Chunks handed over and not taken yet; at most [`QUEUED`], and one that waits for room.
@@ -124,13 +101,13 @@ impl Drain {
 struct Thread<M: AsFd> {
     ring: Ring<M>,
     sender: SyncSender<Chunk>,
-    spare: Spare,
+    emptied: Receiver<Chunk>,
     running: Arc<AtomicBool>,
     waiting: Arc<AtomicUsize>,
     filled: Arc<AtomicU64>,
     deadline: Duration,
-    /// The chunk that is filled next; empty.
-    next: Chunk,
+    /// The chunk that is filled next.
+    spare: Chunk,
 }
 
 impl<M: AsFd> Thread<M> {
@@ -155,37 +132,18 @@ impl<M: AsFd> Thread<M> {
         self.filled.fetch_max(self.ring.filled(), Ordering::Relaxed);
         let mut found = 0;
         loop {
-            let length = self.ring.take(CHUNK_BYTES, &mut self.next.0);
+            self.spare.0.clear();
+            let length = self.ring.take(CHUNK_BYTES, &mut self.spare.0);
             if length == 0 {
                 return found;
             }
             found += length;
-            let chunk = std::mem::replace(&mut self.next, self.spare.take());
+            let next = self.emptied.try_recv().unwrap_or_default();
+            let chunk = std::mem::replace(&mut self.spare, next);
             self.waiting.fetch_add(1, Ordering::Relaxed);
             // Blocks while the queue is full: the ring then fills, and the kernel counts. An error means nobody takes chunks
             // any more.
             let _ = self.sender.send(chunk);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_chunk_is_filled_next_and_a_stall_leaves_no_more_than_a_few() {
-        let spare = Spare::default();
-        for size in 1..=3 * SPARE {
-            spare.put(Chunk(vec![0; size]));
-        }
-        let kept: Vec<Chunk> =
-            std::iter::from_fn(|| Some(spare.take()).filter(|chunk| chunk.0.capacity() > 0)).collect();
-        assert_eq!(kept.len(), SPARE);
-        assert!(kept.iter().all(|chunk| chunk.0.is_empty()));
-        for size in [10, 2000] {
-            spare.put(Chunk(Vec::with_capacity(size)));
-        }
-        assert!(spare.take().0.capacity() >= 2000);
     }
 }

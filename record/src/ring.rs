@@ -98,8 +98,6 @@ impl<M: AsFd> Ring<M> {
         // SAFETY: less than the ring's size from within its first copy stays within the second, and the records up to here are
         // submitted: nobody writes there until the position below is moved.
         let bytes = unsafe { std::slice::from_raw_parts(self.data().add(offset), length) };
-        // Not twice as much as was ever needed: buffers are kept.
-        out.reserve_exact(length);
         out.extend_from_slice(bytes);
         self.at += length as u64;
         if length > 0 {
