@@ -15,6 +15,33 @@ use crate::write::Rotation;
 /// Columns of some rows, in the order of the class's schema.
 pub(crate) type Columns = Vec<ArrayRef>;
 
+/// Rows of each CPU, in the order in which the CPUs came. No table by number: what user space sampled has CPU numbers of its own, up
+/// to 65,535.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RowsByCpu {
+    counts: Vec<(u16, u64)>,
+    /// Of the last row.
+    last: usize,
+}
+
+impl RowsByCpu {
+    #[inline]
+    fn add(&mut self, cpu: u16) {
+        // Rows of a CPU mostly come in runs.
+        if self.counts.get(self.last).is_none_or(|(number, _)| *number != cpu) {
+            self.last = self.counts.iter().position(|(number, _)| *number == cpu).unwrap_or_else(|| {
+                self.counts.push((cpu, 0));
+                self.counts.len() - 1
+            });
+        }
+        self.counts[self.last].1 += 1;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.counts.iter().copied()
+    }
+}
+
 /// A segment that takes no more rows.
 pub(crate) struct Sealed {
     pub(crate) class: Class,
@@ -22,8 +49,7 @@ pub(crate) struct Sealed {
     /// How many of the batches are in the journal.
     pub(crate) journaled: usize,
     pub(crate) rows: u64,
-    /// Rows of each CPU.
-    pub(crate) cpus: Vec<u64>,
+    pub(crate) cpus: RowsByCpu,
     /// Memory of the batches.
     pub(crate) bytes: usize,
 }
@@ -86,7 +112,7 @@ pub(crate) struct Buffer<C: Codec> {
     rows: usize,
     /// When the oldest row came.
     since: Option<Instant>,
-    cpus: Vec<u64>,
+    cpus: RowsByCpu,
 }
 
 impl<C: Codec> Buffer<C>
@@ -104,7 +130,7 @@ where
             journaled: 0,
             rows: 0,
             since: None,
-            cpus: Vec::new(),
+            cpus: RowsByCpu::default(),
         }
     }
 
@@ -117,11 +143,7 @@ where
         self.building_bytes += bytes;
         self.building += 1;
         self.rows += 1;
-        let cpu = usize::from(row.common().cpu);
-        if self.cpus.len() <= cpu {
-            self.cpus.resize(cpu + 1, 0);
-        }
-        self.cpus[cpu] += 1;
+        self.cpus.add(row.common().cpu);
         let since = *self.since.get_or_insert_with(Instant::now);
         // A busy class keeps the time itself; reading the clock for every row would cost more than storing it.
         let old = self.rows.is_multiple_of(1024) && since.elapsed() >= rotation.time;
@@ -156,5 +178,20 @@ where
         let fresh = self.batches[self.journaled..].to_vec();
         self.journaled = self.batches.len();
         fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_by_cpu_and_a_large_number_costs_no_more_than_a_small_one() {
+        let mut rows = RowsByCpu::default();
+        for cpu in [1, 1, 0, u16::MAX, 1, u16::MAX] {
+            rows.add(cpu);
+        }
+        assert_eq!(rows.iter().collect::<Vec<_>>(), [(1, 3), (0, 1), (u16::MAX, 2)]);
+        assert!(rows.counts.capacity() < 16, "{}", rows.counts.capacity());
     }
 }

@@ -25,7 +25,7 @@ use crate::losses::Losses;
 use crate::manifest::{Accounting, FilterChange, Manifest, Masking, Scenario, State};
 use crate::manifest_file::make_dirs;
 use crate::model::{Event, SyscallEvent};
-use crate::open::{Buffers, Columns};
+use crate::open::{Buffers, Columns, RowsByCpu};
 use crate::segment_account::Counted;
 use crate::signature::Signer;
 use crate::thinning::SamplingChange;
@@ -73,7 +73,7 @@ pub struct RecordingWriter {
     losses: Losses,
     signer: Option<Signer>,
     /// Rows by CPU of each segment in the manifest.
-    rows_by_cpu: VecDeque<Vec<u64>>,
+    rows_by_cpu: VecDeque<RowsByCpu>,
     journal: Option<Journal>,
     journaled_at: Instant,
     /// Given back when the disk is full: for the tables, and for the manifest.
@@ -95,7 +95,7 @@ struct Pending {
     class: Class,
     index: u32,
     rows: u64,
-    cpus: Vec<u64>,
+    cpus: RowsByCpu,
     bytes: usize,
     /// Batches that are not in the journal; until it is written, or the journal's turn comes.
     unjournaled: Vec<Columns>,

@@ -11,7 +11,7 @@ impl RecordingWriter {
             let segment = self.manifest.segments.remove(0);
             let cpus = self.rows_by_cpu.pop_front().unwrap_or_default();
             let class = Class::from_name(&segment.class);
-            for (cpu, n) in (0..=u16::MAX).zip(cpus) {
+            for (cpu, n) in cpus.iter() {
                 if let Some(counts) = class.and_then(|class| self.counts.get_mut(&(cpu, class))) {
                     counts.stored -= n;
                     counts.pruned += n;

@@ -40,7 +40,7 @@ impl RecordingWriter {
         let mut before: BTreeMap<u16, (u64, u64)> =
             counts.map(|((cpu, _), counts)| (*cpu, (counts.stored + counts.pruned, counts.failed))).collect();
         for segment in self.pending.iter().filter(|segment| segment.class == class) {
-            for (cpu, n) in (0..=u16::MAX).zip(&segment.cpus).filter(|(_, n)| **n > 0) {
+            for (cpu, n) in segment.cpus.iter() {
                 before.entry(cpu).or_default().0 += n;
             }
         }
@@ -90,12 +90,12 @@ impl RecordingWriter {
             }
             outcome => outcome,
         };
-        for (cpu, n) in (0..=u16::MAX).zip(&cpus).filter(|(_, n)| **n > 0) {
+        for (cpu, n) in cpus.iter() {
             let counts = self.counts.entry((cpu, class)).or_default();
             if let Err(failed) = &outcome {
                 counts.failed += n;
                 let (from, to) = failed.times().unwrap_or((self.manifest.started.ns, i64::MAX));
-                self.losses.add(Loss { cpu, class, cause: Cause::WriteFailed, from, to, count: *n });
+                self.losses.add(Loss { cpu, class, cause: Cause::WriteFailed, from, to, count: n });
             } else {
                 counts.stored += n;
             }
