@@ -52,6 +52,9 @@ pub enum Error {
     /// A key file that is none, or that others can read.
     #[error("{}: {reason}", path.display())]
     Key { path: PathBuf, reason: String },
+    /// Not a file of splits, or one in which they overlap.
+    #[error("{}: {reason}", path.display())]
+    Splits { path: PathBuf, reason: String },
     /// Neither a path nor the name of a shipped recording.
     #[error("no recording called {name:?}; known: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownName { name: String, known: Vec<String> },
@@ -78,6 +81,7 @@ impl Error {
             Error::NoManifest { .. } | Error::ForeignManifest { .. } => {
                 "a recording is the directory that `record -o DIR` wrote, with manifest.json in it"
             }
+            Error::Splits { .. } => "each seed belongs to one of train, validation and test: see datasets/splits.toml",
             Error::ForeignFilter { .. } => "`replay profile export` makes one",
             Error::UnknownVersion { .. } => "read it with the version of retroscope that wrote it, or a newer one",
             Error::MissingFile { .. } | Error::Parquet { .. } | Error::Value { .. } | Error::Order { .. } => {
