@@ -34,7 +34,7 @@ pub(crate) fn run(stage: &Stage, activities: &[Activity], seed: u64, done: &Atom
 }
 
 /// SplitMix64, Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(pub u64);
 
 impl SplitMix {
     fn next(&mut self) -> u64 {
@@ -46,7 +46,7 @@ impl SplitMix {
 
     /// 0 up to, but not, 1.
     #[allow(clippy::cast_precision_loss)]
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 }

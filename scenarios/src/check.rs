@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use record_bpf::{Class, Kind};
 
-use crate::definition::{LOAD_SERVICE, Matchers, Scenario, Service};
+use crate::definition::{Deed, LOAD_SERVICE, Matchers, Operation, Scenario, Service};
 
 /// What a container may have beyond podman's defaults: none of them leads out of it. tcpdump needs the first, sshd the second.
 const CAPS: [&str; 3] = ["NET_RAW", "AUDIT_WRITE", "SYS_PTRACE"];
@@ -72,6 +72,11 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), (String, String)> {
             return err(place, "every_s is 0.1 or more, jitter is 0 or more and below 1, command is not empty".into());
         }
     }
+    for operation in &scenario.operations {
+        if let Some(message) = check_operation(scenario, operation) {
+            return err(format!("operations.{}", operation.name), message);
+        }
+    }
     for act in &scenario.acts {
         for step in &act.steps {
             let place = format!("acts.{}.{}", act.name, step.name);
@@ -129,6 +134,31 @@ fn check_matchers(scenario: &Scenario, matchers: &Matchers) -> Option<String> {
         }
     }
     None
+}
+
+fn check_operation(scenario: &Scenario, operation: &Operation) -> Option<String> {
+    let Operation { name: _, service, at_s, jitter, what, image, replicas, for_s } = operation;
+    if !scenario.services.iter().any(|other| other.name == *service && !other.dns) {
+        return Some(format!("there is no service '{service}', or it is the name server"));
+    }
+    if !(*at_s > 0.0 && (0.0..1.0).contains(jitter)) {
+        return Some("at_s is above 0, jitter is 0 or more and below 1".into());
+    }
+    let fits = match what {
+        Deed::Restart | Deed::Crash => image.is_none() && replicas.is_none() && for_s.is_none(),
+        Deed::Deploy => {
+            let known = image.as_ref().is_some_and(|image| scenario.images.contains_key(image));
+            known && replicas.is_none() && for_s.is_none()
+        }
+        Deed::Scale => {
+            let taken = |name: &str| scenario.services.iter().any(|service| service.name == name);
+            let free = |replicas: u32| (2..=replicas).all(|number| !taken(&format!("{service}-{number}")));
+            let fits = |replicas| (2..=9).contains(&replicas) && free(replicas);
+            image.is_none() && replicas.is_some_and(fits) && for_s.is_some_and(|seconds| seconds > 0.0)
+        }
+    };
+    let needs = "deploy needs an image of the scenario; scale needs replicas (2 to 9, no names taken) and for_s; others neither";
+    (!fits).then(|| needs.to_owned())
 }
 
 /// Volumes and capabilities.

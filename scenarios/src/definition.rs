@@ -36,6 +36,7 @@ pub struct Scenario {
     pub services: Vec<Service>,
     pub load: Load,
     pub activities: Vec<Activity>,
+    pub operations: Vec<Operation>,
     /// Empty: nothing bad happens.
     pub acts: Vec<Act>,
     pub variables: BTreeMap<String, String>,
@@ -126,6 +127,12 @@ pub struct Volume {
 #[serde(deny_unknown_fields)]
 pub struct Load {
     pub image: String,
+    /// Instead of the image's own command.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// As a service's.
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
     /// They repeat until the scenario ends.
     pub phases: Vec<Phase>,
 }
@@ -154,6 +161,39 @@ pub struct Activity {
     #[serde(default = "default_jitter")]
     pub jitter: f64,
     pub command: Vec<String>,
+}
+
+/// Something that the platform does to a service at one moment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    pub name: String,
+    pub service: String,
+    /// When, from the first request on, s; times 1 ± `jitter`, by the seed.
+    pub at_s: f64,
+    #[serde(default = "default_jitter")]
+    pub jitter: f64,
+    #[serde(rename = "do")]
+    pub what: Deed,
+    /// Deploy: the new image's name.
+    pub image: Option<String>,
+    /// Scale: so many containers in all, 2 or more.
+    pub replicas: Option<u32>,
+    /// Scale: until the others are taken down again, s.
+    pub for_s: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deed {
+    /// SIGTERM, and a start of the same container.
+    Restart,
+    /// SIGKILL to all of it, and the platform starts it again after a while.
+    Crash,
+    /// The container is replaced by one of another image, under the same name and address.
+    Deploy,
+    /// More containers of the same kind, named SERVICE-2 and so on, for a time.
+    Scale,
 }
 
 fn default_jitter() -> f64 {
@@ -256,6 +296,8 @@ struct Raw {
     #[serde(default)]
     activities: Vec<Activity>,
     #[serde(default)]
+    operations: Vec<Operation>,
+    #[serde(default)]
     acts: Vec<Act>,
     #[serde(default)]
     variables: BTreeMap<String, String>,
@@ -337,6 +379,7 @@ fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> 
             services: Vec::new(),
             load: raw.load.ok_or_else(|| complain("load", "a scenario that extends no other needs a load".into()))?,
             activities: Vec::new(),
+            operations: Vec::new(),
             acts: Vec::new(),
             variables: BTreeMap::new(),
         },
@@ -362,6 +405,7 @@ fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> 
     scenario.images.extend(images);
     scenario.services.extend(raw.services);
     scenario.activities.extend(raw.activities);
+    scenario.operations.extend(raw.operations);
     scenario.acts.extend(raw.acts);
     scenario.variables.extend(raw.variables);
     Ok(scenario)

@@ -1,6 +1,7 @@
 //! A scenario's run: prepare, act, clean up.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use crate::activity;
 use crate::definition::{Act, LOAD_SERVICE, Scenario, Step};
 use crate::error::Error;
 use crate::images;
+use crate::operation;
 use crate::podman::{PodmanEnv, output, podman_env};
 use crate::preflight::preflight;
 use crate::stage::Stage;
@@ -67,8 +69,8 @@ impl Runner {
     }
 
     /// All containers of this run, those of the outside world included.
-    pub fn containers(&self) -> &[RunContainer] {
-        &self.stage.containers
+    pub fn containers(&self) -> Vec<RunContainer> {
+        self.stage.containers()
     }
 
     pub fn scenario(&self) -> &Scenario {
@@ -87,7 +89,7 @@ impl Runner {
     ///
     /// # Errors
     /// [`Error::NotReady`]; [`Error::Step`] when a step of the attack failed; [`Error::Podman`].
-    pub fn run(&mut self, stop: &AtomicBool, progress: &dyn Fn(&str)) -> Result<Timeline, Error> {
+    pub fn run(&mut self, stop: &AtomicBool, progress: &(dyn Fn(&str) + Sync)) -> Result<Timeline, Error> {
         let stage = &self.stage;
         for service in &self.scenario.services {
             progress(&format!("starting {}", service.name));
@@ -96,15 +98,22 @@ impl Runner {
         stage.start(LOAD_SERVICE, &LOAD_READY.map(str::to_owned))?;
         let start_ns = now_ns();
 
-        let done = AtomicBool::new(false);
-        let (played, activities) = thread::scope(|scope| {
+        let (done, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (played, activities, operations) = thread::scope(|scope| {
             let activities = scope.spawn(|| activity::run(stage, &self.scenario.activities, self.seed, &done));
-            let played = self.play(stop, progress);
+            let operations = scope.spawn(|| {
+                let run = operation::run(stage, &self.scenario.operations, self.seed, &done, progress);
+                // A service that did not come back ends the run.
+                failed.store(run.is_err(), Ordering::Relaxed);
+                run
+            });
+            let played = self.play(&Stop { asked: stop, failed: &failed }, progress);
             done.store(true, Ordering::Relaxed);
             // The thread does not panic: it only counts.
-            (played, activities.join().unwrap_or_default())
+            let activities = activities.join().unwrap_or_default();
+            (played, activities, operations.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
-        let steps = played?;
+        let (operations, steps) = (operations?, played?);
         let end_ns = now_ns();
         let summary = stage.finish(LOAD_SERVICE)?;
         if let Some(dead) = stage.dead_service() {
@@ -124,14 +133,15 @@ impl Runner {
             end_ns,
             interrupted: stop.load(Ordering::Relaxed),
             responses,
+            operations,
             activities,
             steps,
-            containers: stage.containers.clone(),
+            containers: stage.containers(),
         })
     }
 
     /// Ordinary life, the acts, and ordinary life again.
-    fn play(&self, stop: &AtomicBool, progress: &dyn Fn(&str)) -> Result<Vec<StepRun>, Error> {
+    fn play(&self, stop: &Stop<'_>, progress: &dyn Fn(&str)) -> Result<Vec<StepRun>, Error> {
         let mut steps = Vec::new();
         progress(&format!("ordinary life for {} s", self.scenario.benign.as_secs()));
         let mut going = wait(self.scenario.benign, stop);
@@ -146,7 +156,7 @@ impl Runner {
                 }
                 progress(&format!("{} / {} ({}): {}", act.name, step.name, step.technique, step.description));
                 steps.push(self.step(act, step, stop)?);
-                going = !stop.load(Ordering::Relaxed);
+                going = !stop.is_set();
             }
         }
         if going && !self.scenario.tail.is_zero() {
@@ -156,7 +166,7 @@ impl Runner {
         Ok(steps)
     }
 
-    fn step(&self, act: &Act, step: &Step, stop: &AtomicBool) -> Result<StepRun, Error> {
+    fn step(&self, act: &Act, step: &Step, stop: &Stop<'_>) -> Result<StepRun, Error> {
         let start_ns = now_ns();
         let command: Vec<String> = step.command.iter().map(|part| fill(part, &self.scenario.variables)).collect();
         let failed = |error: Error| Error::Step { step: step.name.clone(), message: error.to_string() };
@@ -204,14 +214,26 @@ fn fill(text: &str, variables: &BTreeMap<String, String>) -> String {
     variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }
 
+/// Why a run ends before its end.
+struct Stop<'a> {
+    asked: &'a AtomicBool,
+    failed: &'a AtomicBool,
+}
+
+impl Stop<'_> {
+    fn is_set(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+    }
+}
+
 /// Whether the whole time has passed without `stop`.
-fn wait(duration: Duration, stop: &AtomicBool) -> bool {
+fn wait(duration: Duration, stop: &Stop<'_>) -> bool {
     let begin = Instant::now();
     while begin.elapsed() < duration {
-        if stop.load(Ordering::Relaxed) {
+        if stop.is_set() {
             return false;
         }
         thread::sleep(Duration::from_millis(50).min(duration.saturating_sub(begin.elapsed())));
     }
-    !stop.load(Ordering::Relaxed)
+    !stop.is_set()
 }

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::definition::{LOAD_SERVICE, Scenario, Service, Volume};
+use crate::definition::{LOAD_SERVICE, Operation, Scenario, Service, Volume};
 use crate::error::Error;
 use crate::podman::{PodmanEnv, STATE, output};
 use crate::timeline::RunContainer;
@@ -26,9 +27,26 @@ const FIRST_ADDRESS: u32 = 10;
 pub(crate) struct Stage {
     pub podman: PodmanEnv,
     scenario: String,
-    pub containers: Vec<RunContainer>,
+    /// Every service that has or may get a container, with its address.
+    services: Vec<(Service, String)>,
+    /// References by the names that services use.
+    images: BTreeMap<String, String>,
+    environment: Environment,
+    containers: Mutex<Vec<RunContainer>>,
     /// Held for as long as the stage stands; the kernel frees it even when the process is killed.
     _lock: File,
+}
+
+/// What containers are told.
+#[derive(Default)]
+struct Environment {
+    /// JSON: name to address.
+    names: String,
+    /// JSON: the load's phases.
+    phases: String,
+    /// Address of the name server.
+    dns: String,
+    seed: u64,
 }
 
 impl Stage {
@@ -41,7 +59,15 @@ impl Stage {
             Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Busy { scenario: scenario.to_owned() }),
             Err(std::fs::TryLockError::Error(source)) => return Err(Error::Io { path, source }),
         }
-        let stage = Stage { podman, scenario: scenario.to_owned(), containers: Vec::new(), _lock: lock };
+        let stage = Stage {
+            podman,
+            scenario: scenario.to_owned(),
+            services: Vec::new(),
+            images: BTreeMap::new(),
+            environment: Environment::default(),
+            containers: Mutex::default(),
+            _lock: lock,
+        };
         stage.clear()?;
         Ok(stage)
     }
@@ -65,73 +91,139 @@ impl Stage {
             outside: true,
             dns: false,
             aliases: Vec::new(),
-            command: Vec::new(),
+            command: scenario.load.command.clone(),
             ready: Vec::new(),
-            volumes: Vec::new(),
+            volumes: scenario.load.volumes.clone(),
             caps: Vec::new(),
         };
-        let services = scenario.services.iter().chain([&load]);
+        let replicas = scenario.operations.iter().flat_map(|operation| replicas(scenario, operation));
+        let mut known: Vec<Service> = scenario.services.iter().cloned().chain([load]).collect();
+        for replica in replicas {
+            if !known.iter().any(|service| service.name == replica.name) {
+                known.push(replica);
+            }
+        }
         let addresses = (0u32..).map(|offset| Ipv4Addr::from(u32::from(first) + offset).to_string());
-        let services: Vec<(&Service, String)> = services.zip(addresses).collect();
-        let names: BTreeMap<&String, &String> = services
+        self.services = known.into_iter().zip(addresses).collect();
+        let names: BTreeMap<&String, &String> = self
+            .services
             .iter()
             .flat_map(|(service, address)| service.aliases.iter().map(move |alias| (alias, address)))
             .collect();
-        let names = serde_json::to_string(&names).unwrap_or_default();
-        // The definition's checks have made the first service the name server.
-        let dns = first.to_string();
+        self.environment = Environment {
+            names: serde_json::to_string(&names).unwrap_or_default(),
+            phases: serde_json::to_string(&scenario.load.phases).unwrap_or_default(),
+            // The definition's checks have made the first service the name server.
+            dns: first.to_string(),
+            seed,
+        };
+        self.images = images.clone();
 
         let volumes: BTreeSet<&String> =
-            scenario.services.iter().flat_map(|service| &service.volumes).map(|volume| &volume.name).collect();
+            self.services.iter().flat_map(|(service, _)| &service.volumes).map(|volume| &volume.name).collect();
         for volume in volumes {
             self.podman(&["volume", "create", "--label", &self.label(), &self.volume(volume)])?;
         }
-        for (service, address) in &services {
-            let place = if service.outside { "outside-" } else { "" };
-            let name = format!("retroscope-{place}{}-{}", self.scenario, service.name);
-            let image = &images[&service.image];
-            let mut command = self.podman.command();
-            command.args(["create", "--name", &name, "--hostname", &service.name, "--network", &network]);
-            command.args(["--ip", address, "--dns", &dns, "--dns-search", "."]);
-            command.args(["--label", &self.label(), "--http-proxy=false", "--stop-timeout", "5", "--pull", "never"]);
-            for alias in &service.aliases {
-                command.args(["--network-alias", alias]);
-            }
-            if service.dns {
-                command.args(["--env", &format!("RETROSCOPE_NAMES={names}")]);
-            }
-            for Volume { name, at } in &service.volumes {
-                command.args(["--volume", &format!("{}:{at}", self.volume(name))]);
-            }
-            for cap in &service.caps {
-                command.args(["--cap-add", cap]);
-            }
-            command.args(["--env", &format!("RETROSCOPE_SEED={seed}")]);
-            if service.name == LOAD_SERVICE {
-                let phases = serde_json::to_string(&scenario.load.phases).unwrap_or_default();
-                command.args(["--env", &format!("RETROSCOPE_PHASES={phases}")]);
-            }
-            command.arg(image).args(&service.command);
-            let id = output(command)?;
-            self.containers.push(RunContainer {
-                service: service.name.clone(),
-                name,
-                id,
-                image: image.clone(),
-                outside: service.outside,
-                aliases: service.aliases.clone(),
-                address: address.clone(),
-            });
+        for service in scenario.services.iter().map(|service| service.name.as_str()).chain([LOAD_SERVICE]) {
+            self.create(service, None)?;
         }
         Ok(())
     }
 
-    /// The container of a service that the definition's checks have seen.
-    pub fn container(&self, service: &str) -> Result<&RunContainer, Error> {
-        self.containers.iter().find(|container| container.service == service).ok_or_else(|| Error::Podman {
+    /// Creates the container of a service, of another image than its own if so asked.
+    pub fn create(&self, name: &str, image: Option<&str>) -> Result<(), Error> {
+        let Some((service, address)) = self.services.iter().find(|(service, _)| service.name == name) else {
+            return Err(self.no_container(name));
+        };
+        let Environment { names, phases, dns, seed } = &self.environment;
+        let image = &self.images[image.unwrap_or(&service.image)];
+        let place = if service.outside { "outside-" } else { "" };
+        let name = format!("retroscope-{place}{}-{}", self.scenario, service.name);
+        let mut command = self.podman.command();
+        command.args(["create", "--name", &name, "--hostname", &service.name, "--network", &self.network()]);
+        command.args(["--ip", address, "--dns", dns, "--dns-search", "."]);
+        command.args(["--label", &self.label(), "--http-proxy=false", "--stop-timeout", "5", "--pull", "never"]);
+        for alias in &service.aliases {
+            command.args(["--network-alias", alias]);
+        }
+        if service.dns {
+            command.args(["--env", &format!("RETROSCOPE_NAMES={names}")]);
+        }
+        for Volume { name, at } in &service.volumes {
+            command.args(["--volume", &format!("{}:{at}", self.volume(name))]);
+        }
+        for cap in &service.caps {
+            command.args(["--cap-add", cap]);
+        }
+        command.args(["--env", &format!("RETROSCOPE_SEED={seed}")]);
+        if service.name == LOAD_SERVICE {
+            command.args(["--env", &format!("RETROSCOPE_PHASES={phases}")]);
+        }
+        command.arg(image).args(&service.command);
+        let id = output(command)?;
+        self.known().push(RunContainer {
+            service: service.name.clone(),
+            name,
+            id,
+            image: image.clone(),
+            outside: service.outside,
+            aliases: service.aliases.clone(),
+            address: address.clone(),
+            removed: false,
+        });
+        Ok(())
+    }
+
+    /// Stops and removes the container of a service.
+    pub fn remove(&self, service: &str) -> Result<(), Error> {
+        let id = self.container(service)?.id;
+        self.podman(&["rm", "--force", "--time", "5", &id])?;
+        for container in self.known().iter_mut().filter(|container| container.id == id) {
+            container.removed = true;
+        }
+        Ok(())
+    }
+
+    /// All containers there are and were, in the order they were created.
+    pub fn containers(&self) -> Vec<RunContainer> {
+        self.known().clone()
+    }
+
+    /// A thread that panicked while it held the list left it whole: each change is one step.
+    fn known(&self) -> MutexGuard<'_, Vec<RunContainer>> {
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn no_container(&self, service: &str) -> Error {
+        Error::Podman {
             command: "podman container exists".into(),
             message: format!("service '{service}' has no container"),
-        })
+        }
+    }
+
+    /// The container that a service has now.
+    pub fn container(&self, service: &str) -> Result<RunContainer, Error> {
+        let found = self.known().iter().find(|each| each.service == service && !each.removed).cloned();
+        found.ok_or_else(|| self.no_container(service))
+    }
+
+    /// What must succeed in a service before it counts as up.
+    pub fn ready(&self, service: &str) -> Vec<String> {
+        self.services
+            .iter()
+            .find(|(each, _)| each.name == service)
+            .map(|(each, _)| each.ready.clone())
+            .unwrap_or_default()
+    }
+
+    /// SIGTERM, SIGKILL after a while.
+    pub fn stop(&self, service: &str) -> Result<(), Error> {
+        self.podman(&["stop", &self.container(service)?.name]).map(drop)
+    }
+
+    /// SIGKILL to the first process, and with it to all of them.
+    pub fn kill(&self, service: &str) -> Result<(), Error> {
+        self.podman(&["kill", "--signal", "KILL", &self.container(service)?.name]).map(drop)
     }
 
     /// Starts a service and waits until `ready` succeeds inside it.
@@ -170,8 +262,9 @@ impl Stage {
     }
 
     /// The first service that no longer runs.
-    pub fn dead_service(&self) -> Option<&RunContainer> {
-        self.containers.iter().find(|each| each.service != LOAD_SERVICE && !self.is_running(&each.name))
+    pub fn dead_service(&self) -> Option<RunContainer> {
+        let live = self.containers().into_iter().filter(|each| !each.removed && each.service != LOAD_SERVICE);
+        live.into_iter().find(|each| !self.is_running(&each.name))
     }
 
     /// The last line a container printed.
@@ -221,6 +314,18 @@ impl Stage {
     fn label(&self) -> String {
         format!("{RUN_LABEL}={}", self.scenario)
     }
+}
+
+/// The further containers that an operation starts, as services SERVICE-2 and so on, known by those names.
+fn replicas(scenario: &Scenario, operation: &Operation) -> Vec<Service> {
+    let Some(model) = scenario.services.iter().find(|service| service.name == operation.service) else {
+        return Vec::new();
+    };
+    let replica = |number| {
+        let name = format!("{}-{number}", model.name);
+        Service { aliases: vec![name.clone()], name, ..model.clone() }
+    };
+    (2..=operation.replicas.unwrap_or(1)).map(replica).collect()
 }
 
 /// `10.89.0.0/24` gives `10.89.0.10`.

@@ -20,6 +20,9 @@ pub struct Timeline {
     pub interrupted: bool,
     /// What customers got: HTTP status (or "reconnect") to number of requests.
     pub responses: BTreeMap<String, u64>,
+    /// What was done to services as a whole, in order of time.
+    #[serde(default)]
+    pub operations: Vec<OperationRun>,
     /// Activities by name: runs and failed runs.
     pub activities: BTreeMap<String, Runs>,
     /// In order of time. Empty: everything is benign.
@@ -43,6 +46,20 @@ pub struct RunContainer {
     pub aliases: Vec<String>,
     /// IPv4 address on the scenario's network.
     pub address: String,
+    /// It was removed while the scenario ran.
+    #[serde(default)]
+    pub removed: bool,
+}
+
+/// An operation as it was carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationRun {
+    pub name: String,
+    pub service: String,
+    /// Unix time, ns.
+    pub start_ns: i64,
+    /// Unix time, ns.
+    pub end_ns: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,6 +32,7 @@ fn list_names_what_can_be_run() {
     assert_eq!(xmrig["acts"], serde_json::json!(["exploit-and-mine", "masquerade"]));
     assert!(xmrig["techniques"].as_array().unwrap().iter().any(|id| id == "T1496"));
     assert_eq!((&xmrig["benign"], &xmrig["duration_s"]), (&false.into(), &339.into()));
+    assert_eq!(xmrig["definition"].as_str().map(str::len), Some(64));
     let table = stdout(&scenarios(&["list"]));
     assert!(
         table.lines().any(|line| line.starts_with("  webapp ") && line.contains("benign") && line.ends_with("4:00"))

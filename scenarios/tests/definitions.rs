@@ -122,6 +122,17 @@ fn a_broken_file_is_named_with_its_place() {
         (&GOOD.replace("rate = 1", "rate = 0"), "load.phases.p", "above 0"),
         (&GOOD.replace("rate = 1", "rate = nan"), "load.phases.p", "above 0"),
         (
+            &format!("{GOOD}[[operations]]\nname = \"o\"\nservice = \"app\"\nat_s = 1.0\ndo = \"deploy\"\n"),
+            "operations.o",
+            "deploy needs",
+        ),
+        (
+            &format!("{GOOD}[[operations]]\nname = \"o\"\nservice = \"dns\"\nat_s = 1.0\ndo = \"restart\"\n"),
+            "operations.o",
+            "name server",
+        ),
+        (&GOOD.replace("name = \"app\"", "name = \"app\"\ncaps = [\"SYS_ADMIN\"]"), "services.app", "SYS_ADMIN"),
+        (
             &format!(
                 "{GOOD}{step}technique = \"T14\"\nservice = \"app\"\ncommand = [\"x\"]\nroots = [{{ service = \"app\", exe = \"/x\" }}]\n"
             ),

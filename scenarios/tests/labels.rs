@@ -159,6 +159,7 @@ fn timeline(steps: Vec<StepRun>) -> Timeline {
         outside: false,
         aliases: Vec::new(),
         address: "10.89.0.11".into(),
+        removed: false,
     };
     Timeline {
         scenario: "x".into(),
@@ -168,6 +169,7 @@ fn timeline(steps: Vec<StepRun>) -> Timeline {
         interrupted: false,
         responses: Default::default(),
         activities: Default::default(),
+        operations: Vec::new(),
         steps,
         containers: vec![app],
     }

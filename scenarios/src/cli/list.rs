@@ -31,6 +31,8 @@ struct Entry<'a> {
     benign: bool,
     /// s, the start of the containers not included
     duration_s: u64,
+    /// As a recording's manifest has it; null: a file of an image cannot be read.
+    definition: Option<String>,
 }
 
 impl<'a> From<&'a Scenario> for Entry<'a> {
@@ -45,6 +47,7 @@ impl<'a> From<&'a Scenario> for Entry<'a> {
             techniques: scenario.techniques().into_iter().collect(),
             benign: scenario.acts.is_empty(),
             duration_s: scenario.expected_duration().as_secs(),
+            definition: scenario.fingerprint().ok(),
         }
     }
 }

@@ -42,6 +42,21 @@ fn render(scenario: &Scenario) -> String {
         let header = ["activity", "service", "every", "command"];
         let _ = write!(out, "\nActivities\n{}", table(&header, &rows.collect::<Vec<_>>()));
     }
+    if !scenario.operations.is_empty() {
+        let rows = scenario.operations.iter().map(|operation| {
+            let mut what = format!("{:?}", operation.what).to_lowercase();
+            if let Some(image) = &operation.image {
+                let _ = write!(what, " of image {image}");
+            }
+            if let (Some(replicas), Some(seconds)) = (operation.replicas, operation.for_s) {
+                let _ = write!(what, " to {replicas} for {seconds} s");
+            }
+            let at = format!("{} s ± {:.0} %", operation.at_s, operation.jitter * 100.0);
+            vec![operation.name.clone(), operation.service.clone(), at, what]
+        });
+        let header = ["operation", "service", "at", "what"];
+        let _ = write!(out, "\nOperations\n{}", table(&header, &rows.collect::<Vec<_>>()));
+    }
     let _ = write!(out, "\nTimeline (from the first request; commands take their own time)\n{}", timeline(scenario));
     if !scenario.acts.is_empty() {
         let _ = write!(out, "\nLabels\n{}", labels(scenario));

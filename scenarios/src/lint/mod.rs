@@ -19,7 +19,7 @@ pub struct Finding {
     pub path: PathBuf,
     /// `line` or `line:column` in the file, or the name of the definition's entry.
     pub place: String,
-    /// What kind: `definition`, `attack-id`, `text`, `label`, `name`, `outside`, `build`, `seed`, `binary`, `readme`.
+    /// What kind: `definition`, `attack-id`, `text`, `label`, `name`, `outside`, `build`, `seed`, `binary`, `readme`, `split`.
     pub rule: &'static str,
     pub message: String,
 }
@@ -52,6 +52,12 @@ pub fn lint(folder: &Path) -> Result<Report, Error> {
     let mut findings = Vec::new();
     for name in &names {
         check(&root, name, &mut findings)?;
+    }
+    // A single folder has nothing to do with the splits of all.
+    if names.len() > 1
+        && let Err(datasets::Error::Splits { path, reason }) = datasets::Splits::shipped()
+    {
+        findings.push(Finding { path, place: "1".into(), rule: "split", message: reason });
     }
     findings.sort();
     findings.dedup();

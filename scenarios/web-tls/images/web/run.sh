@@ -1,0 +1,4 @@
+#!/bin/sh
+set -e
+/srv/web/renew.sh first
+exec nginx -g 'daemon off;'
