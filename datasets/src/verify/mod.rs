@@ -1,5 +1,9 @@
 //! Does a recording hold what it says, and does it account for all it does not hold?
 
+mod account;
+mod bytes;
+mod chain;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -8,16 +12,17 @@ use record_bpf::{Class, schema};
 
 use crate::codec::Strings;
 use crate::events::{self, Key};
-use crate::losses::{Cause, Loss};
-use crate::manifest::{Accounting, ClassAccount, Manifest, Segment, State, Table};
+use crate::losses::Loss;
+use crate::manifest::{Manifest, Segment, State, Table};
 use crate::model::{Address, Container, Label, Process};
 use crate::parquet_read::Batches;
-use crate::read::{class_columns, inside, read_table};
+use crate::read::{class_columns, read_table};
 use crate::report::{FindingKind, Findings, Verdict, VerifyReport};
 use crate::seqs::Seqs;
 use crate::signature::PublicKey;
 use crate::write::{ADDRESSES, CONTAINERS, LABELS, LOSSES, PROCESSES};
-use crate::{Blocks, Error, Result, hash, manifest_file, place, segment_account, signature};
+use crate::{Error, Result, manifest_file, segment_account, signature};
+use bytes::Entry;
 
 /// Bytes checked so far, and bytes to check in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,32 +116,6 @@ pub fn verify_signed(path: &Path, key: Option<&PublicKey>, mut progress: impl Fn
     })
 }
 
-/// A file as the manifest has it.
-struct Entry<'a> {
-    file: &'a str,
-    bytes: u64,
-    sha256: &'a str,
-    blocks: Option<&'a Blocks>,
-}
-
-impl<'a> From<&'a Segment> for Entry<'a> {
-    fn from(segment: &'a Segment) -> Entry<'a> {
-        let Segment { file, bytes, sha256, blocks, .. } = segment;
-        Entry { file, bytes: *bytes, sha256, blocks: blocks.as_ref() }
-    }
-}
-
-impl<'a> From<&'a Table> for Entry<'a> {
-    fn from(table: &'a Table) -> Entry<'a> {
-        let Table { file, rows: _, bytes, sha256, blocks } = table;
-        Entry { file, bytes: *bytes, sha256, blocks: blocks.as_ref() }
-    }
-}
-
-fn entries(manifest: &Manifest) -> impl Iterator<Item = Entry<'_>> {
-    manifest.segments.iter().map(Entry::from).chain(manifest.tables.iter().map(Entry::from))
-}
-
 struct Check<'a> {
     dir: &'a Path,
     manifest: &'a Manifest,
@@ -147,42 +126,6 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Each link follows the one before it *as written*, so that a break is named once, where it is.
-    fn chain(&mut self) {
-        let mut previous = self.manifest.chain_start();
-        for (at, segment) in self.manifest.segments.iter().enumerate() {
-            let (link, sha256) = (hash::from_hex(&segment.chain), hash::from_hex(&segment.sha256));
-            let expected = previous.zip(sha256).map(|(p, s)| hash::chain(&p, &s));
-            if link.is_none() || link != expected {
-                let (kind, detail) = match self.written_after(link, sha256) {
-                    None => (
-                        FindingKind::Chain,
-                        "it does not follow the segment listed before it: one was replaced or removed".to_owned(),
-                    ),
-                    Some(first) => {
-                        let listed = at.checked_sub(1).map(|before| self.manifest.segments[before].file.as_str());
-                        let (first, listed) = (first.unwrap_or("all others"), listed.unwrap_or("nothing"));
-                        let order = if first == "all others" { "before" } else { "after" };
-                        (FindingKind::Reordered, format!("it was written {order} {first} and is listed after {listed}"))
-                    }
-                };
-                self.findings.add(kind, &segment.file, detail);
-            }
-            previous = link;
-        }
-    }
-
-    /// The listed segment that one was written after; `Some(None)`: it was the first.
-    fn written_after(&self, link: Option<hash::Hash>, sha256: Option<hash::Hash>) -> Option<Option<&str>> {
-        let (link, sha256) = (link?, sha256?);
-        let follows = |before: Option<hash::Hash>| before.is_some_and(|before| hash::chain(&before, &sha256) == link);
-        if follows(self.manifest.chain_start()) {
-            return Some(None);
-        }
-        let mut listed = self.manifest.segments.iter();
-        listed.find(|segment| follows(hash::from_hex(&segment.chain))).map(|segment| Some(segment.file.as_str()))
-    }
-
     /// Returns the rows found.
     fn segment(&mut self, segment: &Segment, advance: &mut impl FnMut(u64)) -> u64 {
         let Some(class) = Class::from_name(&segment.class) else {
@@ -262,34 +205,6 @@ impl Check<'_> {
         }
     }
 
-    /// The losses of each CPU, class and cause are those of the accounting.
-    fn losses(&mut self, accounting: &Accounting) {
-        // Recordings made before there was such a table have none; one that was taken away is missing or unlisted.
-        let Some(losses) = &self.losses else { return };
-        let mut sums: BTreeMap<(u16, &str, &str), u64> = BTreeMap::new();
-        for loss in losses {
-            let sum = sums.entry((loss.cpu, loss.class.name(), loss.cause.name())).or_default();
-            *sum = sum.saturating_add(loss.count);
-        }
-        let mut wrong = Vec::new();
-        for account in &accounting.cpus {
-            for (class, counts) in &account.classes {
-                for cause in Cause::ALL {
-                    let (said, found) =
-                        (cause.of(counts), sums.remove(&(account.cpu, class, cause.name())).unwrap_or(0));
-                    if said != found {
-                        wrong.push((account.cpu, class.clone(), cause.name(), said, found));
-                    }
-                }
-            }
-        }
-        wrong.extend(sums.into_iter().map(|((cpu, class, cause), n)| (cpu, class.to_owned(), cause, 0, n)));
-        for (cpu, class, cause, said, found) in wrong {
-            let detail = format!("{cause} of cpu {cpu}, {class}: {said} in the manifest, {found} in the table");
-            self.findings.add(FindingKind::Miscounted, LOSSES, detail);
-        }
-    }
-
     fn table(&mut self, table: &Table, advance: &mut impl FnMut(u64)) {
         if !self.bytes(&Entry::from(table), advance) {
             return;
@@ -321,57 +236,6 @@ impl Check<'_> {
             Ok(rows) => self.expect(&table.file, "rows", table.rows, rows as u64),
             Err(error) => self.unreadable(&table.file, &error),
         }
-    }
-
-    /// Compares a file with the manifest byte by byte; `false`: it is not there at all.
-    fn bytes(&mut self, entry: &Entry<'_>, advance: &mut impl FnMut(u64)) -> bool {
-        let Entry { file, bytes, sha256, blocks } = *entry;
-        let path = match inside(self.dir, file) {
-            Ok(file) => self.dir.join(file),
-            Err(error) => {
-                self.findings.add(FindingKind::Schema, file, error.to_string());
-                return false;
-            }
-        };
-        let summed = match hash::of_file(&path, bytes, advance) {
-            Ok(summed) => summed,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.findings.add(FindingKind::Missing, file, "it is listed in the manifest and not there");
-                return false;
-            }
-            Err(error) => {
-                self.findings.add(FindingKind::Unreadable, file, error.to_string());
-                return false;
-            }
-        };
-        let (found, hash) = (summed.bytes, hash::hex(&summed.sha256));
-        if hash == sha256 {
-            return true;
-        }
-        if let Some(other) = entries(self.manifest).find(|other| other.sha256 == hash) {
-            self.findings.add(FindingKind::Reordered, file, format!("it holds what was written as {}", other.file));
-            return true;
-        }
-        let ranges = blocks.and_then(|blocks| blocks.altered(&summed.leaves, bytes, found)).unwrap_or_default();
-        if found < bytes {
-            let whole = blocks.is_some() && ranges.is_empty() && found > 0;
-            let rest = if whole { "; what is left is as it was written, as far as can be told" } else { "" };
-            self.findings.add(FindingKind::Truncated, file, format!("it has {found} of {bytes} bytes{rest}"));
-        }
-        if found >= bytes || !ranges.is_empty() {
-            let mut detail = "its SHA-256 differs from the manifest's".to_owned();
-            if !ranges.is_empty() {
-                let parts: Vec<_> =
-                    ranges.iter().map(|range| format!("{} to {}", range.start, range.end - 1)).collect();
-                detail = format!("bytes {} are not as they were written", parts.join(", "));
-                detail.extend(place::describe(&path, &ranges).map(|what| format!(" ({what})")));
-            }
-            if found > bytes {
-                detail += &format!(", and {} bytes too many", found - bytes);
-            }
-            self.findings.altered(file, detail, &ranges);
-        }
-        true
     }
 
     fn unreadable(&mut self, file: &str, error: &Error) {
@@ -409,68 +273,6 @@ impl Check<'_> {
         found.sort();
         for file in found {
             self.findings.add(FindingKind::Unlisted, &file, "it is there and not listed in the manifest");
-        }
-    }
-
-    fn accounting(&mut self) {
-        for (cpu, duplicates) in self.seqs.duplicates() {
-            let detail = format!("{duplicates} rows repeat a sequence number");
-            self.findings.add(FindingKind::Duplicate, &format!("cpu {cpu}"), detail);
-        }
-        if self.manifest.state == State::Recording {
-            return;
-        }
-        let Some(accounting) = &self.manifest.accounting else {
-            self.findings.add(FindingKind::Miscounted, manifest_file::MANIFEST, "it is complete, without accounting");
-            return;
-        };
-        self.losses(accounting);
-        let mut rows: BTreeMap<(u16, &str), u64> = self.seqs.rows_by_class();
-        for account in &accounting.cpus {
-            let cpu = account.cpu;
-            let mut emitted = account.unattributed;
-            let mut unstored = account.unattributed;
-            for (class, counts) in &account.classes {
-                let place = format!("cpu {cpu}, {class}");
-                let stored = rows.remove(&(cpu, class.as_str())).unwrap_or(0);
-                self.expect_count(&place, "stored", counts.stored, "rows in the segments", stored);
-                if !counts.holds() {
-                    let ClassAccount { emitted, stored, dropped, filtered, sampled_out, known, pruned } = *counts;
-                    let detail = format!(
-                        "emitted {emitted} is not stored {stored} + dropped {} + filtered {filtered} + sampled out \
-                         {sampled_out} + known {known} + pruned {pruned}",
-                        dropped.total()
-                    );
-                    self.findings.add(FindingKind::Miscounted, &place, detail);
-                }
-                emitted = emitted.saturating_add(counts.emitted);
-                unstored = unstored.saturating_add(counts.without_row());
-            }
-            let place = format!("cpu {cpu}");
-            self.expect_count(&place, "next_seq", account.next_seq, "emitted in all classes", emitted);
-            let (missing, beyond) = self.seqs.missing_below(cpu, account.next_seq);
-            if beyond > 0 {
-                let detail = format!("{beyond} rows have a sequence number of {} or more", account.next_seq);
-                self.findings.add(FindingKind::Miscounted, &place, detail);
-            }
-            self.expect_count(
-                &place,
-                "dropped + filtered + sampled out + known",
-                unstored,
-                "missing sequence numbers",
-                missing,
-            );
-        }
-        for ((cpu, class), n) in rows {
-            let detail = format!("{n} rows, and the accounting does not know them");
-            self.findings.add(FindingKind::Miscounted, &format!("cpu {cpu}, {class}"), detail);
-        }
-    }
-
-    fn expect_count(&mut self, place: &str, what: &str, said: u64, versus: &str, found: u64) {
-        if said != found {
-            let detail = format!("{what} {said} in the manifest, {found} {versus}");
-            self.findings.add(FindingKind::Miscounted, place, detail);
         }
     }
 }
