@@ -1,6 +1,6 @@
 //! Bytes from the ring to owned values. A record that does not fit its definition is an error to count, never a panic.
 
-mod dns;
+pub mod dns;
 mod file;
 mod network;
 mod process;
