@@ -24,8 +24,10 @@ pub(crate) fn describe(path: &Path, ranges: &[Range<u64>]) -> Option<String> {
         return None;
     }
     let metadata = guard(path, || ParquetMetaDataReader::new().parse_and_finish(&file)).ok()?.ok()?;
+    // A footer that somebody made up may say that a column begins before the file: the Parquet crate panics at that.
     let parts: Vec<String> =
-        (0..metadata.num_row_groups()).filter_map(|group| part(&metadata, group, ranges)).collect();
+        guard(path, || (0..metadata.num_row_groups()).filter_map(|group| part(&metadata, group, ranges)).collect())
+            .ok()?;
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
