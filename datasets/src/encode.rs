@@ -79,14 +79,18 @@ impl Encoder {
         }
         let (jobs, waiting) = mpsc::sync_channel::<Job>(1);
         let (done, outcomes) = mpsc::channel();
-        thread::spawn(move || {
+        let thread = thread::Builder::new().name("encode".to_owned());
+        let spawned = thread.spawn(move || {
             for Job { class, path, batches, note } in waiting {
                 if done.send(encode(class, &path, batches, note)).is_err() {
                     break;
                 }
             }
         });
-        Encoder::Thread { jobs, outcomes }
+        match spawned {
+            Ok(_) => Encoder::Thread { jobs, outcomes },
+            Err(_) => Encoder::Inline(VecDeque::new()),
+        }
     }
 
     /// Waits while one is being encoded and another waits.

@@ -88,7 +88,8 @@ impl Journal {
     pub(crate) fn create(dir: &Path) -> Result<Journal> {
         let folder = folder(dir);
         make_dir(&folder)?;
-        Ok(Journal { folder, sync: Syncer::start(), sizes: BTreeMap::new(), snapshots: 0 })
+        let sync = Syncer::start().map_err(Error::write(&folder))?;
+        Ok(Journal { folder, sync, sizes: BTreeMap::new(), snapshots: 0 })
     }
 
     /// Bytes of all its files.
@@ -229,11 +230,11 @@ struct Syncer {
 }
 
 impl Syncer {
-    fn start() -> Syncer {
+    fn start() -> io::Result<Syncer> {
         let (due, paths) = mpsc::channel::<PathBuf>();
         let error = Arc::new(Mutex::new(None));
         let failed = error.clone();
-        thread::spawn(move || {
+        thread::Builder::new().name("sync".to_owned()).spawn(move || {
             while let Ok(first) = paths.recv() {
                 let began = Instant::now();
                 // The counters first, by name: rows should not be on the disk without them.
@@ -253,8 +254,8 @@ impl Syncer {
                 }
                 thread::sleep(SYNC.saturating_sub(began.elapsed()));
             }
-        });
-        Syncer { due, error }
+        })?;
+        Ok(Syncer { due, error })
     }
 
     fn due(&self, path: PathBuf) {

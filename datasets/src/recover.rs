@@ -220,13 +220,20 @@ impl Work<'_> {
         for exec_id in self.ended_processes()? {
             processes.remove(&exec_id);
         }
-        let containers: BTreeMap<_, Container> =
+        let mut containers: BTreeMap<_, Container> =
             self.rows::<Container>(journal::CONTAINERS, schema::CONTAINERS)?.map(|row| (row.id.clone(), row)).collect();
         let addresses: BTreeMap<_, Address> = self
             .rows::<Address>(journal::ADDRESSES, schema::ADDRESSES)?
             .map(|row| ((row.address.clone(), row.container.clone(), row.since), row))
             .collect();
         let processes: Vec<Process> = processes.into_values().collect();
+        for row in addresses.values() {
+            if let Some(container) = containers.get_mut(&row.container)
+                && !container.addresses.contains(&row.address)
+            {
+                container.addresses.push(row.address.clone());
+            }
+        }
         let containers: Vec<Container> = containers.into_values().collect();
         // Killed at its very end, the recorder may have left the tables, and a journal without them.
         if journal::folder(self.dir).join(journal::PROCESSES).exists() || self.manifest.table(PROCESSES).is_none() {

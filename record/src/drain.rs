@@ -60,7 +60,8 @@ impl Drain {
             deadline,
             spare: Chunk::default(),
         };
-        thread::spawn(move || thread.run());
+        let named = thread::Builder::new().name("drain".to_owned());
+        named.spawn(move || thread.run()).map_err(|source| Error::System { what: "cannot start a thread", source })?;
         Ok(Drain { running, chunks, used, waiting, filled })
     }
 

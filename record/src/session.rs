@@ -271,11 +271,17 @@ impl Session {
     /// Brings to the journal what a recorder that is killed now should not have lost.
     fn journal(&mut self, accounting: Accounting, at_ns: i64) -> Result<()> {
         let all_processes = self.writer.wants_all_processes();
-        let Changes { processes, ended, containers } = self.enricher.changes(at_ns, all_processes);
+        let Changes { processes, ended, containers, addresses } = self.enricher.changes(at_ns, all_processes);
         self.writer.set_masking(self.enricher.masking());
-        let (processes, ended, containers) = (&processes, &ended, &containers);
-        let known = Journaled { at_ns, accounting, processes, all_processes, ended, containers, addresses: &[] };
-        Ok(self.writer.journal(known)?)
+        Ok(self.writer.journal(Journaled {
+            at_ns,
+            accounting,
+            processes: &processes,
+            all_processes,
+            ended: &ended,
+            containers: &containers,
+            addresses: &addresses,
+        })?)
     }
 
     fn tick(&mut self, live: &mut Live) -> Result<()> {

@@ -236,6 +236,8 @@ fn a_full_disk_ends_the_recording_with_every_event_in_the_account() {
     assert_eq!(output.status.code(), Some(5), "{stderr}");
     assert!(stderr.contains("No space left on device"), "{stderr}");
     let found = check(&disk.0.join("recording"));
-    assert!(found.file.stored > 0 && found.file.emitted > found.file.stored, "{:?}", found.file);
+    // The disk filled long before the load was done. What was taken up to then may all have been saved, or not.
+    let of_load = 2 * load.opens * load.procs;
+    assert!(found.file.stored > 0 && found.file.emitted < of_load, "{:?}", found.file);
     eprintln!("{:?}", found.file);
 }

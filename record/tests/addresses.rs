@@ -4,11 +4,12 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::podman::{Image, finish, podman, start};
 use common::runtimes::ran;
 use common::{Recorded, one};
-use datasets::{Address, Container, Recording};
+use datasets::{Address, Container, Recording, Verdict};
 use record_bpf::Kind;
 use scenarios::PodmanEnv;
 
@@ -76,6 +77,43 @@ fn life(recorded: &Recorded, container: &Arc<str>) -> (i64, i64) {
     (exec.common.ts, exit.common.ts)
 }
 
+/// A container's row by its name.
+fn named(recording: &Recording, name: &str) -> Container {
+    let name = format!("retroscope-test-ident-addr-{name}");
+    one(recording
+        .containers()
+        .unwrap()
+        .into_iter()
+        .filter(|container| container.name.as_ref() == Some(&name))
+        .collect())
+}
+
+#[test]
+fn a_killed_recording_still_knows_who_held_an_address() {
+    let Some(podman) = podman("a_killed_recording_still_knows_who_held_an_address") else { return };
+    let image = Image::build(podman.clone(), "retroscope-test-ident-addr", PROBE);
+    let network = Network::create(podman);
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = start(dir.path(), &["--container", "retroscope-test-ident-addr-*", "--events", "process"]);
+    let on = |address| ["--network", NETWORK, "--ip", address];
+    network.run("gone", &image, &on(SHARED), &["hold", "700"]);
+    network.run("stays", &image, &[&on(CALLER)[..], &["--detach"]].concat(), &["hold", "60000"]);
+    // An address is looked at once a second, and the journal gets it within half a second.
+    std::thread::sleep(Duration::from_secs(3));
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    network.remove();
+    let recording = dir.path().join("recording");
+    datasets::recover(&recording).unwrap();
+    assert_eq!(datasets::verify(&recording, |_| {}).unwrap().verdict, Verdict::Recovered);
+    let recording = Recording::open(&recording).unwrap();
+    let (gone, stays) = (named(&recording, "gone"), named(&recording, "stays"));
+    let addresses = recording.addresses().unwrap();
+    let held: Vec<_> = addresses.iter().map(|row| (&*row.address, &row.container, row.until.is_some())).collect();
+    assert_eq!(held, [(CALLER, &stays.id, false), (SHARED, &gone.id, true)]);
+    assert_eq!((&gone.addresses[..], &stays.addresses[..]), (&[SHARED.to_owned()][..], &[CALLER.to_owned()][..]));
+}
+
 #[test]
 fn a_peer_is_who_held_the_address_at_that_moment() {
     let Some(podman) = podman("a_peer_is_who_held_the_address_at_that_moment") else { return };
@@ -92,12 +130,7 @@ fn a_peer_is_who_held_the_address_at_that_moment() {
     let recorded = finish(child, dir);
 
     let recording = Recording::open(recorded.dir.path().join("recording")).unwrap();
-    let containers = recording.containers().unwrap();
-    let named = |name: &str| {
-        let name = format!("retroscope-test-ident-addr-{name}");
-        let found = containers.iter().filter(|container| container.name.as_ref() == Some(&name));
-        one(found.cloned().collect::<Vec<Container>>())
-    };
+    let named = |name| named(&recording, name);
     let (caller, first, second, host) = (named("caller"), named("first"), named("second"), named("host"));
 
     let addresses = recording.addresses().unwrap();

@@ -35,6 +35,9 @@ pub struct Adapter {
     /// A recorder that runs beside: shell that succeeds once it records.
     #[serde(default)]
     pub ready: String,
+    /// A recorder that runs beside: what ends it.
+    #[serde(default)]
+    pub signal: Signal,
     /// Shell that prints how many events were stored, and how many were lost.
     pub events: String,
     #[serde(default)]
@@ -43,10 +46,30 @@ pub struct Adapter {
     pub output: String,
 }
 
+/// A signal that asks a recorder to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Signal {
+    #[default]
+    #[serde(rename = "INT")]
+    Interrupt,
+    #[serde(rename = "TERM")]
+    Terminate,
+}
+
+impl Signal {
+    pub(crate) fn number(self) -> libc::c_int {
+        match self {
+            Signal::Interrupt => libc::SIGINT,
+            Signal::Terminate => libc::SIGTERM,
+        }
+    }
+}
+
 /// The adapters that ship, by name.
 const SHIPPED: &[(&str, &str)] = &[
     ("retroscope", include_str!("../../peers/retroscope.toml")),
     ("retroscope-minimal", include_str!("../../peers/retroscope-minimal.toml")),
+    ("retroscope-bystander", include_str!("../../peers/retroscope-bystander.toml")),
     ("auditd", include_str!("../../peers/auditd.toml")),
     ("bpftrace", include_str!("../../peers/bpftrace.toml")),
     ("strace", include_str!("../../peers/strace.toml")),

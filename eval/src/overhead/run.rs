@@ -117,7 +117,7 @@ fn around(work: &[String], adapter: &Adapter, dir: &Path, places: &Places) -> Re
             let run = Command::new(&work[0]).args(&work[1..]).status().map_err(|error| error.to_string())?;
             if run.success() { Ok(()) } else { Err(format!("the workload ended with {run}")) }
         });
-        interrupt(&child);
+        end(&child, adapter.signal.number());
         let (_, used) = wait(&mut child, Some(PATIENCE))?;
         ran.map_err(|why| format!("{why}: {}", last_line(&dir.join("log"))))?;
         (used.cpu_seconds, used.memory_mib)
@@ -163,8 +163,12 @@ pub(crate) fn has_ended(child: &Child) -> bool {
 }
 
 pub(crate) fn interrupt(child: &Child) {
+    end(child, libc::SIGINT);
+}
+
+fn end(child: &Child, signal: libc::c_int) {
     // SAFETY: the process is our child and not waited for yet, so the number is its own.
-    unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
+    unsafe { libc::kill(child.id().cast_signed(), signal) };
 }
 
 /// What a process and the children it waited for used.

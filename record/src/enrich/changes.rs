@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datasets::{Container, Masking, Process};
+use datasets::{Address, Container, Masking, Process};
 
 use super::Enricher;
 
@@ -14,6 +14,8 @@ pub struct Changes {
     /// Ended for good, and not held any more.
     pub ended: Vec<Process>,
     pub containers: Vec<Container>,
+    /// Spans that began or ended.
+    pub addresses: Vec<Address>,
 }
 
 /// The containers as they were told last, and whether something of them was masked.
@@ -31,7 +33,7 @@ impl Enricher {
             let masked = self.masks.container(container);
             self.told.insert(container.id.clone(), (plain, masked));
         }
-        Changes { processes, ended, containers }
+        Changes { processes, ended, containers, addresses: self.addresses.changes() }
     }
 
     /// What was masked in the rows so far, and in the containers that were told.

@@ -2,6 +2,7 @@
 //! set them up. A container in the recorder's own network namespace is left out: the host's addresses are not recorded.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -34,21 +35,23 @@ struct Request {
 /// Watches containers on a thread of its own, so that the recorder does not wait for the mount table or a busy namespace.
 pub struct Watch {
     requests: Option<Sender<Request>>,
-    answers: Receiver<Vec<Address>>,
+    spans: Receiver<Address>,
     thread: Option<JoinHandle<()>>,
+    known: BTreeMap<Key, Address>,
 }
+
+/// Address, when it began to be held, and by whom: `until` is the only thing about a span that changes.
+type Key = (String, i64, Arc<str>);
 
 impl Watch {
     /// `boot_offset`: Unix time minus CLOCK_BOOTTIME, ns, as for the events.
     pub fn start(boot_offset: i64) -> Watch {
         let (requests, incoming) = mpsc::channel();
-        let (outgoing, answers) = mpsc::channel();
-        let thread = thread::Builder::new().name("addresses".to_owned()).spawn(move || {
-            let mut watched = Watched { boot_offset, ..Watched::default() };
-            watched.run(&incoming);
-            let _ = outgoing.send(watched.finish()); // the recorder may have gone
-        });
-        Watch { requests: Some(requests), answers, thread: thread.ok() }
+        let (found, spans) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("addresses".to_owned())
+            .spawn(move || Watched { boot_offset, containers: Vec::new(), found }.run(&incoming));
+        Watch { requests: Some(requests), spans, thread: thread.ok(), known: BTreeMap::new() }
     }
 
     /// From now on the addresses of this container are watched. `cgroup`: its directory; `first_seen`: Unix time, ns.
@@ -58,15 +61,23 @@ impl Watch {
         }
     }
 
+    /// Spans that began or ended since the last call; one that lasts has no `until`.
+    pub fn changes(&mut self) -> Vec<Address> {
+        let changes: Vec<Address> = self.spans.try_iter().collect();
+        for row in &changes {
+            self.known.insert((row.address.clone(), row.since, row.container.clone()), row.clone());
+        }
+        changes
+    }
+
     /// Who held what when, by address and time.
     pub fn finish(mut self) -> Vec<Address> {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let mut rows: Vec<Address> = self.answers.try_iter().flatten().collect();
-        rows.sort_by(|a, b| (&a.address, a.since, &a.container).cmp(&(&b.address, b.since, &b.container)));
-        rows
+        self.changes();
+        self.known.into_values().collect()
     }
 }
 
@@ -88,14 +99,14 @@ struct Container {
     held: BTreeMap<(IpAddr, u32), i64>,
 }
 
-#[derive(Default)]
 struct Watched {
     boot_offset: i64,
     containers: Vec<Container>,
-    done: Vec<Address>,
+    found: Sender<Address>,
 }
 
 impl Watched {
+    /// Until nobody asks any more; looks once more then.
     fn run(&mut self, incoming: &Receiver<Request>) {
         loop {
             let now = Instant::now();
@@ -114,24 +125,17 @@ impl Watched {
                     held: BTreeMap::new(),
                 }),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.look(|_, _| true),
             }
             self.look(|container, now| container.next <= now);
         }
     }
 
-    fn finish(mut self) -> Vec<Address> {
-        self.look(|_, _| true);
-        let Watched { containers, mut done, .. } = self;
-        done.extend(containers.into_iter().flat_map(|Container { request, held, .. }| {
-            held.into_iter().map(move |(key, since)| row(&request.container, key, since, None))
-        }));
-        done
-    }
-
     fn look(&mut self, due: impl Fn(&Container, Instant) -> bool) {
         let (now, offset) = (Instant::now(), self.boot_offset);
-        let done = &mut self.done;
+        let sender = &self.found;
+        // The recorder may have gone.
+        let tell = |row| drop(sender.send(row));
         self.containers.retain_mut(|container| {
             if !due(container, now) {
                 return true;
@@ -139,7 +143,7 @@ impl Watched {
             let gone = !container.request.cgroup.exists();
             let found =
                 if gone { Look::default() } else { addresses_in(&container.request.cgroup).unwrap_or_default() };
-            container.update(&found, clock::boottime_ns() + offset, done);
+            container.update(&found, clock::boottime_ns() + offset, tell);
             let early = container.begun.elapsed() < EARLY;
             container.pause = match (found.net_ns, early) {
                 (0, true) => FAST,
@@ -153,18 +157,23 @@ impl Watched {
 }
 
 impl Container {
-    fn update(&mut self, found: &Look, now: i64, done: &mut Vec<Address>) {
+    /// `tell` hears of spans that end, and of those that begin.
+    fn update(&mut self, found: &Look, now: i64, mut tell: impl FnMut(Address)) {
         let container = &self.request.container;
         self.held.retain(|key, since| {
             let still = key.1 == found.net_ns && found.addresses.contains(&key.0);
             if !still {
-                done.push(row(container, *key, *since, Some(now)));
+                tell(row(container, *key, *since, Some(now)));
             }
             still
         });
         let since = if self.begun.elapsed() < EARLY { self.request.first_seen } else { now };
         for address in &found.addresses {
-            self.held.entry((*address, found.net_ns)).or_insert(since);
+            let key = (*address, found.net_ns);
+            if let Entry::Vacant(place) = self.held.entry(key) {
+                place.insert(since);
+                tell(row(container, key, since, None));
+            }
         }
     }
 }
@@ -238,6 +247,8 @@ fn v6(if_inet6: &str) -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     const FIB: &str = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     |-- 10.89.0.0\n        /24 link UNICAST\n\
@@ -261,14 +272,14 @@ mod tests {
 
     #[test]
     fn a_span_lasts_from_the_first_look_that_has_it_to_the_first_that_has_not() {
-        let (mut container, mut done) = (container(), Vec::new());
+        let (mut container, told) = (container(), RefCell::new(Vec::new()));
+        let tell = |row| told.borrow_mut().push(row);
         let address: IpAddr = "10.89.0.2".parse().unwrap();
         let look = |addresses: &[IpAddr]| Look { net_ns: 7, addresses: addresses.to_vec() };
-        container.update(&look(&[]), 110, &mut done);
-        container.update(&look(&[address]), 120, &mut done);
-        container.update(&look(&[address]), 130, &mut done);
-        assert!(done.is_empty());
-        container.update(&Look::default(), 140, &mut done);
+        container.update(&look(&[]), 110, tell);
+        container.update(&look(&[address]), 120, tell);
+        container.update(&look(&[address]), 130, tell);
+        container.update(&Look::default(), 140, tell);
         let held = |since, until| Address {
             address: "10.89.0.2".to_owned(),
             container: "a".into(),
@@ -276,11 +287,13 @@ mod tests {
             since,
             until,
         };
-        assert_eq!(done, [held(100, Some(140))], "a new container has it from its beginning");
+        let first = [held(100, None), held(100, Some(140))];
+        assert_eq!(told.take(), first, "a new container has it from its beginning");
         container.begun = Instant::now().checked_sub(EARLY * 2).unwrap();
-        container.update(&look(&[address]), 150, &mut done);
-        container.update(&Look { net_ns: 8, addresses: vec![address] }, 160, &mut done);
-        assert_eq!(done[1], held(150, Some(160)), "in another namespace it is held anew");
+        container.update(&look(&[address]), 150, tell);
+        container.update(&Look { net_ns: 8, addresses: vec![address] }, 160, tell);
+        let anew = Address { net_ns: Some(8), ..held(160, None) };
+        assert_eq!(told.take(), [held(150, None), held(150, Some(160)), anew], "in another namespace it is held anew");
     }
 
     #[test]
