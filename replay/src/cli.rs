@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::embed::Device;
 use crate::engines::Severity;
 
 /// Replays a recording: learns what each image does, reports what departs from it.
@@ -42,6 +43,8 @@ pub struct Replay {
     /// Set one configuration value, as engines.weights.rules=50; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
+    #[command(flatten)]
+    pub model: ModelFlags,
     /// Worker threads; 0: one per core. The result is the same for any number
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub threads: u16,
@@ -54,6 +57,27 @@ pub struct Replay {
     /// Directory for the results [default: out/<name>]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+}
+
+/// How the embedding model runs. Short for --set model.device and model.cache, over what they say.
+#[derive(Debug, Default, Args)]
+pub struct ModelFlags {
+    /// Where the embedding model runs
+    #[arg(long, value_enum, value_name = "DEVICE")]
+    pub device: Option<Device>,
+    /// Folder where embeddings are kept between runs, or 'off' [default: $XDG_CACHE_HOME/retroscope/embeddings]
+    #[arg(long, value_name = "DIR")]
+    pub embed_cache: Option<String>,
+}
+
+impl ModelFlags {
+    /// `sets` with what the flags set after them.
+    pub fn over(&self, sets: &[String]) -> Vec<String> {
+        let text = |value: &str| toml::Value::String(value.to_owned());
+        let device = self.device.map(|device| format!("model.device={}", text(device.name())));
+        let cache = self.embed_cache.as_deref().map(|folder| format!("model.cache={}", text(folder)));
+        sets.iter().cloned().chain(device).chain(cache).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -110,6 +134,8 @@ pub enum ArgsCommand {
         /// Set one configuration value, as args.grammar.accept=0.4; may be repeated
         #[arg(long = "set", value_name = "KEY=VALUE")]
         sets: Vec<String>,
+        #[command(flatten)]
+        model: ModelFlags,
         /// Draw the ROC curves into this SVG
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,

@@ -17,8 +17,8 @@ use replay::{ablate, config, input, run};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        Some(Command::Args { command: ArgsCommand::Ablate { pairs, config, sets, svg, errors } }) => {
-            let config = config::load(config.as_deref(), &sets);
+        Some(Command::Args { command: ArgsCommand::Ablate { pairs, config, sets, model, svg, errors } }) => {
+            let config = config::load(config.as_deref(), &model.over(&sets));
             config.and_then(|config| ablate(&pairs, &config, svg.as_deref(), errors))
         }
         Some(Command::Profile { command: ProfileCommand::Show { profile, image } }) => {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn replay(options: &Replay) -> Result<ExitCode> {
-    let config = config::load(options.config.as_deref(), &options.sets)?;
+    let config = config::load(options.config.as_deref(), &options.model.over(&options.sets))?;
     let sources = run::Sources::open(options)?;
     let output = OutputDir::create(&options.output.clone().unwrap_or_else(|| sources.default_output()))?;
     let outcome = run::run(&sources, &config, options.threads.into())?;
@@ -71,7 +71,7 @@ fn ablate(files: &[PathBuf], config: &Config, svg: Option<&Path>, errors: bool) 
         pairs.extend(ablate::read(file)?);
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let outcomes = ablate::run(&pairs, &config.args, &LazyModel::new(&config.model.path, threads))?;
+    let outcomes = ablate::run(&pairs, &config.args, &LazyModel::new(&config.model, threads))?;
     print(&ablate::render(&pairs, &outcomes, errors));
     if let Some(svg) = svg {
         let drawn =

@@ -122,7 +122,7 @@ pub fn run(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome
 fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome> {
     let begin = Instant::now();
     let mut timings = Timings { threads, ..Timings::default() };
-    let model = LazyModel::new(&config.model.path, threads);
+    let model = LazyModel::new(&config.model, threads);
     let judges = Judges::open(config)?;
     for skipped in judges.skipped_rules() {
         eprintln!("warning: rule skipped: {skipped}");

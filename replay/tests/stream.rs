@@ -39,7 +39,7 @@ fn run(script: Script, sets: &[&str], rules: &(dyn Fn(&Event) -> Vec<Verdict> + 
     let recording = Recording::open(script.write(&tmp.path().join("rec"))).unwrap();
     let config = config(sets);
     let world = World::load(&recording, &config).unwrap();
-    let model = LazyModel::new("", 1);
+    let model = LazyModel::new(&config.model, 1);
     let streamed = pipeline::stream(&recording, &world, &Start::Learn, &config, &model, rules, |_| {}).unwrap();
     let mut app = streamed.images.into_iter().find(|state| state.image.contains("app")).expect("the app's image");
     let folded = app.take_folded();
@@ -175,7 +175,7 @@ fn a_merged_profile_knows_what_either_knew() {
         script.exec(second(5), 1, program, &[program]);
         let recording = Recording::open(script.write(&Path::new(tmp.path()).join(name))).unwrap();
         let world = World::load(&recording, &config).unwrap();
-        let model = LazyModel::new("", 1);
+        let model = LazyModel::new(&config.model, 1);
         let rules = |_: &Event| Vec::new();
         pipeline::stream(&recording, &world, &Start::LearnAll, &config, &model, &rules, |_| {}).unwrap().profile()
     };

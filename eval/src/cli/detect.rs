@@ -87,6 +87,7 @@ fn options(args: &Args, recording: &Recording) -> replay::cli::Replay {
         learn: args.learn.clone(),
         config: args.config.clone(),
         sets: args.sets.clone(),
+        model: replay::cli::ModelFlags::default(),
         threads: 0,
         format: replay::cli::Format::Table,
         fail_on: None,

@@ -1,8 +1,8 @@
 //! The embedding model, opened when the first text needs it and not before.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use crate::config::Model;
 use crate::embed::{self, EmbedError, Embedder, Embedding};
 use crate::error::{Error, Result};
 
@@ -17,16 +17,13 @@ pub trait Vectors: Sync {
 
 /// The configured model. A replay in which no argument question arises needs none; one that needs it and has none fails.
 pub struct LazyModel {
-    folder: Option<PathBuf>,
-    threads: usize,
+    options: embed::Options,
     opened: OnceLock<std::result::Result<Box<dyn Embedder>, (String, String)>>,
 }
 
 impl LazyModel {
-    /// `folder`: the configured model folder; empty for the default.
-    pub fn new(folder: &str, threads: usize) -> Self {
-        let folder = (!folder.is_empty()).then(|| PathBuf::from(folder));
-        Self { folder, threads, opened: OnceLock::new() }
+    pub fn new(model: &Model, threads: usize) -> Self {
+        Self { options: model.options(threads), opened: OnceLock::new() }
     }
 
     /// The model itself, opened on the first call.
@@ -35,8 +32,7 @@ impl LazyModel {
     /// A missing model or library, as [`Error::Prerequisite`].
     pub fn get(&self) -> Result<&dyn Embedder> {
         let opened = self.opened.get_or_init(|| {
-            embed::open(self.folder.as_deref(), self.threads)
-                .map_err(|error| (error.to_string(), error.hint().unwrap_or(HINT).to_owned()))
+            embed::open(&self.options).map_err(|error| (error.to_string(), error.hint().unwrap_or(HINT).to_owned()))
         });
         match opened {
             Ok(embedder) => Ok(embedder.as_ref()),

@@ -138,6 +138,8 @@ fn check(config: &Config) -> Result<()> {
             "0 to 1 and not below args.novelty.accept",
         ),
         ((-1.0..=1.0).contains(&config.args.embedding.threshold), "args.embedding.threshold", "-1 to 1"),
+        (config.model.batch <= 4096, "model.batch", "0 to 4096"),
+        ((1..=1_000_000).contains(&config.model.cache_mb), "model.cache_mb", "1 to 1000000"),
         (seconds(config.convergence.window), "convergence.window", "more than 0 and at most a year, in seconds"),
         (seconds(config.convergence.timer), "convergence.timer", "more than 0 and at most a year, in seconds"),
         (open_share(config.convergence.epsilon), "convergence.epsilon", "above 0 and below 1"),

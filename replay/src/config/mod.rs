@@ -1,10 +1,12 @@
 //! The configuration: documented defaults (`replay.toml`), a file over them, single values over that.
 
 mod load;
+mod model;
 
 use serde::{Deserialize, Serialize};
 
 pub use load::{DEFAULT, edit_distance, load};
+pub use model::Model;
 
 /// Every key of `replay.toml`; meanings and units are there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,12 +67,6 @@ pub struct Novelty {
 pub struct Embedding {
     pub enabled: bool,
     pub threshold: f32,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    pub path: String,
 }
 
 /// Which stopping rule ends learning.

@@ -9,7 +9,7 @@ use super::{EmbedError, Embedder, Embedding};
 /// the same result.
 const CAPACITY: usize = 65_536;
 
-/// An embedder that embeds each distinct text once. In memory only: nothing of a recording reaches the disk.
+/// An embedder that embeds each distinct text once, in memory.
 pub struct Cached {
     inner: Box<dyn Embedder>,
     known: Mutex<HashMap<Box<str>, Embedding>>,
@@ -25,10 +25,6 @@ impl Cached {
 impl Embedder for Cached {
     fn name(&self) -> &str {
         self.inner.name()
-    }
-
-    fn dims(&self) -> usize {
-        self.inner.dims()
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
@@ -67,10 +63,6 @@ mod tests {
     impl Embedder for Noting {
         fn name(&self) -> &str {
             "noting"
-        }
-
-        fn dims(&self) -> usize {
-            1
         }
 
         fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {

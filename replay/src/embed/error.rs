@@ -1,6 +1,6 @@
 //! What can go wrong with the embedding model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why texts could not be embedded. The message is one line; [`EmbedError::hint`] is the way out.
 #[derive(Debug, thiserror::Error)]
@@ -11,22 +11,36 @@ pub enum EmbedError {
     NoLibrary { looked_for: String },
     #[error("ONNX Runtime library {}: {reason}", path.display())]
     Library { path: PathBuf, reason: String },
+    /// A file of the model that set-up built.
     #[error("embedding model file {}: {reason}", path.display())]
     Model { path: PathBuf, reason: String },
+    /// A file of a folder that the user brought.
+    #[error("embedding model file {}: {reason}", path.display())]
+    Folder { path: PathBuf, reason: String, hint: &'static str },
+    #[error("the embedding model cannot run on {device}: {reason}")]
+    Device { device: &'static str, reason: String },
     #[error("embedding failed: {reason}")]
     Inference { reason: String },
 }
 
 impl EmbedError {
-    /// Whether something that set-up provides is missing or unusable, rather than an inference that failed.
+    /// A file of the model, with what is wrong with it.
+    pub(super) fn model(path: &Path, reason: impl std::fmt::Display) -> EmbedError {
+        EmbedError::Model { path: path.to_path_buf(), reason: one_line(reason) }
+    }
+
+    /// A file of a folder that the user brought, with what to do.
+    pub(super) fn folder(path: &Path, reason: impl std::fmt::Display, hint: &'static str) -> EmbedError {
+        EmbedError::Folder { path: path.to_path_buf(), reason: one_line(reason), hint }
+    }
+
+    pub(super) fn inference(error: impl std::fmt::Display) -> EmbedError {
+        EmbedError::Inference { reason: one_line(error) }
+    }
+
+    /// Whether something that set-up or the user provides is missing or unusable, rather than an inference that failed.
     pub fn is_missing_prerequisite(&self) -> bool {
-        match self {
-            EmbedError::NoModel { .. }
-            | EmbedError::NoLibrary { .. }
-            | EmbedError::Library { .. }
-            | EmbedError::Model { .. } => true,
-            EmbedError::Inference { .. } => false,
-        }
+        !matches!(self, EmbedError::Inference { .. })
     }
 
     /// What to do about it.
@@ -42,7 +56,17 @@ impl EmbedError {
             EmbedError::Model { .. } => {
                 Some("remove the folder and run ./dev setup base, which builds the default model anew")
             }
+            EmbedError::Folder { hint, .. } => Some(hint),
+            EmbedError::Device { .. } => Some(
+                "point ORT_DYLIB_PATH at libonnxruntime.so of PyPI's onnxruntime-gpu with its CUDA and cuDNN on \
+                 LD_LIBRARY_PATH, or leave out --device cuda",
+            ),
             EmbedError::Inference { .. } => None,
         }
     }
+}
+
+/// Messages of loaders and parsers can span lines; ours are one line each.
+pub(super) fn one_line(message: impl std::fmt::Display) -> String {
+    message.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

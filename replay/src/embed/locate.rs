@@ -12,6 +12,9 @@ pub const LIBRARY_VAR: &str = "ORT_DYLIB_PATH";
 /// Where set-up builds the default model, below the project's root.
 pub const DEFAULT_MODEL: &str = ".models/all-minilm-l6-v2";
 
+/// Its owner is the effective user.
+pub(super) const OURS: &str = "/proc/self";
+
 /// Where set-up's Python environment keeps the library: any Python version, any library version.
 const LIBRARY_ROOT: &str = ".venv/lib";
 const LIBRARY_BELOW: &str = "site-packages/onnxruntime/capi";
@@ -75,8 +78,7 @@ fn is_library(path: &Path) -> bool {
 /// Loading a library runs its code, and this one was found by walking up from the working directory: it is only taken
 /// from root or from the user who runs us, never because somebody else put a `.venv` into a shared directory.
 fn is_trusted(path: &Path) -> bool {
-    // The owner of /proc/self is the effective user.
-    let us = std::fs::metadata("/proc/self").map(|metadata| metadata.uid());
+    let us = std::fs::metadata(OURS).map(|metadata| metadata.uid());
     let owner = std::fs::metadata(path).map(|metadata| metadata.uid());
     match (us, owner) {
         (Ok(us), Ok(owner)) => owner == 0 || owner == us,

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use ort::environment::Environment;
 
+use super::error::one_line;
 use super::{EmbedError, locate};
 
 /// ONNX Runtime allows one environment per process, and it must outlive every session.
@@ -32,7 +33,5 @@ pub(super) fn start() -> Result<Environment, EmbedError> {
 }
 
 fn bad(path: &Path, error: impl std::fmt::Display) -> EmbedError {
-    // Loader messages can span lines; ours are one line each.
-    let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    EmbedError::Library { path: path.to_path_buf(), reason }
+    EmbedError::Library { path: path.to_path_buf(), reason: one_line(error) }
 }

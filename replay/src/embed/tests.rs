@@ -9,7 +9,12 @@ use super::*;
 const CHILD: &str = "RETROSCOPE_TEST_CHILD";
 
 fn model(threads: usize) -> Box<dyn Embedder> {
-    open(None, threads).unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint().unwrap_or_default()))
+    open(&Options { threads, ..Options::default() })
+        .unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint().unwrap_or_default()))
+}
+
+fn at(folder: &Path) -> Options {
+    Options { folder: Some(folder.to_path_buf()), ..Options::default() }
 }
 
 fn one(model: &dyn Embedder, text: &str) -> Embedding {
@@ -19,12 +24,12 @@ fn one(model: &dyn Embedder, text: &str) -> Embedding {
 #[test]
 fn the_default_model_opens() {
     if std::env::var_os(CHILD).is_some() {
-        let error = open(None, 1).map(|_| ()).unwrap_err();
+        let error = open(&Options::default()).map(|_| ()).unwrap_err();
         println!("child: {error}|{}|{}", error.is_missing_prerequisite(), error.hint().unwrap_or_default());
         return;
     }
     let model = model(1);
-    assert_eq!((model.name(), model.dims()), ("all-MiniLM-L6-v2", 384));
+    assert_eq!((model.name(), one(&*model, "ls").vector.len()), ("all-MiniLM-L6-v2", 384));
     assert!(model.embed(&[]).unwrap().is_empty());
 }
 
@@ -133,6 +138,6 @@ fn a_damaged_model_is_refused() {
     }
     let graph = std::fs::read(source.join("model.onnx")).unwrap();
     std::fs::write(folder.path().join("model.onnx"), &graph[..graph.len() / 2]).unwrap();
-    let error = open(Some(folder.path()), 1).map(|_| ()).unwrap_err();
+    let error = open(&at(folder.path())).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("SHA-256") && error.is_missing_prerequisite(), "{error}");
 }

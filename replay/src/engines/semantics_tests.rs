@@ -8,7 +8,8 @@ use crate::embed;
 use crate::engines::exemplars;
 
 fn model() -> Box<dyn Embedder> {
-    embed::open(None, 2).unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint().unwrap_or_default()))
+    embed::open(&embed::Options { threads: 2, ..embed::Options::default() })
+        .unwrap_or_else(|error| panic!("{error}\nhint: {}", error.hint().unwrap_or_default()))
 }
 
 fn deviation(text: &str) -> Deviation {

@@ -20,7 +20,14 @@ const WALLET: &str = "4RetroscopeStandInMadeUpWalletNotARealAddress0000000000000
 
 /// Runs the binary with `args`, without colour.
 pub fn replay(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_replay")).args(args).env("NO_COLOR", "1").output().expect("the binary runs")
+    // Never the user's own cache.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    Command::new(env!("CARGO_BIN_EXE_replay"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .env("XDG_CACHE_HOME", cache)
+        .output()
+        .expect("the binary runs")
 }
 
 pub fn stdout(output: &Output) -> String {
