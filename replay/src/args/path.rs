@@ -36,9 +36,13 @@ pub fn is_sensitive(path: &str) -> bool {
     under(path, SENSITIVE) || path.contains("/.ssh") || path.contains("/.aws") || path.ends_with(".sock")
 }
 
-/// Whether the children of this directory may be generalised to a wildcard.
+/// Whether the children of this directory may be generalised to a wildcard: not where the names are the risk, nor above.
 pub fn may_collapse(directory: &str) -> bool {
-    !under(directory, NEVER_COLLAPSED) && !directory.contains("/.ssh") && !directory.contains("/.aws")
+    let above = |never: &&str| never.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+    !under(directory, NEVER_COLLAPSED)
+        && !NEVER_COLLAPSED.iter().any(above)
+        && !directory.contains("/.ssh")
+        && !directory.contains("/.aws")
 }
 
 /// The path with the values in its segments masked. `.` and empty segments vanish; `..` stays, for a path that climbs
@@ -135,5 +139,7 @@ mod tests {
         assert!(!may_collapse("/home/app/.ssh"));
         assert!(may_collapse("/usr/lib/python3"));
         assert!(may_collapse("/etcetera"));
+        assert!(!may_collapse("") && !may_collapse("/var/run"));
+        assert!(may_collapse("/var/lib"));
     }
 }

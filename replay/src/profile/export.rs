@@ -10,13 +10,13 @@ use datasets::known::{FileOp, KnownBehaviour, KnownImage, LearnedFrom, NotExpres
 use datasets::{Event, FileEvent, Recording};
 use record_bpf::{Class, Kind};
 
+use super::Profile;
 use super::node::WILDCARD;
-use super::{Node, Profile};
 use crate::config::Config;
 use crate::deviation::Tree;
 use crate::error::{Error, Result};
 use crate::input;
-use crate::observe::{Context, Observation, Observer};
+use crate::observe::{Context, Observer};
 use crate::pipeline::World;
 
 /// What became a filter, and what to say of it.
@@ -64,7 +64,7 @@ pub fn export(
             let mut observations = Vec::new();
             observer.observe(&event, &context, &mut observations);
             for observation in observations {
-                let Some(leaf) = leaf(&entry.trees.file, &observation) else { continue };
+                let Some(leaf) = entry.trees.file.leaf(&observation.steps) else { continue };
                 let known = known.images.entry(image.to_string()).or_default();
                 known.image_ids.extend(container.image_id.as_ref().map(ToString::to_string));
                 let program = world.processes.exe(open.common.exec_id);
@@ -83,7 +83,7 @@ pub fn export(
     for (image, entry) in &profile.images {
         let Some(known) = known.images.get_mut(&**image) else { continue };
         let seen = seen.get(image);
-        each_leaf(&entry.trees.file, &mut Vec::new(), &mut |leaf| {
+        entry.trees.file.each_leaf(&mut |leaf, _| {
             let exact = seen.and_then(|seen| seen.get(leaf)).map_or(0, BTreeSet::len);
             known.not_expressed.extend(shortcoming(leaf, exact));
         });
@@ -103,30 +103,6 @@ fn exact_open(event: &Event) -> Option<&FileEvent> {
     let Event::File(open) = event else { return None };
     let exact = open.common.kind == Kind::Open && open.ret >= 0;
     (exact && !open.path_from_user && !open.path_truncated && !open.deleted).then_some(open)
-}
-
-/// The leaf of the tree that an observation ends in; None: the profile does not know it.
-fn leaf(tree: &Node, observation: &Observation) -> Option<Vec<Arc<str>>> {
-    let mut node = tree;
-    let mut leaf = Vec::with_capacity(observation.steps.len());
-    for step in &*observation.steps {
-        let wildcard = || step.starts_with('/').then(|| node.children.get_key_value(WILDCARD)).flatten();
-        let (key, child) = node.children.get_key_value(step).or_else(wildcard)?;
-        leaf.push(Arc::clone(key));
-        node = child;
-    }
-    (node.count > 0).then_some(leaf)
-}
-
-fn each_leaf(node: &Node, path: &mut Vec<Arc<str>>, visit: &mut dyn FnMut(&[Arc<str>])) {
-    if node.count > 0 {
-        visit(path);
-    }
-    for (step, child) in &node.children {
-        path.push(Arc::clone(step));
-        each_leaf(child, path, visit);
-        path.pop();
-    }
 }
 
 /// What a filter does not say of a leaf that `exact` files were seen of.

@@ -20,6 +20,11 @@ pub fn segment(name: &str) -> String {
     if name == "*" { "/\\*".to_owned() } else { format!("/{name}") }
 }
 
+/// The children that a step may lead to, in order of preference.
+fn keys(step: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(step).chain(step.starts_with('/').then_some(WILDCARD))
+}
+
 /// One node; `count` is the events that ended here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
@@ -45,6 +50,9 @@ pub struct Inserted {
 impl Node {
     /// Adds one event. `bound` is the number of distinct segments a directory may hold.
     pub fn insert(&mut self, steps: &[Arc<str>], bound: usize) -> Inserted {
+        if let Some(species) = self.count_known(steps, DefaultHasher::new()) {
+            return Inserted { new: false, species };
+        }
         let mut node = self;
         let mut directory = String::new();
         let mut hasher = DefaultHasher::new();
@@ -71,17 +79,62 @@ impl Node {
         Inserted { new: node.count == 1, species: hasher.finish() }
     }
 
-    /// How many steps lead along the tree; all of them and an event ended there: the path is known.
-    pub fn matched(&self, steps: &[Arc<str>]) -> Match {
-        let mut node = self;
-        for (i, step) in steps.iter().enumerate() {
-            let wildcard = || step.starts_with('/').then(|| node.children.get(WILDCARD)).flatten();
-            match node.children.get(step).or_else(wildcard) {
-                Some(child) => node = child,
-                None => return Match { steps: i, known: false },
+    /// Adds one event to a path that is known; its species.
+    fn count_known(&mut self, steps: &[Arc<str>], hasher: DefaultHasher) -> Option<u64> {
+        let Some((step, rest)) = steps.split_first() else {
+            let known = self.count > 0;
+            self.count += u64::from(known);
+            return known.then(|| hasher.finish());
+        };
+        for key in keys(step) {
+            if let Some(child) = self.children.get_mut(key) {
+                let mut hasher = hasher.clone();
+                key.hash(&mut hasher);
+                if let Some(species) = child.count_known(rest, hasher) {
+                    return Some(species);
+                }
             }
         }
-        Match { steps: steps.len(), known: node.count > 0 }
+        None
+    }
+
+    /// How many steps lead along the tree; all of them and an event ended there: the path is known.
+    ///
+    /// A directory that became a wildcard may hold, from those it was merged of, both names and a wildcard; a path that was
+    /// learned is found by one or the other.
+    pub fn matched(&self, steps: &[Arc<str>]) -> Match {
+        let Some((step, rest)) = steps.split_first() else { return Match { steps: 0, known: self.count > 0 } };
+        let mut best = Match { steps: 0, known: false };
+        for key in keys(step) {
+            let Some(child) = self.children.get(key) else { continue };
+            let below = child.matched(rest);
+            if below.known || below.steps + 1 > best.steps {
+                best = Match { steps: below.steps + 1, known: below.known };
+            }
+            if best.known {
+                break;
+            }
+        }
+        best
+    }
+
+    /// The path of the tree that an observation's path ends in, with wildcards as such; None: it is not known.
+    pub fn leaf(&self, steps: &[Arc<str>]) -> Option<Vec<Arc<str>>> {
+        let mut leaf = Vec::with_capacity(steps.len());
+        self.trace(steps, &mut leaf).then_some(leaf)
+    }
+
+    fn trace(&self, steps: &[Arc<str>], leaf: &mut Vec<Arc<str>>) -> bool {
+        let Some((step, rest)) = steps.split_first() else { return self.count > 0 };
+        keys(step).any(|key| {
+            let Some((key, child)) = self.children.get_key_value(key) else { return false };
+            leaf.push(Arc::clone(key));
+            let found = child.trace(rest, leaf);
+            if !found {
+                leaf.pop();
+            }
+            found
+        })
     }
 
     fn segments(&self) -> usize {
@@ -126,6 +179,32 @@ impl Node {
             child.enforce(bound, directory);
             directory.truncate(length);
         }
+    }
+
+    /// Calls `visit` with every path that events ended in, in order, and how many did.
+    pub fn each_leaf(&self, visit: &mut dyn FnMut(&[Arc<str>], u64)) {
+        self.leaves(&mut Vec::new(), visit);
+    }
+
+    fn leaves(&self, path: &mut Vec<Arc<str>>, visit: &mut dyn FnMut(&[Arc<str>], u64)) {
+        if self.count > 0 {
+            visit(path, self.count);
+        }
+        for (step, child) in &self.children {
+            path.push(Arc::clone(step));
+            child.leaves(path, visit);
+            path.pop();
+        }
+    }
+
+    /// Nodes below this one.
+    pub fn nodes(&self) -> u64 {
+        self.children.values().map(|child| 1 + child.nodes()).sum()
+    }
+
+    /// Directories below this one, itself included, that became a wildcard.
+    pub fn wildcards(&self) -> u64 {
+        u64::from(self.children.contains_key(WILDCARD)) + self.children.values().map(Node::wildcards).sum::<u64>()
     }
 
     /// Paths that events ended in.
@@ -177,6 +256,36 @@ mod tests {
         assert!(tree.matched(&steps("/srv/never-seen", "read")).known);
         assert!(!tree.matched(&steps("/srv/never-seen", "write")).known);
         assert!(!tree.insert(&steps("/srv/f", "read"), 4).new, "through the wildcard nothing is new");
+    }
+
+    #[test]
+    fn what_was_learned_stays_known_whatever_collapses() {
+        // `/srv/a/x` holds one name; the other directories below /srv collapse, and then /srv itself.
+        let mut tree = Node::default();
+        let paths: Vec<String> = (0..7)
+            .flat_map(|i| {
+                let directory = ["a", "b", "c", "d", "e", "f", "g"][i];
+                let names = ["x", "k", "l", "m", "n", "o"].into_iter().take(1 + 5 * (i % 2));
+                names.map(move |name| format!("/srv/{directory}/{name}/{directory}"))
+            })
+            .collect();
+        for path in &paths {
+            tree.insert(&steps(path, "read"), 4);
+        }
+        for path in &paths {
+            assert!(tree.matched(&steps(path, "read")).known, "{path}");
+            assert!(!tree.insert(&steps(path, "read"), 4).new, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_directory_above_credentials_does_not_collapse() {
+        let mut tree = Node::default();
+        for name in ["a", "b", "c", "d", "e", "f", "etc"] {
+            tree.insert(&steps(&format!("/{name}/passwd"), "read"), 4);
+        }
+        assert!(!tree.matched(&steps("/never-seen/passwd", "read")).known);
+        assert!(!tree.matched(&steps("/root/passwd", "read")).known);
     }
 
     #[test]
