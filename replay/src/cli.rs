@@ -21,6 +21,7 @@ const AFTER: &str = "\
 Examples:
   replay --scenario xmrig                 replay a recording that ships
   replay rec/ --learn baseline/           compare with what another recording shows
+  replay learn rec/ -o shop.json          learn a profile, and see its learning curve
   replay rec/ --set convergence.window=30 --fail-on high
 
 Writes alerts.parquet, alerts.jsonl, run.json, profile.json and report.html.
@@ -109,6 +110,8 @@ impl From<FailOn> for Severity {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Learn a profile from recordings, and print and keep the learning curve
+    Learn(Learn),
     /// Measure the argument tiers on labelled pairs of command lines
     Args {
         #[command(subcommand)]
@@ -119,6 +122,43 @@ pub enum Command {
         #[command(subcommand)]
         command: ProfileCommand,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = LEARN_AFTER)]
+pub struct Learn {
+    /// Directories of recordings, or names of ones that ship; learned in order of their time
+    #[arg(required = true, value_name = "RECORDING")]
+    pub recordings: Vec<String>,
+    /// File to write the profile to, the curve beside it; or a directory
+    #[arg(short, long, value_name = "PROFILE")]
+    pub output: PathBuf,
+    /// TOML file over the defaults
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one configuration value, as convergence.window=30; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Worker threads; 0: one per core. The result is the same for any number
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub threads: u16,
+    /// What goes to stdout: a table with small curves, or all of it as JSON
+    #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+    pub format: ProfileFormat,
+}
+
+const LEARN_AFTER: &str = "\
+Examples:
+  replay learn webapp -o webapp.json       also writes webapp.curve.parquet and webapp.curve.svg
+  replay learn monday/ tuesday/ -o shop/   profile.json, curve.parquet and curve.svg in shop/
+  replay wednesday/ --learn webapp.json    compares with what was learned";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileFormat {
+    /// For people
+    Table,
+    /// For machines
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,6 +194,65 @@ pub enum ProfileCommand {
         /// Only images whose name contains this
         #[arg(long)]
         image: Option<String>,
+        /// What goes to stdout: trees, or the profile as JSON
+        #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+        format: ProfileFormat,
+    },
+    /// Print what one profile knows and another does not; exits with 1 if there is anything
+    Diff {
+        /// A profile.json, or a directory that holds one
+        old: PathBuf,
+        /// The one it is compared with
+        new: PathBuf,
+        /// Only images whose name contains this
+        #[arg(long)]
+        image: Option<String>,
+        /// What goes to stdout: a line per difference, or JSON
+        #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+        format: ProfileFormat,
+    },
+    /// Write one profile that knows what any of these knows, and name the one that stands out; a tree is locked in it if it is
+    /// in all that have the image
+    Merge {
+        /// profile.json files, or directories that hold one
+        #[arg(required = true, num_args = 2..)]
+        profiles: Vec<PathBuf>,
+        /// TOML file over the defaults, for the bounds of profile.* and tuning.*
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Set one configuration value; may be repeated
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        /// File to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// What goes to stdout: who stands out, in words or as JSON
+        #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+        format: ProfileFormat,
+    },
+    /// Measure on recordings what the bound on a directory's names costs: nodes against false deviations and hidden attacks
+    Bounds {
+        /// Recordings to learn from, by directory or name
+        #[arg(required = true, value_name = "RECORDING")]
+        recordings: Vec<String>,
+        /// Recording to compare with, by directory or name; may be repeated. Without one, the rest of each
+        #[arg(long, value_name = "RECORDING")]
+        against: Vec<String>,
+        /// Share of each recording's time that is learned, where there is no --against
+        #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
+        share: f64,
+        /// Bounds to measure; 0: none
+        #[arg(long, value_delimiter = ',', default_values_t = [5, 10, 20, 30, 50, 75, 100, 200, 500, 0], value_name = "LIST")]
+        bounds: Vec<usize>,
+        /// TOML file over the defaults
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Set one configuration value; may be repeated
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        /// What goes to stdout
+        #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+        format: ProfileFormat,
     },
     /// Make a filter of known behaviour for 'record --known': the files of recordings that a profile knows, exactly
     Export {

@@ -27,6 +27,18 @@ pub enum Tree {
     Network,
 }
 
+impl Tree {
+    pub const ALL: [Tree; 3] = [Tree::Process, Tree::File, Tree::Network];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tree::Process => "process",
+            Tree::File => "file",
+            Tree::Network => "network",
+        }
+    }
+}
+
 /// What was new about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

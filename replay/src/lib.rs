@@ -14,6 +14,7 @@ pub mod engines;
 pub mod error;
 pub mod input;
 pub mod judge;
+pub mod learn;
 pub mod observe;
 pub mod output;
 pub mod pipeline;

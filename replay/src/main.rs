@@ -1,18 +1,19 @@
 //! `replay`: options → work → export.
 
+mod commands;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use replay::args::vectors::LazyModel;
-use replay::cli::{ArgsCommand, Cli, Command, Format, ProfileCommand, Replay};
+use replay::cli::{ArgsCommand, Cli, Command, Format, Replay};
 use replay::config::Config;
 use replay::engines::Severity;
 use replay::error::{Error, Result, exit};
 use replay::output::{OutputDir, table};
-use replay::profile::{Profile, export, show};
-use replay::{ablate, config, input, run};
+use replay::{ablate, config, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -21,13 +22,8 @@ fn main() -> ExitCode {
             let config = config::load(config.as_deref(), &model.over(&sets));
             config.and_then(|config| ablate(&pairs, &config, svg.as_deref(), errors))
         }
-        Some(Command::Profile { command: ProfileCommand::Show { profile, image } }) => {
-            show_profile(&profile, image.as_deref())
-        }
-        Some(Command::Profile { command: ProfileCommand::Export { profile, seen, image, config, sets, filter } }) => {
-            let config = config::load(config.as_deref(), &sets);
-            config.and_then(|config| export_profile(&profile, &seen, image.as_deref(), &config, &filter))
-        }
+        Some(Command::Learn(options)) => commands::learn(&options),
+        Some(Command::Profile { command }) => commands::profile(command),
         None => replay(&cli.replay),
     };
     result.unwrap_or_else(|error| {
@@ -58,12 +54,6 @@ fn replay(options: &Replay) -> Result<ExitCode> {
     Ok(if reached { ExitCode::from(exit::CHECK_FAILED) } else { ExitCode::SUCCESS })
 }
 
-fn show_profile(path: &Path, image: Option<&str>) -> Result<ExitCode> {
-    let file = if path.is_dir() { path.join("profile.json") } else { path.to_owned() };
-    print(&show::render(&Profile::load(&file)?, image));
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Measures the argument tiers on pairs.
 fn ablate(files: &[PathBuf], config: &Config, svg: Option<&Path>, errors: bool) -> Result<ExitCode> {
     let mut pairs = Vec::new();
@@ -79,31 +69,6 @@ fn ablate(files: &[PathBuf], config: &Config, svg: Option<&Path>, errors: bool) 
         std::fs::write(svg, drawn).map_err(|error| Error::output(svg, error))?;
         print(&format!("curves: {}\n", svg.display()));
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Writes a filter of known behaviour, and says what it covers.
-fn export_profile(
-    path: &Path,
-    seen: &[String],
-    image: Option<&str>,
-    config: &Config,
-    filter: &Path,
-) -> Result<ExitCode> {
-    let file = if path.is_dir() { path.join("profile.json") } else { path.to_owned() };
-    let mut profile = Profile::load(&file)?;
-    profile.images.retain(|name, _| image.is_none_or(|wanted| name.contains(wanted)));
-    let (sha256, _) = input::hash(&file)
-        .map_err(|error| Error::input(format!("{}: cannot read: {error}", file.display()), "check the permissions"))?;
-    let open = |name: &String| Ok((name.clone(), input::recording(name)?));
-    let recordings = seen.iter().map(open).collect::<Result<Vec<_>>>()?;
-    let exported = export::export(&profile, sha256, &recordings, config)?;
-    std::fs::write(filter, exported.known.to_json()).map_err(|error| Error::output(filter, error))?;
-    for image in &exported.unlocked {
-        eprintln!("warning: {image}: its file tree was still learning: the filter knows what it did so far");
-    }
-    print(&export::describe(&exported));
-    print(&format!("filter: {}\n", filter.display()));
     Ok(ExitCode::SUCCESS)
 }
 

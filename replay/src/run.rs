@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use datasets::{Event, Recording};
+use datasets::{Event, Manifest, Recording};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::alert::Alert;
@@ -63,7 +63,8 @@ impl Sources {
     }
 }
 
-fn base_name(path: &Path) -> String {
+/// The last part of a path, made absolute first.
+pub fn base_name(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.file_name().map_or_else(|| "recording".to_owned(), |name| name.to_string_lossy().into_owned())
 }
@@ -112,11 +113,19 @@ fn to_json(alert: &Alert) -> String {
 /// # Errors
 /// Damaged input; a needed model that is missing.
 pub fn run(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome> {
+    pooled(threads, |threads| replay(sources, config, threads))
+}
+
+/// Runs `work` on a pool of `threads`, 0 for one per core; it is told how many.
+///
+/// # Errors
+/// The threads cannot be started, or the work fails.
+pub fn pooled<T: Send>(threads: usize, work: impl FnOnce(usize) -> Result<T> + Send) -> Result<T> {
     let threads = if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
         Error::config(format!("cannot start {threads} threads: {error}"), "give fewer with --threads")
     })?;
-    pool.install(|| replay(sources, config, threads))
+    pool.install(|| work(threads))
 }
 
 fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome> {
@@ -170,28 +179,29 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     Ok(Outcome { alerts, run, profile, timeline })
 }
 
-/// What a recording left out on purpose changes what can be learned from it.
 fn hints(sources: &Sources) {
-    let mut read = vec![(sources.name(), sources.recording.manifest(), sources.baseline.is_none())];
+    hint(&sources.name(), sources.recording.manifest(), sources.baseline.is_none());
     if let Some((name, Baseline::Recording(recording))) = &sources.baseline {
-        read.push((name.clone(), recording.manifest(), true));
+        hint(name, recording.manifest(), true);
     }
-    for (name, manifest, is_learned) in read {
-        if let Some(known) = manifest.known.as_ref().filter(|_| is_learned) {
-            let filter = known.sha256.get(..12).unwrap_or(&known.sha256);
-            eprintln!(
-                "warning: {name} was recorded with a filter of known behaviour ({filter}…): what that knew is not in it, and \
-                 a profile learned from it is wrong"
-            );
-            eprintln!("hint: compare it with the profile that the filter was made from: --learn PROFILE.json");
-        }
-        let thinned = manifest.sampling.iter().flat_map(|sampling| &sampling.changes).filter(|change| change.to > 1);
-        if let Some(most) = thinned.max_by_key(|change| change.to) {
-            eprintln!(
-                "warning: {name} was thinned: of class {}, one event in {} was kept at the least",
-                most.class, most.to
-            );
-        }
+}
+
+/// What a recording left out on purpose changes what can be learned from it.
+pub fn hint(name: &str, manifest: &Manifest, is_learned: bool) {
+    if let Some(known) = manifest.known.as_ref().filter(|_| is_learned) {
+        let filter = known.sha256.get(..12).unwrap_or(&known.sha256);
+        eprintln!(
+            "warning: {name} was recorded with a filter of known behaviour ({filter}…): what that knew is not in it, and \
+             a profile learned from it is wrong"
+        );
+        eprintln!("hint: compare it with the profile that the filter was made from: --learn PROFILE.json");
+    }
+    let thinned = manifest.sampling.iter().flat_map(|sampling| &sampling.changes).filter(|change| change.to > 1);
+    if let Some(most) = thinned.max_by_key(|change| change.to) {
+        eprintln!(
+            "warning: {name} was thinned: of class {}, one event in {} was kept at the least",
+            most.class, most.to
+        );
     }
 }
 
@@ -242,7 +252,8 @@ fn stream(
     streamed
 }
 
-fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
+/// On a terminal; hidden elsewhere.
+pub fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

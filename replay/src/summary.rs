@@ -8,7 +8,6 @@ use crate::alert::Alert;
 use crate::alert::group::GroundTruth;
 use crate::config::{Config, Rule};
 use crate::convergence::{events_needed, seconds};
-use crate::deviation::Tree;
 use crate::engines::Severity;
 use crate::input::InputFile;
 use crate::output::report::{Lane, Timeline};
@@ -69,7 +68,7 @@ pub fn run(
         config: config.clone(),
         convergence_rule: rule(config),
         counts,
-        images: streamed.images.iter().map(|state| image(state, streamed, world)).collect(),
+        images: streamed.images.iter().map(|state| image(state, streamed, world, config)).collect(),
         model,
         judge,
         acts: acts(alerts, truth),
@@ -78,7 +77,7 @@ pub fn run(
 }
 
 /// The stopping rule in words.
-fn rule(config: &Config) -> String {
+pub fn rule(config: &Config) -> String {
     let convergence = &config.convergence;
     let unseen = format!(
         "upper bound of the unseen mass at most {} over {} s (a quiet window where fewer than {} events came)",
@@ -95,21 +94,13 @@ fn rule(config: &Config) -> String {
     }
 }
 
-const fn tree_name(tree: Tree) -> &'static str {
-    match tree {
-        Tree::Process => "process",
-        Tree::File => "file",
-        Tree::Network => "network",
-    }
-}
-
-fn image(state: &ImageState, streamed: &Streamed, world: &World) -> Image {
+fn image(state: &ImageState, streamed: &Streamed, world: &World, config: &Config) -> Image {
     let begin = streamed.span.map_or(0, |(begin, _)| begin);
     let trees = state.phases.iter().map(|(tree, phase)| {
         let patterns = state.profile.patterns(*tree);
         match phase {
             Phase::Learning(tracker) => TreeState {
-                tree: tree_name(*tree),
+                tree: tree.name(),
                 locked: false,
                 locked_after_s: None,
                 decided_by: None,
@@ -117,7 +108,7 @@ fn image(state: &ImageState, streamed: &Streamed, world: &World) -> Image {
                 patterns,
             },
             Phase::Locked(locked) => TreeState {
-                tree: tree_name(*tree),
+                tree: tree.name(),
                 locked: true,
                 locked_after_s: locked.at.map(|at| (seconds(at - begin) * 1e3).round() / 1e3),
                 decided_by: Some(locked.decided_by.clone()),
@@ -139,6 +130,10 @@ fn image(state: &ImageState, streamed: &Streamed, world: &World) -> Image {
         withheld: state.counts.withheld,
         deviating: state.counts.deviating,
         trees: trees.collect(),
+        tuned: state.tuned().len() as u64,
+        on_probation: state.on_probation() as u64,
+        grave: state.counts.grave,
+        siblings: state.siblings(config, &|id| world.container_name(id)),
     }
 }
 
@@ -181,7 +176,7 @@ pub fn timeline(streamed: &Streamed, alerts: &[Alert]) -> Timeline {
     };
     let lanes = streamed.images.iter().map(|state| Lane {
         image: state.image.to_string(),
-        trees: state.phases.iter().map(|(tree, phase)| (tree_name(*tree), locked(phase))).collect(),
+        trees: state.phases.iter().map(|(tree, phase)| (tree.name(), locked(phase))).collect(),
     });
     Timeline {
         begin,

@@ -154,6 +154,27 @@ fn kinds_and_marks_say_what_is_new() {
 }
 
 #[test]
+fn a_peer_outside_is_the_domain_it_was_asked_for_under() {
+    let mut script = Script::new();
+    script.ordinary(0, 200);
+    // The same service under another address each time, as behind a load balancer.
+    for i in 0..20 {
+        let (ts, address) = (second(i * 10) + 100, format!("203.0.{}.7", 100 + i));
+        script.answer(ts, 1, "10.89.0.1", "api.pay.example", &address);
+        script.connect(ts + 1, 1, &address, 443);
+    }
+    let at = second(190) + 200;
+    script.answer(at, 1, "10.89.0.1", "drop.evil.example", "203.0.119.7");
+    script.connect(at + 1, 1, "203.0.119.7", 443);
+    // A name server outside is not believed when it calls an address by a learned name.
+    script.answer(at + 2, 1, "198.51.100.53", "api.pay.example", "198.51.100.9");
+    script.connect(at + 3, 1, "198.51.100.9", 443);
+    let (_, folded) = run(script, &[], &|_| Vec::new());
+    let got: Vec<_> = folded.iter().map(|f| f.deviation.path[f.deviation.at].to_string()).collect();
+    assert_eq!(got, ["domain drop.evil.example public", "public 198.51.100.0/24"], "{folded:#?}");
+}
+
+#[test]
 fn a_timer_locks_by_the_clock_alone() {
     let mut script = Script::new();
     script.ordinary(0, 40);
@@ -180,7 +201,7 @@ fn a_merged_profile_knows_what_either_knew() {
         pipeline::stream(&recording, &world, &Start::LearnAll, &config, &model, &rules, |_| {}).unwrap().profile()
     };
     let (mut a, b) = (profile("a", "/bin/one"), profile("b", "/bin/two"));
-    a.merge(b, &config.profile);
+    a.merge(b, &config);
     let text = a.to_json();
     assert!(text.contains("/bin/one") && text.contains("/bin/two"));
     assert_eq!(serde_json::from_str::<replay::profile::Profile>(&text).unwrap(), a);

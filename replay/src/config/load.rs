@@ -142,6 +142,25 @@ fn check(config: &Config) -> Result<()> {
         ((1..=1_000_000).contains(&config.model.cache_mb), "model.cache_mb", "1 to 1000000"),
         (seconds(config.convergence.window), "convergence.window", "more than 0 and at most a year, in seconds"),
         (seconds(config.convergence.timer), "convergence.timer", "more than 0 and at most a year, in seconds"),
+        (config.tuning.occasions >= 2, "tuning.occasions", "at least 2"),
+        (seconds(config.tuning.apart), "tuning.apart", "more than 0 and at most a year, in seconds"),
+        (config.tuning.siblings >= 1, "tuning.siblings", "at least 1"),
+        (
+            seconds(config.tuning.forget) && config.tuning.forget > config.tuning.apart,
+            "tuning.forget",
+            "more than tuning.apart and at most a year, in seconds",
+        ),
+        (
+            config.tuning.quarantine == 0.0 || seconds(config.tuning.quarantine),
+            "tuning.quarantine",
+            "0 to a year, in seconds",
+        ),
+        (share(config.tuning.risk.into()), "tuning.risk", "0 to 1"),
+        (
+            config.network.resolvers.iter().all(|address| address.parse::<std::net::IpAddr>().is_ok()),
+            "network.resolvers",
+            "a list of IP addresses, as [\"9.9.9.9\"]",
+        ),
         (open_share(config.convergence.epsilon), "convergence.epsilon", "above 0 and below 1"),
         (open_share(config.convergence.delta), "convergence.delta", "above 0 and below 1"),
         (
@@ -203,6 +222,8 @@ mod tests {
             ("convergence.rule=never", "never", "replay.toml"),
             ("convergence.window", "no '='", "--set"),
             ("convergence=3", "is a table", "default"),
+            ("tuning.forget=60", "out of range", "more than tuning.apart"),
+            ("network.resolvers=[\"dns.example\"]", "network.resolvers is out of range", "IP addresses"),
             ("args.novelty.reject=nan", "out of range", "0 to 1"),
         ] {
             let error = set(&[set_value]).expect_err(set_value);

@@ -17,6 +17,7 @@ pub struct Config {
     pub args: Args,
     pub model: Model,
     pub convergence: Convergence,
+    pub tuning: Tuning,
     pub engines: Engines,
     pub severity: SeverityBounds,
     pub alerts: Alerts,
@@ -35,6 +36,8 @@ pub struct Network {
     pub ephemeral_from: u16,
     pub prefix_v4: u8,
     pub prefix_v6: u8,
+    pub domain_labels: usize,
+    pub resolvers: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +82,27 @@ pub enum Rule {
     Timer,
 }
 
+/// What a tree does once it is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum After {
+    /// Nothing is learned any more.
+    Lock,
+    /// What recurs, slowly and harmlessly, is taken in.
+    Tune,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    pub occasions: usize,
+    pub apart: f64,
+    pub siblings: usize,
+    pub forget: f64,
+    pub quarantine: f64,
+    pub risk: f32,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Convergence {
@@ -89,6 +113,7 @@ pub struct Convergence {
     pub min_events: u64,
     pub max_new: u64,
     pub timer: f64,
+    pub after: After,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,6 +14,8 @@ const BUCKET: i64 = 250_000_000;
 pub struct Tracker {
     begin: i64,
     learned: u64,
+    /// New patterns so far.
+    arrived: u64,
     /// (bucket number, events in it), oldest first.
     events: VecDeque<(i64, u64)>,
     /// Time of each new pattern, oldest first.
@@ -25,7 +27,7 @@ pub struct Tracker {
 impl Tracker {
     /// `begin`: Unix time of the image's first event, ns.
     pub fn new(begin: i64) -> Self {
-        Self { begin, learned: 0, events: VecDeque::new(), new: VecDeque::new(), singles: HashMap::new() }
+        Self { begin, learned: 0, arrived: 0, events: VecDeque::new(), new: VecDeque::new(), singles: HashMap::new() }
     }
 
     pub fn begin(&self) -> i64 {
@@ -37,6 +39,11 @@ impl Tracker {
         self.learned
     }
 
+    /// New patterns so far.
+    pub fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
     pub fn observe(&mut self, ts: i64, learned: Learned) {
         self.learned += 1;
         let bucket = ts.div_euclid(BUCKET);
@@ -45,6 +52,7 @@ impl Tracker {
             _ => self.events.push_back((bucket, 1)),
         }
         if learned.new {
+            self.arrived += 1;
             self.new.push_back(ts);
             self.singles.insert(learned.species, ts);
         } else {

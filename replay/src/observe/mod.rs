@@ -1,5 +1,6 @@
 //! Events as the profile sees them: which tree, which path through it, whose doing.
 
+mod domains;
 mod file;
 mod network;
 pub mod peers;
@@ -56,8 +57,9 @@ impl Observation {
     }
 }
 
-/// Turns the events of one image into observations. Holds memory of paths already taken apart.
+/// Turns the events of one image into observations. Holds memory of paths already taken apart, and of names asked for.
 pub struct Observer {
+    domains: domains::Domains,
     memo: HashMap<MemoKey, Arc<[Arc<str>]>>,
 }
 
@@ -69,7 +71,7 @@ const MEMO: usize = 100_000;
 
 impl Observer {
     pub fn new() -> Self {
-        Self { memo: HashMap::new() }
+        Self { domains: domains::Domains::default(), memo: HashMap::new() }
     }
 
     /// Zero, one or two observations of `event`, appended to `out`.
@@ -77,7 +79,8 @@ impl Observer {
         match event {
             Event::Process(event) => out.extend(process::observe(event, context)),
             Event::File(event) => file::observe(event, context, self, out),
-            Event::Network(event) => out.extend(network::observe(event, context)),
+            Event::Network(event) => out.extend(network::observe(event, context, &self.domains)),
+            Event::Dns(event) => self.domains.see(event, context),
             // No tree is learned from the other classes.
             _ => {}
         }

@@ -1,5 +1,8 @@
 //! Network: program, direction and protocol, peer, port.
 //!
+//! The peer is what it is: a known container's image, loopback, the metadata service; else the domain that the address was
+//! asked for under, with the class of the address; else its prefix.
+//!
 //! The port is the one that names the service: the peer's for connect, the local one for bind, listen and accept.
 //! From `network.ephemeral_from` on it is "ephemeral".
 
@@ -8,6 +11,7 @@ use std::sync::Arc;
 use datasets::NetworkEvent;
 use record_bpf::Kind;
 
+use super::domains::Domains;
 use super::{Context, Observation, container, row};
 use crate::args::path::mask_path;
 use crate::deviation::Tree;
@@ -17,7 +21,7 @@ const EAFNOSUPPORT: i32 = -97;
 const EINVAL: i32 = -22;
 const EBADF: i32 = -9;
 
-pub fn observe(event: &NetworkEvent, context: &Context<'_>) -> Option<Observation> {
+pub fn observe(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -> Option<Observation> {
     let direction = match event.common.kind {
         Kind::Connect => "connect",
         Kind::Accept => "accept",
@@ -36,7 +40,7 @@ pub fn observe(event: &NetworkEvent, context: &Context<'_>) -> Option<Observatio
         return None;
     }
     let program = context.processes.exe(event.common.exec_id);
-    let (peer, port, raw) = if &*event.family == "unix" { unix(event) } else { inet(event, context) };
+    let (peer, port, raw) = if &*event.family == "unix" { unix(event) } else { inet(event, context, domains) };
     Some(Observation {
         tree: Tree::Network,
         ts: event.common.ts,
@@ -62,7 +66,7 @@ fn unix(event: &NetworkEvent) -> (String, String, String) {
     (format!("socket {}", mask_path(path)), "-".to_owned(), path.to_owned())
 }
 
-fn inet(event: &NetworkEvent, context: &Context<'_>) -> (String, String, String) {
+fn inet(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -> (String, String, String) {
     let (address, port) = match event.common.kind {
         Kind::Connect => (event.peer_addr.as_deref(), event.peer_port),
         Kind::Accept => (event.peer_addr.as_deref(), event.local_port),
@@ -72,7 +76,10 @@ fn inet(event: &NetworkEvent, context: &Context<'_>) -> (String, String, String)
     let (peer, name) = match address {
         // One's own address: which one it is says nothing, whether it is more than loopback does.
         Some(address) if own => (own_address(address).to_owned(), address.to_owned()),
-        Some(address) => context.peers.step(address, event.common.ts),
+        Some(address) => {
+            let named = || domains.name(&container(&event.common), event.common.exec_id, address);
+            context.peers.step(address, event.common.ts, named)
+        }
         None => ("(unknown)".to_owned(), "(unknown)".to_owned()),
     };
     let port_step = match port {

@@ -60,7 +60,8 @@ impl Peers {
 
     /// The tree's step for a peer, and its name for people. An address that two containers held in turn is the one's
     /// that got it last before `ts`, also when it has given it back: what is still on its way to it is meant for it.
-    pub fn step(&self, address: &str, ts: i64) -> (String, String) {
+    /// `domain`: the name that the address was asked for under; it counts where there is no better word for the peer.
+    pub fn step<'a>(&self, address: &str, ts: i64, domain: impl FnOnce() -> Option<&'a Arc<str>>) -> (String, String) {
         let Ok(parsed) = address.parse::<IpAddr>() else {
             return (address.to_owned(), address.to_owned());
         };
@@ -69,6 +70,11 @@ impl Peers {
             return (format!("image {}", holder.image), holder.name.to_string());
         }
         let class = AddressClass::of(parsed);
+        if matches!(class, AddressClass::Private | AddressClass::Public)
+            && let Some(domain) = domain()
+        {
+            return (format!("domain {domain} {}", class.name()), format!("{domain} ({parsed})"));
+        }
         let step = match class {
             AddressClass::Loopback | AddressClass::Special | AddressClass::Metadata => class.name().to_owned(),
             AddressClass::Private if self.networks.contains(&self.network(parsed)) => "container network".to_owned(),
@@ -137,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_what_it_is() {
-        let config = Network { ephemeral_from: 32768, prefix_v4: 24, prefix_v6: 64 };
+        let config = crate::config::load(None, &[]).unwrap().network;
         let containers = [
             container("a", "redis:7", "10.89.0.2", "redis", 0),
             container("b", "pool:1", "10.89.0.3", "pool.minexmr.com", 0),
@@ -158,7 +164,17 @@ mod tests {
             ("2606:4700::1234", 0, "public 2606:4700::/64", "2606:4700::1234"),
             ("not an address", 0, "not an address", "not an address"),
         ] {
-            assert_eq!(peers.step(address, ts), (step.to_owned(), name.to_owned()), "{address}");
+            assert_eq!(peers.step(address, ts, || None), (step.to_owned(), name.to_owned()), "{address}");
+        }
+        let name: Arc<str> = "api.example".into();
+        for (address, step) in [
+            ("203.0.113.77", "domain api.example public"),
+            ("10.1.2.3", "domain api.example private"),
+            ("10.89.0.3", "image pool:1"),
+            ("127.0.0.1", "loopback"),
+            ("169.254.169.254", "metadata"),
+        ] {
+            assert_eq!(peers.step(address, 0, || Some(&name)).0, step, "{address}");
         }
     }
 }

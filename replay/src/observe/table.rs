@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datasets::Process;
+use datasets::{Origin, Process};
 
 /// Stands for the container and image of processes outside containers.
 pub const HOST: &str = "host";
@@ -63,6 +63,13 @@ impl ProcessTable {
             self.get(before)
         };
         std::iter::successors(first, next).take_while(inside).take(DEPTH)
+    }
+
+    /// Whether another process of the same container started the incarnation while it was recorded; not so of a container's
+    /// first process, and of what ran before the recording.
+    pub fn was_started(&self, exec_id: u64) -> bool {
+        let Some(process) = self.get(exec_id) else { return false };
+        process.origin == Origin::Exec && self.lineage(exec_id).any(|above| above.pid != process.pid)
     }
 
     /// The processes above `exec_id`, outermost first, itself last. A program that was replaced by exec is listed only

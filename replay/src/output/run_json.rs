@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::input::InputFile;
+use crate::profile::siblings::Siblings;
 
 /// The whole file.
 #[derive(Clone, Debug, Serialize)]
@@ -81,6 +82,14 @@ pub struct Image {
     pub withheld: u64,
     pub deviating: u64,
     pub trees: Vec<TreeState>,
+    /// Behaviours that locked trees took in, those of the baseline included; they are in profile.json.
+    pub tuned: u64,
+    /// Behaviours on probation.
+    pub on_probation: u64,
+    /// Deviating observations that are never taken in. 0 unless `convergence.after` is `tune`.
+    pub grave: u64,
+    /// The replicas, each against the others; null for one.
+    pub siblings: Option<Siblings>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -8,6 +8,7 @@ use super::run_json::Run;
 use super::text::{clean, count, short_id, shorten};
 use crate::alert::{Alert, Finding};
 use crate::engines::Severity;
+use crate::profile::siblings::Siblings;
 
 /// Narrowest and widest table; in between it follows the terminal.
 const WIDTH: std::ops::RangeInclusive<u16> = 80..=120;
@@ -150,6 +151,21 @@ pub fn summary(run: &Run, report: &std::path::Path, width: Option<u16>) -> Strin
             None => format!("{} still learning", tree.tree),
         });
         let _ = writeln!(out, "  {}: {}", clean(&image.image), trees.collect::<Vec<_>>().join(", "));
+        if image.tuned + image.on_probation + image.grave > 0 {
+            let [tuned, waiting, grave] = [image.tuned, image.on_probation, image.grave].map(count);
+            let _ = writeln!(out, "    taken in {tuned}, on probation {waiting}, never to be taken in {grave} events");
+        }
+        for replica in image.siblings.iter().flat_map(Siblings::outliers) {
+            let first = replica.branches.first().map_or_else(String::new, |branch| branch.text());
+            let _ = writeln!(
+                out,
+                "    replica {} stands out: {} branches of its own (p = {:.4}), as {}",
+                clean(&replica.name),
+                count(replica.own),
+                replica.p_value.unwrap_or(0.0),
+                shorten(&clean(&first), 120),
+            );
+        }
     }
     let _ = writeln!(out, "convergence rule: {}", run.convergence_rule);
     let mut wrapped: String = out.lines().map(|line| wrap(line, width)).collect();

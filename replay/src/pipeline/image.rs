@@ -1,21 +1,22 @@
-//! One image through its stream of events: learn until converged, then compare.
+//! One image through its stream of events: learn until converged, then compare, and take in slowly what recurs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datasets::Event;
 
 use super::fold::{Folded, Folds};
+use super::tune::{Fate, Tuning};
 use crate::args::Tiers;
-use crate::config::Config;
-use crate::convergence::{self, Tracker};
+use crate::config::{After, Config};
+use crate::convergence::{self, Curve, Tracker};
 use crate::deviation::{DeviationKind, Tree};
 use crate::engines::{Level, Verdict};
 use crate::error::Result;
-use crate::observe::{Context, Observation, Observer};
+use crate::observe::{Context, Observation, Observer, ProcessTable};
+use crate::profile::siblings::{Replicas, Siblings};
+use crate::profile::tuning::Tuned;
 use crate::profile::{Departure, ImageProfile, LockedTree, store};
-
-pub const TREES: [Tree; 3] = [Tree::Process, Tree::File, Tree::Network];
 
 /// Convergence is judged at most this often, in ns of event time, and always before the event that ends a silence.
 const CHECK: i64 = 250_000_000;
@@ -42,6 +43,8 @@ pub struct Counts {
     pub withheld: u64,
     /// Observations that left the profile, before equal ones were folded.
     pub deviating: u64,
+    /// Of these, what slow tuning may never take in.
+    pub grave: u64,
 }
 
 /// How a tree stands at the end.
@@ -70,6 +73,17 @@ pub struct ImageState {
     clean: HashSet<u64>,
     next_check: i64,
     scratch: Vec<Observation>,
+    /// Between event time and the time of learning, ns: of several recordings, one begins where the other ended.
+    shift: i64,
+    /// Time of learning at the end of the last recording that had events of the image.
+    ended: Option<i64>,
+    /// An event of the present recording was seen.
+    begun: bool,
+    /// Only while a baseline is learned.
+    curve: Option<Curve>,
+    /// Only where the image has replicas to compare.
+    replicas: Option<Replicas>,
+    tuning: Tuning,
 }
 
 impl ImageState {
@@ -89,6 +103,36 @@ impl ImageState {
             clean: HashSet::new(),
             next_check: i64::MIN,
             scratch: Vec::new(),
+            shift: 0,
+            ended: None,
+            begun: false,
+            curve: None,
+            replicas: None,
+            tuning: Tuning::default(),
+        }
+    }
+
+    /// Compares the image's replicas with each other.
+    pub fn with_replicas(mut self) -> Self {
+        self.replicas = Some(Replicas::default());
+        self
+    }
+
+    /// The next recording of several begins. `withheld`: incarnations that a rule hits in it, sooner or later.
+    pub fn begin_recording(&mut self, withheld: &BTreeSet<u64>) {
+        // Incarnations are numbered within a recording.
+        self.tainted = withheld.iter().map(|id| (*id, true)).collect();
+        self.clean.clear();
+        self.observer = Observer::new();
+        self.begun = false;
+    }
+
+    /// It ends, at `end` of its own time; for an image that had no events in it, no time has passed.
+    pub fn end_recording(&mut self, end: i64, config: &Config) {
+        if self.begun {
+            let end = end - self.shift;
+            self.sample(end, config);
+            self.ended = Some(end);
         }
     }
 
@@ -98,7 +142,8 @@ impl ImageState {
         match entry {
             Some(entry) => {
                 state.profile = entry.trees.clone();
-                state.phases = TREES
+                state.tuning = Tuning::load(entry);
+                state.phases = Tree::ALL
                     .map(|tree| {
                         let learned = entry.locked.get(&tree).map_or(0, |locked| locked.learned);
                         let decided_by = match entry.locked.get(&tree) {
@@ -122,12 +167,19 @@ impl ImageState {
         let ts = event.common().ts;
         self.counts.events += 1;
         self.span = Some(self.span.map_or((ts, ts), |(first, _)| (first, ts)));
-        if self.phases.is_empty() {
-            self.phases = TREES.map(|tree| (tree, Phase::Learning(Tracker::new(ts)))).into();
+        if !self.begun {
+            self.begun = true;
+            self.shift = self.ended.map_or(0, |ended| ts - ended);
         }
-        if ts >= self.next_check {
-            self.check(ts, around.config);
-            self.next_check = ts.saturating_add(CHECK);
+        let now = ts - self.shift;
+        if self.phases.is_empty() {
+            self.phases = Tree::ALL.map(|tree| (tree, Phase::Learning(Tracker::new(now)))).into();
+            self.curve = (!self.converges).then(|| Curve::new(now, &around.config.convergence));
+        }
+        self.sample(now, around.config);
+        if now >= self.next_check {
+            self.check(now, around.config);
+            self.next_check = now.saturating_add(CHECK);
         }
         let mut observations = std::mem::take(&mut self.scratch);
         self.observer.observe(event, &around.context, &mut observations);
@@ -144,6 +196,13 @@ impl ImageState {
     fn take(&mut self, observation: &Observation, hits: &[Verdict], around: &Surroundings<'_>) -> Result<()> {
         let hit = hits.iter().any(|hit| hit.level.is_some_and(Level::is_high_confidence));
         self.counts.observations += 1;
+        if let Some(replicas) = &mut self.replicas {
+            replicas.see(observation, around.config);
+        }
+        let tunes = self.converges && around.config.convergence.after == After::Tune;
+        if tunes {
+            self.tuning.heard(&observation.container, observation.ts);
+        }
         if self.unknown {
             self.folds.add(observation, Departure::plain(DeviationKind::UnknownImage, 0), hits);
             self.unknown = false;
@@ -155,7 +214,8 @@ impl ImageState {
             return Ok(());
         }
         let mut departure = None;
-        if locked || hit || taint == Some(true) {
+        // While a baseline is learned, nobody asks.
+        if locked || (self.converges && (hit || taint == Some(true))) {
             departure = self.profile.departure(observation, &around.tiers)?;
         }
         if !locked {
@@ -170,6 +230,22 @@ impl ImageState {
             self.clean.remove(&id);
             *self.tainted.entry(id).or_default() |= hit;
         }
+        if tunes {
+            if hit {
+                self.tuning.strike(observation, &|id| self.tainted.contains_key(&id), around.context.processes);
+            }
+            let suspect = hits.iter().any(|hit| hit.level.is_some_and(|level| level >= Level::Medium));
+            if locked && !suspect && taint != Some(true) {
+                let config = &around.config.tuning;
+                match self.tuning.see(observation, departure.kind, around.context.processes, config) {
+                    Fate::Grave => self.counts.grave += 1,
+                    Fate::Waits => {}
+                    Fate::TakenIn => {
+                        self.profile.learn(observation, around.config);
+                    }
+                }
+            }
+        }
         self.folds.add(observation, departure, hits);
         Ok(())
     }
@@ -178,7 +254,7 @@ impl ImageState {
         self.counts.learned += 1;
         let learned = self.profile.learn(observation, config);
         if let Some(Phase::Learning(tracker)) = self.phases.get_mut(&observation.tree) {
-            tracker.observe(observation.ts, learned);
+            tracker.observe(observation.ts - self.shift, learned);
         }
     }
 
@@ -205,25 +281,77 @@ impl ImageState {
         inherited
     }
 
-    /// Locks the trees that have converged at `now`.
+    /// Locks the trees that have converged at `now`, a time of learning; of a baseline, notes that they have.
     fn check(&mut self, now: i64, config: &Config) {
-        if !self.converges {
-            return;
-        }
-        for phase in self.phases.values_mut() {
+        for (tree, phase) in &mut self.phases {
             let Phase::Learning(tracker) = phase else { continue };
+            if !self.converges {
+                if let Some(curve) = &mut self.curve {
+                    curve.ask(now, *tree, tracker, &config.convergence);
+                }
+                continue;
+            }
             tracker.trim(now, &config.convergence);
             if let Some(decided_by) = convergence::decide(tracker, now, &config.convergence) {
+                if *tree == Tree::Process && config.convergence.after == After::Tune {
+                    self.tuning.lock(&self.profile.process);
+                }
                 *phase = Phase::Locked(LockedTree { at: Some(now), decided_by, learned: tracker.learned() });
             }
+        }
+    }
+
+    /// Brings the learning curve up to `now`, a time of learning.
+    fn sample(&mut self, now: i64, config: &Config) {
+        let Some(curve) = &mut self.curve else { return };
+        while let Some(at) = curve.due(now) {
+            let trackers = self.phases.iter_mut().filter_map(|(tree, phase)| match phase {
+                Phase::Learning(tracker) => Some((*tree, tracker)),
+                Phase::Locked(_) => None,
+            });
+            curve.sample(at, trackers, &self.profile, &config.convergence);
         }
     }
 
     /// Ends the stream at `end`, the recording's last moment: a tree that fell silent may have converged since, and of
     /// a baseline it is now said which trees had converged.
     pub fn finish(&mut self, end: i64, config: &Config) {
+        let end = self.ended.unwrap_or(end - self.shift);
+        self.check(end, config);
+        if let Some(curve) = &mut self.curve {
+            let trackers = self.phases.iter_mut().filter_map(|(tree, phase)| match phase {
+                Phase::Learning(tracker) => Some((*tree, tracker)),
+                Phase::Locked(_) => None,
+            });
+            curve.sample(end, trackers, &self.profile, &config.convergence);
+        }
         self.converges = true;
         self.check(end, config);
+    }
+
+    /// At the end of a stream: what turned out to belong to what a rule hit is on probation no more.
+    pub fn settle(&mut self, processes: &ProcessTable, config: &Config) {
+        self.tuning.settle(processes, &config.tuning);
+    }
+
+    /// How the trees grew; only of a baseline that was learned.
+    pub fn curve(&self) -> Option<&Curve> {
+        self.curve.as_ref()
+    }
+
+    /// What locked trees took in.
+    pub fn tuned(&self) -> &[Tuned] {
+        self.tuning.tuned()
+    }
+
+    /// Behaviours on probation.
+    pub fn on_probation(&self) -> usize {
+        self.tuning.on_probation()
+    }
+
+    /// The image's replicas, each against the others; None where there is nothing to compare.
+    pub fn siblings(&self, config: &Config, name: &dyn Fn(&str) -> String) -> Option<Siblings> {
+        self.replicas.as_ref()?.compare(&self.image, config, name)
     }
 
     /// The locked trees, and the profile to save.
@@ -232,7 +360,12 @@ impl ImageState {
             Phase::Locked(locked) => Some((*tree, locked.clone())),
             Phase::Learning(_) => None,
         });
-        store::Entry { locked: locked.collect(), trees: self.profile.clone() }
+        store::Entry {
+            locked: locked.collect(),
+            trees: self.profile.clone(),
+            tuned: self.tuning.tuned().to_vec(),
+            probation: self.tuning.candidates(),
+        }
     }
 
     /// The deviations found; none are left here.

@@ -6,8 +6,9 @@
 
 pub mod fold;
 pub mod image;
+mod tune;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datasets::{Container, Event, Recording};
@@ -17,6 +18,7 @@ use record_bpf::Class;
 use crate::args::Tiers;
 use crate::args::vectors::Vectors;
 use crate::config::Config;
+use crate::engines::Level;
 use crate::error::Result;
 use crate::observe::{Context, HOST, Peers, ProcessTable, peers};
 use crate::profile::Profile;
@@ -25,8 +27,10 @@ use image::{ImageState, Rules, Surroundings};
 /// Events in memory at once.
 const CHUNK: usize = 1 << 16;
 
-/// The classes that a profile is learned from and that rules judge.
-const JUDGED: [Class; 3] = [Class::Process, Class::File, Class::Network];
+/// The classes that a profile is learned from and that rules judge; DNS answers give addresses their names.
+const JUDGED: [Class; 4] = [Class::Process, Class::File, Class::Network, Class::Dns];
+/// The classes that rules judge.
+const RULED: [Class; 3] = [Class::Process, Class::File, Class::Network];
 
 /// What a recording says about processes and containers.
 pub struct World {
@@ -45,6 +49,19 @@ impl World {
             peers: Peers::new(&containers, &recording.addresses()?, &config.network),
             containers: containers.into_iter().map(|container| (Arc::clone(&container.id), container)).collect(),
         })
+    }
+
+    /// The name of a container for people: its own, else the beginning of its id.
+    pub fn container_name(&self, id: &str) -> String {
+        let name = self.containers.get(id).and_then(|container| container.name.clone());
+        name.unwrap_or_else(|| crate::output::text::short_id(id).to_owned())
+    }
+
+    /// Images that more than one container runs.
+    fn replicated(&self) -> BTreeSet<Arc<str>> {
+        let mut seen = BTreeSet::new();
+        let images = self.containers.values().map(peers::image_of);
+        images.filter(|image| !seen.insert(Arc::clone(image))).collect()
     }
 
     /// The image that a container's events are learned under.
@@ -94,68 +111,151 @@ pub fn stream(
     config: &Config,
     vectors: &dyn Vectors,
     rules: &Rules<'_>,
-    mut watch: impl FnMut(&Event),
+    watch: impl FnMut(&Event),
 ) -> Result<Streamed> {
-    let around = || Surroundings {
-        context: Context { processes: &world.processes, peers: &world.peers, config },
-        tiers: Tiers { config: &config.args, vectors },
-        config,
-        rules,
-    };
-    let mut lanes: BTreeMap<Arc<str>, Lane> = BTreeMap::new();
-    let mut image_of: HashMap<Option<Arc<str>>, Arc<str>> = HashMap::new();
-    let mut per_second: BTreeMap<i64, u64> = BTreeMap::new();
-    let mut span: Option<(i64, i64)> = None;
-    let mut events = recording.events_of(&JUDGED);
-    loop {
-        let mut read = false;
-        for event in events.by_ref().take(CHUNK) {
-            let event = event?;
-            watch(&event);
-            let ts = event.common().ts;
-            span = Some(span.map_or((ts, ts), |(first, _)| (first, ts)));
-            *per_second.entry(ts.div_euclid(1_000_000_000)).or_default() += 1;
-            let container = &event.common().container;
-            let image = match image_of.get(container) {
-                Some(image) => image,
-                None => image_of.entry(container.clone()).or_insert_with(|| world.image(container.as_ref())),
-            };
-            match lanes.get_mut(image) {
-                Some(lane) => lane.queue.push(event),
-                None => {
-                    let state = begin(Arc::clone(image), start, config);
-                    lanes.insert(Arc::clone(image), Lane { state, queue: vec![event] });
-                }
-            }
-            read = true;
-        }
-        if !read {
-            break;
-        }
-        let mut busy: Vec<&mut Lane> = lanes.values_mut().filter(|lane| !lane.queue.is_empty()).collect();
-        // The longest first: with few images the order is what balances the threads.
-        busy.sort_by_key(|lane| std::cmp::Reverse(lane.queue.len()));
-        let results: Vec<Result<()>> = busy.into_par_iter().with_max_len(1).map(|lane| lane.drain(&around())).collect();
-        results.into_iter().collect::<Result<()>>()?;
-    }
+    let mut lanes = Lanes::default();
+    let (per_second, span) = lanes.run(recording, world, start, config, vectors, rules, watch)?;
     let end = span.map_or(0, |(_, last)| last);
-    let images = lanes.into_values().map(|lane| {
-        let mut state = lane.state;
-        state.finish(end, config);
-        state
-    });
-    Ok(Streamed { images: images.collect(), per_second, span })
+    let mut images = lanes.finish(end, config);
+    images.iter_mut().for_each(|state| state.settle(&world.processes, config));
+    Ok(Streamed { images, per_second, span })
 }
 
-fn begin(image: Arc<str>, start: &Start<'_>, config: &Config) -> ImageState {
-    match start {
+/// Events per second of event time by Unix second, and the first and last event's time.
+type Seen = (BTreeMap<i64, u64>, Option<(i64, i64)>);
+
+/// The images of one recording, or of several one after the other.
+#[derive(Default)]
+pub struct Lanes {
+    lanes: BTreeMap<Arc<str>, Lane>,
+    /// Images of which more than one container was seen, in whatever recording.
+    replicated: BTreeSet<Arc<str>>,
+    /// Incarnations of the present recording that nothing is learned from.
+    withheld: BTreeSet<u64>,
+}
+
+impl Lanes {
+    /// Says which images will be found to have replicas, where that is known of more than one recording.
+    pub fn expect_replicas(&mut self, images: BTreeSet<Arc<str>>) {
+        self.replicated = images;
+    }
+
+    /// The next recording of several begins, `withheld` as [`ImageState::begin_recording`].
+    pub fn begin_recording(&mut self, withheld: BTreeSet<u64>) {
+        self.lanes.values_mut().for_each(|lane| lane.state.begin_recording(&withheld));
+        self.withheld = withheld;
+    }
+
+    /// It ends, at `end` of its own time.
+    pub fn end_recording(&mut self, end: i64, config: &Config) {
+        self.lanes.values_mut().for_each(|lane| lane.state.end_recording(end, config));
+    }
+
+    /// The states, ended.
+    pub fn finish(self, end: i64, config: &Config) -> Vec<ImageState> {
+        let states = self.lanes.into_values().map(|lane| {
+            let mut state = lane.state;
+            state.finish(end, config);
+            state
+        });
+        states.collect()
+    }
+
+    /// Runs a recording through, as [`stream`].
+    ///
+    /// # Errors
+    /// As [`stream`].
+    #[expect(clippy::too_many_arguments, reason = "each is one source of the stage")]
+    pub fn run(
+        &mut self,
+        recording: &Recording,
+        world: &World,
+        start: &Start<'_>,
+        config: &Config,
+        vectors: &dyn Vectors,
+        rules: &Rules<'_>,
+        mut watch: impl FnMut(&Event),
+    ) -> Result<Seen> {
+        let around = || Surroundings {
+            context: Context { processes: &world.processes, peers: &world.peers, config },
+            tiers: Tiers { config: &config.args, vectors },
+            config,
+            rules,
+        };
+        self.replicated.extend(world.replicated());
+        let (lanes, replicated, withheld) = (&mut self.lanes, &self.replicated, &self.withheld);
+        let mut image_of: HashMap<Option<Arc<str>>, Arc<str>> = HashMap::new();
+        let mut per_second: BTreeMap<i64, u64> = BTreeMap::new();
+        let mut span: Option<(i64, i64)> = None;
+        let mut events = recording.events_of(&JUDGED);
+        loop {
+            let mut read = false;
+            for event in events.by_ref().take(CHUNK) {
+                let event = event?;
+                watch(&event);
+                let ts = event.common().ts;
+                span = Some(span.map_or((ts, ts), |(first, _)| (first, ts)));
+                *per_second.entry(ts.div_euclid(1_000_000_000)).or_default() += 1;
+                let container = &event.common().container;
+                let image = match image_of.get(container) {
+                    Some(image) => image,
+                    None => image_of.entry(container.clone()).or_insert_with(|| world.image(container.as_ref())),
+                };
+                match lanes.get_mut(image) {
+                    Some(lane) => lane.queue.push(event),
+                    None => {
+                        let mut state = begin(Arc::clone(image), start, config, replicated.contains(image));
+                        state.begin_recording(withheld);
+                        lanes.insert(Arc::clone(image), Lane { state, queue: vec![event] });
+                    }
+                }
+                read = true;
+            }
+            if !read {
+                return Ok((per_second, span));
+            }
+            let mut busy: Vec<&mut Lane> = lanes.values_mut().filter(|lane| !lane.queue.is_empty()).collect();
+            // The longest first: with few images the order is what balances the threads.
+            busy.sort_by_key(|lane| std::cmp::Reverse(lane.queue.len()));
+            let results: Vec<Result<()>> =
+                busy.into_par_iter().with_max_len(1).map(|lane| lane.drain(&around())).collect();
+            results.into_iter().collect::<Result<()>>()?;
+        }
+    }
+}
+
+/// The incarnations of a recording that a rule of high confidence hits sooner or later, but for the long-lived ones that a
+/// container begins with: of a service, what came before the hit is still its own doing.
+///
+/// # Errors
+/// Unreadable events.
+pub fn hit_by_rules(recording: &Recording, world: &World, rules: &Rules<'_>) -> Result<BTreeSet<u64>> {
+    let mut hit = BTreeSet::new();
+    let mut events = recording.events_of(&RULED);
+    loop {
+        let chunk = events.by_ref().take(CHUNK).collect::<datasets::Result<Vec<Event>>>()?;
+        if chunk.is_empty() {
+            return Ok(hit);
+        }
+        let ids = chunk.par_iter().filter_map(|event| {
+            let id = event.common().exec_id?;
+            let severe = rules(event).iter().any(|hit| hit.level.is_some_and(Level::is_high_confidence));
+            (severe && world.processes.was_started(id)).then_some(id)
+        });
+        hit.extend(ids.collect::<Vec<_>>());
+    }
+}
+
+fn begin(image: Arc<str>, start: &Start<'_>, config: &Config, replicated: bool) -> ImageState {
+    let state = match start {
         Start::Learn => ImageState::learning(image, config, true),
         Start::LearnAll => ImageState::learning(image, config, false),
         Start::Baseline(profile) => {
             let entry = profile.images.get(&image);
             ImageState::with_baseline(image, config, entry)
         }
-    }
+    };
+    if replicated { state.with_replicas() } else { state }
 }
 
 /// An image with its part of the present chunk.

@@ -14,12 +14,15 @@ use crate::deviation::{DeviationKind, Nearest, Tier, Tree};
 use crate::error::Result;
 use crate::observe::Observation;
 
+/// parent → program → argument patterns
+pub type ProcessTree = BTreeMap<Arc<str>, BTreeMap<Arc<str>, ArgLeaf>>;
+
 /// What one image does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageProfile {
     /// parent → program → argument patterns
-    pub process: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ArgLeaf>>,
+    pub process: ProcessTree,
     /// program → path segments → operation
     pub file: Node,
     /// program → direction and protocol → peer → port
@@ -127,6 +130,28 @@ impl ImageProfile {
         }
         self.file.merge(file, bounds.collapse);
         self.network.merge(network, bounds.collapse);
+    }
+
+    /// Events that were learned.
+    pub fn observations(&self) -> u64 {
+        let leaves = self.process.values().flat_map(BTreeMap::values);
+        let mut sum = leaves.map(ArgLeaf::runs).sum();
+        for tree in [&self.file, &self.network] {
+            tree.each_leaf(&mut |_, count| sum += count);
+        }
+        sum
+    }
+
+    /// Nodes of a tree; an argument pattern is one.
+    pub fn nodes(&self, tree: Tree) -> u64 {
+        let programs = |programs: &BTreeMap<Arc<str>, ArgLeaf>| {
+            1 + programs.values().map(|leaf| 1 + leaf.len() as u64).sum::<u64>()
+        };
+        match tree {
+            Tree::Process => self.process.values().map(programs).sum(),
+            Tree::File => self.file.nodes(),
+            Tree::Network => self.network.nodes(),
+        }
     }
 
     /// Patterns in a tree.

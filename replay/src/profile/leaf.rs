@@ -123,6 +123,17 @@ impl ArgLeaf {
         self.patterns.iter().map(|(key, count)| (Canonical::from_key(Arc::clone(key)), *count))
     }
 
+    /// Drops a pattern; its words stay known.
+    pub fn forget(&mut self, key: &str) {
+        self.patterns.remove(key);
+        self.grammar = OnceLock::new();
+    }
+
+    /// Runs learned, of patterns kept or not.
+    pub fn runs(&self) -> u64 {
+        self.patterns.values().sum::<u64>() + self.beyond
+    }
+
     pub fn len(&self) -> usize {
         self.patterns.len()
     }

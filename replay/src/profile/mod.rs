@@ -1,12 +1,18 @@
 //! What an image does: three prefix trees, learned, merged, saved, loaded and shown.
 
+pub mod bounds;
+pub mod diff;
 pub mod export;
+mod grave;
 pub mod image;
 pub mod leaf;
 pub mod node;
 pub mod show;
+pub mod siblings;
 pub mod store;
+pub mod tuning;
 
+pub use grave::grave;
 pub use image::{Departure, ImageProfile, Learned};
 pub use leaf::ArgLeaf;
 pub use node::Node;

@@ -1,19 +1,22 @@
 //! A profile for people: the trees as indented text.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
+use super::siblings::Branch;
 use super::store::Entry;
+use super::tuning::Behaviour;
 use super::{Node, Profile};
+use crate::args::Canonical;
 use crate::deviation::Tree;
+use crate::output::text;
 
-/// The trees of all images, or of those whose name contains `image`.
-pub fn render(profile: &Profile, image: Option<&str>) -> String {
+/// The trees of all images.
+pub fn render(profile: &Profile) -> String {
     let mut out = String::new();
     for (name, entry) in &profile.images {
-        if image.is_none_or(|wanted| name.contains(wanted)) {
-            // Writing to a String cannot fail.
-            let _ = render_image(name, entry, &mut out);
-        }
+        // Writing to a String cannot fail.
+        let _ = render_image(name, entry, &mut out);
     }
     out
 }
@@ -37,7 +40,22 @@ fn render_image(name: &str, entry: &Entry, out: &mut String) -> fmt::Result {
     writeln!(out, "  file ({})", state(Tree::File))?;
     render_node(&entry.trees.file, 2, out)?;
     writeln!(out, "  network ({})", state(Tree::Network))?;
-    render_node(&entry.trees.network, 2, out)
+    render_node(&entry.trees.network, 2, out)?;
+    for tuned in &entry.tuned {
+        let days = tuned.occasions.iter().map(|at| text::time(*at)).collect::<Vec<_>>().join(", ");
+        writeln!(out, "  taken in since: {}  on {days}", behaviour(&tuned.behaviour))?;
+    }
+    for candidate in &entry.probation {
+        let occasions = candidate.occasions.len();
+        writeln!(out, "  on probation: {}  {occasions} occasions", behaviour(&candidate.behaviour))?;
+    }
+    Ok(())
+}
+
+fn behaviour(behaviour: &Behaviour) -> String {
+    let args = behaviour.args.as_ref().map(|args| Canonical::from_key(Arc::clone(args)).text().into());
+    let path = behaviour.path.iter().cloned().chain(args).collect();
+    Branch { tree: behaviour.tree, path, events: 0 }.text()
 }
 
 fn render_node(node: &Node, depth: usize, out: &mut String) -> fmt::Result {

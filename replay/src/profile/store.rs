@@ -7,12 +7,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ImageProfile;
-use crate::config;
+use super::tuning::{Candidate, Probation, Tuned};
+use crate::config::Config;
 use crate::deviation::Tree;
 use crate::error::{Error, Result};
 
 /// Version of `profile.json`. It grows when an old reader would misread the file.
-const VERSION: u32 = 1;
+///
+/// 1: trees and locks. 2: what was taken in after the lock, and what is on probation.
+const VERSION: u32 = 2;
+/// The oldest version that this build reads; what it lacks is empty.
+const OLDEST: u32 = 1;
 const KIND: &str = "retroscope profile";
 
 /// Profiles of images.
@@ -32,6 +37,12 @@ pub struct Entry {
     /// Trees that converged; the others were still learning when they were saved.
     pub locked: BTreeMap<Tree, LockedTree>,
     pub trees: ImageProfile,
+    /// What locked trees took in, in order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tuned: Vec<Tuned>,
+    /// What was seen since the lock and is not taken in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probation: Vec<Candidate>,
 }
 
 /// When and why a tree was locked.
@@ -72,14 +83,16 @@ impl Profile {
             ));
         }
         let version = value.get("version").and_then(serde_json::Value::as_u64);
-        if version != Some(u64::from(VERSION)) {
+        if !version.is_some_and(|version| (u64::from(OLDEST)..=u64::from(VERSION)).contains(&version)) {
             return Err(Error::input(
-                format!("{name}: profile version {}; this build reads {VERSION}", version.unwrap_or(0)),
+                format!("{name}: profile version {}; this build reads {OLDEST} to {VERSION}", version.unwrap_or(0)),
                 "learn it again with this version",
             ));
         }
-        serde_json::from_value(value)
-            .map_err(|error| Error::input(format!("{name}: damaged profile: {error}"), "learn it again"))
+        let profile: Profile = serde_json::from_value(value)
+            .map_err(|error| Error::input(format!("{name}: damaged profile: {error}"), "learn it again"))?;
+        // It is saved as what it is now.
+        Ok(Profile { version: VERSION, ..profile })
     }
 
     pub fn to_json(&self) -> String {
@@ -89,14 +102,19 @@ impl Profile {
     }
 
     /// Adds what `other` learned; a tree is locked in the union only if it is locked in every part that has the image.
-    pub fn merge(&mut self, other: Profile, bounds: &config::Profile) {
+    pub fn merge(&mut self, other: Profile, config: &Config) {
         for (image, entry) in other.images {
             let Some(own) = self.images.get_mut(&image) else {
                 self.images.insert(image, entry);
                 continue;
             };
-            own.trees.merge(entry.trees, bounds);
-            let mut theirs = entry.locked;
+            let Entry { locked: mut theirs, trees, tuned, probation } = entry;
+            own.trees.merge(trees, &config.profile);
+            own.probation = Probation::merge(std::mem::take(&mut own.probation), probation, &config.tuning);
+            own.tuned.extend(tuned);
+            own.tuned.sort_by(|a, b| (&a.behaviour, a.at).cmp(&(&b.behaviour, b.at)));
+            own.tuned.dedup_by(|later, first| later.behaviour == first.behaviour);
+            own.tuned.sort_by(|a, b| (a.at, &a.behaviour).cmp(&(b.at, &b.behaviour)));
             own.locked.retain(|tree, locked| match theirs.remove(tree) {
                 Some(other) => {
                     locked.learned += other.learned;
@@ -106,5 +124,23 @@ impl Profile {
                 None => false,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_version_loads_and_is_saved_as_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("profile.json");
+        let text = r#"{"kind": "retroscope profile", "version": 1, "images": {"web": {"locked": {},
+            "trees": {"process": {}, "file": {"children": {"app": {"children": {"read": {"count": 2}}}}}, "network": {}}}}}"#;
+        std::fs::write(&path, text).unwrap();
+        let profile = Profile::load(&path).unwrap();
+        assert_eq!((profile.version, profile.images["web"].trees.file.patterns()), (VERSION, 1));
+        std::fs::write(&path, profile.to_json()).unwrap();
+        assert_eq!(Profile::load(&path).unwrap(), profile);
     }
 }

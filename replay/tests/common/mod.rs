@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use datasets::{
-    Accounting, Common, Container, Event, FileEvent, Kernel, Label, Manifest, NetworkEvent, Origin, Process,
+    Accounting, Common, Container, DnsEvent, Event, FileEvent, Kernel, Label, Manifest, NetworkEvent, Origin, Process,
     ProcessEvent, Recorder, RecordingWriter,
 };
 use record_bpf::{Class, Kind};
@@ -46,16 +46,30 @@ pub struct Script {
     seq: u64,
     exec_id: u64,
     act: Option<(&'static str, &'static str)>,
+    replicas: Vec<Container>,
 }
 
 impl Script {
     /// Two containers with their main processes running.
     pub fn new() -> Self {
-        let mut script =
-            Self { events: Vec::new(), processes: Vec::new(), labels: Vec::new(), seq: 0, exec_id: 100, act: None };
+        let mut script = Self {
+            events: Vec::new(),
+            processes: Vec::new(),
+            labels: Vec::new(),
+            seq: 0,
+            exec_id: 100,
+            act: None,
+            replicas: Vec::new(),
+        };
         script.snapshot(1, APP, "/usr/bin/python3", &["python3", "/usr/bin/gunicorn", "app:application"]);
         script.snapshot(2, WEB, "/usr/sbin/nginx", &["nginx: worker process"]);
         script
+    }
+
+    /// A further container of the app's image, with its main process `exec_id`. `id`: 64 characters.
+    pub fn replica(&mut self, exec_id: u64, id: &str, name: &str, address: &str) {
+        self.replicas.push(container(id, name, "localhost/shop/app:1", address, name));
+        self.snapshot(exec_id, id, "/usr/bin/python3", &["python3", "/usr/bin/gunicorn", "app:application"]);
     }
 
     fn snapshot(&mut self, exec_id: u64, container: &str, exe: &str, argv: &[&str]) {
@@ -174,6 +188,34 @@ impl Script {
         }));
     }
 
+    /// An answer that a process received: `question` is at `address`.
+    pub fn answer(&mut self, ts: i64, who: u64, server: &str, question: &str, address: &str) {
+        let common = self.common(ts, Kind::DnsAnswer, who);
+        self.events.push(Event::Dns(DnsEvent {
+            common,
+            direction: "received".into(),
+            protocol: "udp".into(),
+            local_addr: Some("10.89.0.2".into()),
+            local_port: 40_001,
+            peer_addr: Some(server.into()),
+            peer_port: 53,
+            peer_from_user: false,
+            fd: 6,
+            inode: 10,
+            bytes: 64,
+            id: Some(7),
+            opcode: Some("query".into()),
+            rcode: Some("NOERROR".into()),
+            question: Some(question.into()),
+            qtype: Some("A".into()),
+            answers: Some(vec![format!("{question} A {address}").into()]),
+            truncated: Some(false),
+            malformed: false,
+            cut: false,
+            more: None,
+        }));
+    }
+
     /// Ordinary life from `from` to `to` (seconds): every second a page, every five a look-up, every seven a job.
     pub fn ordinary(&mut self, from: i64, to: i64) {
         for second in from..to {
@@ -271,6 +313,7 @@ impl Script {
             container(WEB, "web", "localhost/shop/web:1", "10.89.0.3", "web"),
             container(POOL, "pool", "localhost/shop/attacker:1", "10.89.1.9", "pool.minexmr.com"),
         ];
+        let containers: Vec<Container> = containers.into_iter().chain(self.replicas).collect();
         writer.write_containers(&containers).unwrap();
         writer.write_labels(&self.labels).unwrap();
         let end = self.events.last().map_or(BEGIN, |event| event.common().ts);

@@ -41,6 +41,7 @@ pub fn render(run: &Run, alerts: &[Alert], timeline: &Timeline) -> Result<String
             raised => raised,
             kept => kept,
             incidents => tree::incidents(alerts),
+            replicated => Value::from(Serde(&run.images.iter().filter(|image| image.siblings.is_some()).collect::<Vec<_>>())),
             rate_chart => charts::rate(timeline).map_err(|error| failed(&error))?,
             phase_chart => charts::phases(timeline).map_err(|error| failed(&error))?,
         })
