@@ -3,7 +3,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::podman::{Image, finish, podman, start};
@@ -77,6 +77,9 @@ fn life(recorded: &Recorded, container: &Arc<str>) -> (i64, i64) {
     (exec.common.ts, exit.common.ts)
 }
 
+/// The tests use the same network, one after the other.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A container's row by its name.
 fn named(recording: &Recording, name: &str) -> Container {
     let name = format!("retroscope-test-ident-addr-{name}");
@@ -91,6 +94,7 @@ fn named(recording: &Recording, name: &str) -> Container {
 #[test]
 fn a_killed_recording_still_knows_who_held_an_address() {
     let Some(podman) = podman("a_killed_recording_still_knows_who_held_an_address") else { return };
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let image = Image::build(podman.clone(), "retroscope-test-ident-addr", PROBE);
     let network = Network::create(podman);
     let dir = tempfile::tempdir().unwrap();
@@ -117,6 +121,7 @@ fn a_killed_recording_still_knows_who_held_an_address() {
 #[test]
 fn a_peer_is_who_held_the_address_at_that_moment() {
     let Some(podman) = podman("a_peer_is_who_held_the_address_at_that_moment") else { return };
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let image = Image::build(podman.clone(), "retroscope-test-ident-addr", PROBE);
     let network = Network::create(podman);
     let dir = tempfile::tempdir().unwrap();
