@@ -356,6 +356,23 @@ fn one_replica_of_three_is_named_and_does_not_speak_for_the_others() {
     let outliers: Vec<_> = siblings.outliers().collect();
     assert_eq!(outliers.iter().map(|replica| &*replica.container).collect::<Vec<_>>(), [&*ids[0]]);
     assert_eq!(outliers[0].own, 8, "{:#?}", outliers[0].branches);
+
+    let (recording, out) = (tmp.path().join("rec"), tmp.path().join("out"));
+    let args = ["--set", WINDOW, "--set", TUNE, "--set", "engines.weights.semantics=0"];
+    let output = common::replay(&[&[recording.to_str().unwrap(), "-o", out.to_str().unwrap()], &args[..]].concat());
+    assert!(output.status.success(), "{}", common::stderr(&output));
+    assert!(common::stdout(&output).contains("replica app-2 stands out: 8 branches"), "{}", common::stdout(&output));
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("<h2>Replicas</h2>") && report.contains(r#"app-2 <b class="sev high">outlier</b>"#));
+    let run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
+    let named: Vec<_> = run["images"][0]["siblings"]["replicas"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|replica| replica["outlier"] == true)
+        .map(|replica| replica["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(named, ["app-2"]);
 }
 
 /// The binary says it all: in the summary, run.json, the report, and `profile show`.
