@@ -106,6 +106,7 @@ fn image(state: &ImageState, streamed: &Streamed, world: &World, config: &Config
                 decided_by: None,
                 learned: tracker.learned(),
                 patterns,
+                since_lock: state.lock_test(*tree, config),
             },
             Phase::Locked(locked) => TreeState {
                 tree: tree.name(),
@@ -114,6 +115,7 @@ fn image(state: &ImageState, streamed: &Streamed, world: &World, config: &Config
                 decided_by: Some(locked.decided_by.clone()),
                 learned: locked.learned,
                 patterns,
+                since_lock: state.lock_test(*tree, config),
             },
         }
     });

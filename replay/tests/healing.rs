@@ -135,6 +135,12 @@ fn a_lock_before_the_weekly_job_is_final_unless_it_tunes() {
     assert_eq!(knows(&app, &WEEKLY), [false; 4]);
     let job = folded.iter().find(|folded| folded.deviation.text.contains("/srv/app/bin/weekly")).expect("it deviates");
     assert_eq!(job.deviation.count, 4, "every week");
+    let test = |state: &ImageState| state.lock_test(Tree::Process, &config(&[])).expect("it saw something");
+    assert!(!test(&app).holds, "and the lock is known to have come too early: {:?}", test(&app));
+    let mut script = Script::new();
+    days(&mut script, 0..28);
+    let (quiet, _) = replayed(&write(script, &tmp.path().join("quiet")), None, &config(&[]));
+    assert!(test(&quiet).holds, "{:?}", test(&quiet));
 }
 
 #[test]
@@ -387,11 +393,12 @@ fn it_is_told() {
     let output = common::replay(&[&[recording, "-o", directory], &sets[..]].concat());
     assert!(output.status.success(), "{}", common::stderr(&output));
     let summary = common::stdout(&output);
-    assert!(summary.contains("taken in "), "{summary}");
+    assert!(summary.contains("taken in ") && summary.contains("process tree did not hold: "), "{summary}");
     let run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
     let app = run["images"].as_array().unwrap().iter().find(|image| image["image"] == "localhost/shop/app:1").unwrap();
     assert!(app["tuned"].as_u64().unwrap() > 4 && app["grave"].as_u64().unwrap() > 0, "{app:#}");
     assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains("behaviours taken in since the lock"));
+    assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains("<b>did not hold</b>"));
     let shown = common::stdout(&common::replay(&["profile", "show", directory]));
     assert!(shown.contains("taken in since: process") && shown.contains("on probation: "), "{shown}");
     let json = common::stdout(&common::replay(&["profile", "show", directory, "--format", "json", "--image", "app"]));

@@ -22,11 +22,13 @@
 //! **Window.** At most `max_new` new patterns in the window. **Timer.** A fixed time after the image's first event.
 
 pub mod curve;
+mod since;
 mod window;
 
 use crate::config::{Convergence, Rule};
 
 pub use curve::Curve;
+pub use since::{LockTest, Since};
 pub use window::Tracker;
 
 /// McAllester and Schapire's bound.

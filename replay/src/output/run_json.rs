@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::convergence::LockTest;
 use crate::input::InputFile;
 use crate::profile::siblings::Siblings;
 
@@ -103,6 +104,8 @@ pub struct TreeState {
     /// Observations learned.
     pub learned: u64,
     pub patterns: u64,
+    /// What came after the lock, and whether the lock held; null for a tree that saw nothing since.
+    pub since_lock: Option<LockTest>,
 }
 
 /// How much of one act of the ground truth was found.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::run_json::Run;
+use super::run_json::{Run, TreeState};
 use super::text::{clean, count, short_id, shorten};
 use crate::alert::{Alert, Finding};
 use crate::engines::Severity;
@@ -151,6 +151,16 @@ pub fn summary(run: &Run, report: &std::path::Path, width: Option<u16>) -> Strin
             None => format!("{} still learning", tree.tree),
         });
         let _ = writeln!(out, "  {}: {}", clean(&image.image), trees.collect::<Vec<_>>().join(", "));
+        let failed = |tree: &&TreeState| tree.since_lock.is_some_and(|since| !since.holds);
+        for tree in image.trees.iter().filter(failed) {
+            let (tree, since) = (tree.tree, tree.since_lock.map_or((0, 0), |s| (s.new_patterns, s.observations)));
+            let _ = writeln!(
+                out,
+                "    the lock of the {tree} tree did not hold: {} new patterns in {} observations since",
+                count(since.0),
+                count(since.1)
+            );
+        }
         if image.tuned + image.on_probation + image.grave > 0 {
             let [tuned, waiting, grave] = [image.tuned, image.on_probation, image.grave].map(count);
             let _ = writeln!(out, "    taken in {tuned}, on probation {waiting}, never to be taken in {grave} events");

@@ -9,7 +9,7 @@ use super::fold::{Folded, Folds};
 use super::tune::{Fate, Tuning};
 use crate::args::Tiers;
 use crate::config::{After, Config};
-use crate::convergence::{self, Curve, Tracker};
+use crate::convergence::{self, Curve, LockTest, Since, Tracker};
 use crate::deviation::{DeviationKind, Tree};
 use crate::engines::{Level, Verdict};
 use crate::error::Result;
@@ -84,6 +84,8 @@ pub struct ImageState {
     /// Only where the image has replicas to compare.
     replicas: Option<Replicas>,
     tuning: Tuning,
+    /// What locked trees saw.
+    since: BTreeMap<Tree, Since>,
 }
 
 impl ImageState {
@@ -109,6 +111,7 @@ impl ImageState {
             curve: None,
             replicas: None,
             tuning: Tuning::default(),
+            since: BTreeMap::new(),
         }
     }
 
@@ -208,6 +211,9 @@ impl ImageState {
             self.unknown = false;
         }
         let locked = matches!(self.phases.get(&observation.tree), Some(Phase::Locked(_)));
+        if locked {
+            self.since.entry(observation.tree).or_default().see();
+        }
         let taint = self.taint(observation.exec_id, around);
         if !locked && !hit && taint.is_none() {
             self.learn(observation, around.config);
@@ -226,6 +232,9 @@ impl ImageState {
         }
         let Some(departure) = departure else { return Ok(()) };
         self.counts.deviating += 1;
+        if let Some(since) = self.since.get_mut(&observation.tree).filter(|_| locked && !hit && taint != Some(true)) {
+            since.departed(observation);
+        }
         if let Some(id) = observation.exec_id.filter(|_| hit || observation.tree == Tree::Process) {
             self.clean.remove(&id);
             *self.tainted.entry(id).or_default() |= hit;
@@ -337,6 +346,11 @@ impl ImageState {
     /// How the trees grew; only of a baseline that was learned.
     pub fn curve(&self) -> Option<&Curve> {
         self.curve.as_ref()
+    }
+
+    /// Whether the lock of a tree held; None: it saw nothing since, or is not locked.
+    pub fn lock_test(&self, tree: Tree, config: &Config) -> Option<LockTest> {
+        self.since.get(&tree).map(|since| since.test(&config.convergence))
     }
 
     /// What locked trees took in.
