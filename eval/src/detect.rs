@@ -25,6 +25,8 @@ pub enum Flagging {
 pub struct Detection {
     pub recording: String,
     pub scenario: Option<String>,
+    /// What it is for: train, validation or test; null: nobody has said.
+    pub split: Option<&'static str>,
     /// Whether there is ground truth; without it every event is benign.
     pub labelled: bool,
     pub flagging: Flagging,
@@ -145,6 +147,7 @@ pub fn detect(recording: &Recording, alerts: &[AlertRow], flagging: Flagging, at
         recording: recording.dir().display().to_string(),
         scenario: manifest.scenario.as_ref().map(|scenario| scenario.name.clone()),
         labelled: !labels.is_empty(),
+        split: None,
         flagging,
         detected_at: at.name(),
         events: malicious + benign,

@@ -29,6 +29,11 @@ pub enum Error {
     /// The alerts are of another recording.
     #[error("the alerts are not of {}: {reason}", recording.display())]
     OtherRecording { recording: PathBuf, reason: String },
+    /// The baseline may not be learned from, for what it is tried on.
+    #[error("the baseline {baseline} is not for learning here: {reason}")]
+    Snooped { baseline: String, reason: String },
+    #[error("{}: is of {found}, and not of the split {wanted}", path.display())]
+    OtherSplit { path: PathBuf, found: String, wanted: &'static str },
     /// A gate asks for the detection of something, and there is nothing to detect.
     #[error("{}: has no ground truth, so there is no share of detected acts", path.display())]
     NoTruth { path: PathBuf },
@@ -58,7 +63,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Replay(error) => error.exit_code(),
-            Error::Adapter { .. } => exit::USAGE,
+            Error::Adapter { .. } | Error::Snooped { .. } | Error::OtherSplit { .. } => exit::USAGE,
             Error::Workload { .. } | Error::Run { .. } => exit::MISSING,
             Error::Scenario(scenarios::Error::Unknown { .. } | scenarios::Error::Definition { .. }) => exit::INPUT,
             Error::Scenario(_) => exit::MISSING,
@@ -74,6 +79,9 @@ impl Error {
             Error::Replay(error) => error.hint(),
             Error::Alerts { .. } => "give the directory that `replay RECORDING -o DIR` wrote",
             Error::OtherRecording { .. } => "give the recording that was replayed, or leave --alerts out to replay now",
+            Error::Snooped { .. } | Error::OtherSplit { .. } => {
+                "datasets/splits.toml says which seeds are for what; --splits FILE names another"
+            }
             Error::NoTruth { .. } => "leave --fail-under out, or give a recording with labels.parquet",
             Error::Workload { .. } | Error::Run { .. } => "run it by itself: eval workload NAME DIR --prepare",
             Error::Scenario(error) => error.hint().unwrap_or("`record --scenario NAME` runs it by itself"),

@@ -165,3 +165,21 @@ fn a_closed_pipe_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((code(&output), error(&output).as_str()), (0, ""));
 }
+
+#[test]
+fn splits_are_obeyed() {
+    let files = Files::new();
+    let rec = files.path("rec");
+    assert_fails(&["detect", &rec, "--split", "test"], 2, "is of no split, and not of the split test");
+    // The shipped recordings have seed 1.
+    assert_fails(&["detect", "xmrig", "--split", "test"], 2, "is of the split train, and not of the split test");
+    let splits = |name: &str, text: &str| {
+        let path = files.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let late = splits("late.toml", "[train]\nseeds = [2]\n[validation]\nseeds = [3]\n[test]\nseeds = [1]\n");
+    assert_fails(&["detect", "xmrig", "--learn", "webapp", "--splits", &late], 2, "only train is there to learn from");
+    let twice = splits("twice.toml", "[train]\nseeds = [1]\n[validation]\nseeds = [3]\n[test]\nseeds = [1]\n");
+    assert_fails(&["detect", "xmrig", "--splits", &twice], 4, "seed 1 is in train and in test");
+}

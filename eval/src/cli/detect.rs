@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use datasets::Recording;
+use datasets::{Recording, Split, Splits};
 use eval::alerts;
 use eval::detect::{Act, Detection, Flagging, SeverityCount, Threshold, detect};
 use eval::error::{Error, Result};
@@ -31,6 +31,12 @@ pub struct Args {
     /// Replay with this configuration value; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Refuse a recording that is not of this split
+    #[arg(long, value_enum)]
+    split: Option<SplitName>,
+    /// The file that says which seeds are for what [default: the project's datasets/splits.toml]
+    #[arg(long, value_name = "FILE")]
+    splits: Option<PathBuf>,
     /// Which events an alert flags
     #[arg(long, value_enum, default_value_t = Flag::Process)]
     flag: Flag,
@@ -55,6 +61,23 @@ enum Flag {
     Evidence,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SplitName {
+    Train,
+    Validation,
+    Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Split {
+        match name {
+            SplitName::Train => Split::Train,
+            SplitName::Validation => Split::Validation,
+            SplitName::Test => Split::Test,
+        }
+    }
+}
+
 fn parse_share(text: &str) -> std::result::Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a number from 0 to 1".to_owned())
@@ -62,6 +85,7 @@ fn parse_share(text: &str) -> std::result::Result<f64, String> {
 
 pub fn run(args: &Args) -> Result<Outcome> {
     let recording = Recording::find(&args.recording)?;
+    let split = check_splits(args, &recording)?;
     let alerts = match &args.alerts {
         Some(dir) => alerts::read(dir, &recording)?,
         None => alerts::replay_now(&options(args, &recording))?,
@@ -70,13 +94,34 @@ pub fn run(args: &Args) -> Result<Outcome> {
         Flag::Process => Flagging::Process,
         Flag::Evidence => Flagging::Evidence,
     };
-    let found = detect(&recording, &alerts, flagging, Severity::from(args.at))?;
+    let mut found = detect(&recording, &alerts, flagging, Severity::from(args.at))?;
+    found.split = split.map(Split::name);
     let failed = failed(args, &found, &recording)?;
     let text = match args.format {
         Format::Json => json(&found),
         Format::Table => render(&found),
     };
     Ok(Outcome { text, failed })
+}
+
+/// What the recording is for. Refuses one of another split than asked for, and a baseline that is not there to learn from.
+fn check_splits(args: &Args, recording: &Recording) -> Result<Option<Split>> {
+    let splits = match &args.splits {
+        Some(path) => Splits::read(path)?,
+        None => Splits::shipped()?,
+    };
+    let split = splits.of_recording(recording.manifest());
+    if let Some(wanted) = args.split.map(Split::from).filter(|wanted| split != Some(*wanted)) {
+        let found = split.map_or("no split".to_owned(), |split| format!("the split {split}"));
+        return Err(Error::OtherSplit { path: recording.dir().to_owned(), found, wanted: wanted.name() });
+    }
+    // A saved profile does not say what it was learned from; what is no recording either, the replay refuses.
+    let baseline = args.learn.as_ref().and_then(|name| Recording::find(name).ok().map(|baseline| (name, baseline)));
+    if let Some((name, baseline)) = baseline {
+        let may = splits.may_learn(baseline.manifest(), recording.manifest());
+        may.map_err(|reason| Error::Snooped { baseline: name.clone(), reason })?;
+    }
+    Ok(split)
 }
 
 /// The replay of the recording that was found, whatever its name.
@@ -122,6 +167,9 @@ fn render(found: &Detection) -> String {
         found.container_hours,
         count(found.alerts),
     );
+    if let Some(split) = found.split {
+        let _ = writeln!(out, "  Split: {split}.");
+    }
     if !found.labelled {
         let _ = writeln!(out, "  No ground truth: every event counts as benign.");
     }
