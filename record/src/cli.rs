@@ -135,6 +135,9 @@ pub struct RecordArgs {
     /// Scenario: seconds of ordinary life instead of the scenario's own
     #[arg(long, requires = "scenario", value_name = "SECONDS")]
     pub benign: Option<u64>,
+    /// Scenario: ordinary life alone, without the attack
+    #[arg(long, requires = "scenario")]
+    pub no_attack: bool,
     /// Class tls: plaintext kept of each call, bytes
     #[arg(long, default_value_t = tls::DEFAULT_BYTES, value_name = "N", help_heading = "Tuning", value_parser = clap::value_parser!(u32).range(0..=i64::from(tls::MAX_BYTES)))]
     pub tls_bytes: u32,

@@ -19,7 +19,10 @@ use crate::run;
 use crate::session::{Finished, Session};
 
 pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &Arc<AtomicBool>) -> Result<Finished> {
-    let scenario = scenarios::load(name)?;
+    let mut scenario = scenarios::load(name)?;
+    if args.no_attack {
+        scenario = scenario.without_attack();
+    }
     let options = RunOptions { seed: args.seed, benign: args.benign.map(Duration::from_secs) };
     let say = |line: &str| {
         if !args.quiet {

@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 pub use crate::matchers::{DnsMatcher, FileMatcher, Matchers, NetworkMatcher, RootMatcher, TlsMatcher};
 use crate::{Error, check, images};
 
+/// Begins the description of a scenario whose attack was left out.
+pub const WITHOUT_ATTACK: &str = "Ordinary life, without what would be the attack: ";
+
 /// A scenario, ready to run: what its own file and the ones it extends say.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -63,6 +66,31 @@ impl Scenario {
             hash.update(format!("{name} {}\n", images::recipe_hash(image)?));
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Its services, load and activities alone: what is ordinary where they run.
+    #[must_use]
+    pub fn without_attack(mut self) -> Scenario {
+        if !self.acts.is_empty() {
+            self.acts.clear();
+            self.description = format!("{WITHOUT_ATTACK}{}", self.description);
+        }
+        self
+    }
+
+    /// Matches the names of the containers that are watched, with all their replicas, and no others: what a recorder filters
+    /// on. Containers that stand for the outside world (customers, the attacker, the pool) do not match, and neither do those
+    /// of a scenario whose name begins with this one's.
+    pub fn container_glob(&self) -> String {
+        let mut names: Vec<String> =
+            self.services.iter().filter(|service| !service.outside).map(|service| service.name.clone()).collect();
+        for operation in self.operations.iter().filter(|operation| operation.what == Deed::Scale) {
+            let replicas = format!("{}-[0-9]*", operation.service);
+            if names.contains(&operation.service) && !names.contains(&replicas) {
+                names.push(replicas);
+            }
+        }
+        format!("retroscope-{}-{{{}}}", self.name, names.join(","))
     }
 
     /// ATT&CK ids of all steps.

@@ -43,6 +43,6 @@ pub use error::Error;
 pub use label::label;
 pub use podman::{PodmanEnv, podman_env};
 pub use preflight::preflight;
-pub use runner::{RunOptions, Runner};
+pub use runner::{RunOptions, Runner, build};
 pub use skeleton::begin;
 pub use timeline::{OperationRun, RunContainer, Runs, StepRun, Timeline};

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::List(args) => cli::list::run(from, &args),
         Command::Show(args) => cli::show::run(from, &args),
         Command::Run(args) => cli::run::run(from, &args),
+        Command::Build(args) => cli::build::run(from, &args),
         Command::Label(args) => cli::label::run(&args),
         Command::Lint(args) => cli::lint::run(from, &args),
         Command::New(args) => cli::new::run(from, &args),

@@ -35,6 +35,15 @@ pub struct Runner {
     cleaned: bool,
 }
 
+/// Builds the images of a scenario that are missing, and returns how many it has. Nothing runs.
+///
+/// # Errors
+/// Those of [`preflight`]; [`Error::Build`]; [`Error::Podman`].
+pub fn build(scenario: &Scenario, progress: &dyn Fn(&str)) -> Result<usize, Error> {
+    preflight()?;
+    images::ensure(&podman_env()?, scenario, progress).map(|images| images.len())
+}
+
 impl Runner {
     /// Builds missing images (kept for the next run), and creates the network and the containers; nothing runs yet.
     ///
@@ -57,10 +66,9 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Matches the names of the watched containers of this run, and no others: what a recorder filters on. Containers
-    /// that stand for the outside world (customers, the attacker, the pool) do not match.
+    /// [`Scenario::container_glob`] of what runs.
     pub fn container_glob(&self) -> String {
-        format!("retroscope-{}-*", self.scenario.name)
+        self.scenario.container_glob()
     }
 
     /// How to call podman to see the containers of this run.

@@ -36,6 +36,25 @@ fn write(root: &Path, name: &str, text: &str) {
 }
 
 #[test]
+fn a_recorder_is_told_the_watched_containers_of_one_scenario_alone() {
+    let shop = scenarios::load("node-shop").unwrap();
+    assert_eq!(shop.container_glob(), "retroscope-node-shop-{app,front,app-[0-9]*}");
+    // What the one is called begins like the other.
+    assert_eq!(scenarios::load("web-shell").unwrap().container_glob(), "retroscope-web-shell-{agent,blog}");
+    assert_eq!(scenarios::load("web-shell-quiet").unwrap().container_glob(), "retroscope-web-shell-quiet-{agent,blog}");
+}
+
+#[test]
+fn without_its_attack_a_scenario_is_ordinary_life() {
+    let whole = scenarios::load("web-shell").unwrap();
+    let life = whole.clone().without_attack();
+    assert!(life.acts.is_empty() && life.techniques().is_empty() && life.description.starts_with("Ordinary life"));
+    assert_eq!((life.services.len(), life.benign), (whole.services.len(), whole.benign));
+    assert_eq!(life.expected_duration(), whole.benign + whole.tail);
+    assert_eq!(life.fingerprint().unwrap(), whole.fingerprint().unwrap());
+}
+
+#[test]
 fn every_shipped_scenario_is_sound() {
     let scenarios = scenarios::list().unwrap();
     for scenario in &scenarios {

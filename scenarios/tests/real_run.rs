@@ -33,7 +33,7 @@ fn webapp_lives_and_leaves_nothing_behind() {
     let env = runner.podman_env().clone();
     // A second run would take the names of the first: it is refused, and the first is left alone.
     assert!(matches!(Runner::prepare(webapp(), options(), &say), Err(Error::Busy { .. })));
-    assert_eq!(runner.container_glob(), "retroscope-smoke-*");
+    assert!(runner.container_glob().starts_with("retroscope-smoke-{"), "{}", runner.container_glob());
     for container in runner.containers() {
         assert_eq!(container.name.starts_with("retroscope-smoke-"), !container.outside, "{}", container.name);
         let state = podman(&env, &["inspect", "--format", "{{.State.Status}}", &container.id]);

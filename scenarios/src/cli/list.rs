@@ -29,6 +29,8 @@ struct Entry<'a> {
     techniques: Vec<&'a str>,
     /// Whether nothing bad happens in it.
     benign: bool,
+    /// Ordinary life before the first act; the whole run where there is none; s.
+    benign_s: u64,
     /// s, the start of the containers not included
     duration_s: u64,
     /// As a recording's manifest has it; null: a file of an image cannot be read.
@@ -46,6 +48,7 @@ impl<'a> From<&'a Scenario> for Entry<'a> {
             acts: scenario.acts.iter().map(|act| act.name.as_str()).collect(),
             techniques: scenario.techniques().into_iter().collect(),
             benign: scenario.acts.is_empty(),
+            benign_s: scenario.benign.as_secs(),
             duration_s: scenario.expected_duration().as_secs(),
             definition: scenario.fingerprint().ok(),
         }

@@ -1,5 +1,6 @@
 //! The command line of `scenarios`.
 
+pub mod build;
 pub mod label;
 pub mod lint;
 pub mod list;
@@ -24,6 +25,7 @@ use scenarios::{Error, Scenario};
         scenarios list                          all scenarios, with their techniques and lengths\n  \
         scenarios show xmrig                    what happens in one, when, and how it is labelled\n  \
         sudo scenarios run xmrig --benign 60    run it without recording; the timeline goes to stdout as JSON\n  \
+        sudo scenarios build                    build the images of all of them\n  \
         scenarios lint                          check every folder\n  \
         scenarios new mine --extends webapp     begin a scenario of one's own\n\n\
         Exit codes: 0 ok; 1 lint found something; 2 bad usage; 3 the host lacks something, or the run failed;\n\
@@ -45,6 +47,8 @@ pub enum Command {
     Show(show::Args),
     /// Run one without recording it; the timeline goes to stdout as JSON
     Run(run::Args),
+    /// Build the images that are missing, one after the other; nothing runs
+    Build(build::Args),
     /// Count the labelled events of a recording by the timeline that `run` printed
     Label(label::Args),
     /// Check scenario folders: definition, ATT&CK ids, texts, labels, seeds, and that nothing leads outside

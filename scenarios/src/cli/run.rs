@@ -21,13 +21,19 @@ pub struct Args {
     /// Length of ordinary life before the first act, s
     #[arg(long, value_name = "SECONDS")]
     benign: Option<u64>,
+    /// Ordinary life alone: leave the attack out
+    #[arg(long)]
+    no_attack: bool,
 }
 
 pub fn run(from: Option<&Path>, args: &Args) -> anyhow::Result<Outcome> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
-    let scenario = load(from, &args.scenario)?;
+    let mut scenario = load(from, &args.scenario)?;
+    if args.no_attack {
+        scenario = scenario.without_attack();
+    }
     let options = RunOptions { seed: args.seed, benign: args.benign.map(Duration::from_secs) };
 
     // Hidden where stderr is no terminal; the lines are printed all the same.
