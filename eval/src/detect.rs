@@ -39,6 +39,8 @@ pub struct Detection {
     pub ambiguous_events: u64,
     /// Alerts of nothing but ambiguous events: neither true nor false.
     pub undecided_alerts: u64,
+    /// Alerts with labelled evidence that had been raised before the first act they show began: they are false.
+    pub early_alerts: u64,
     /// Labels that name no event of the recording: they count nowhere.
     pub labels_without_event: u64,
     /// From first to last event, summed over containers; h.
@@ -63,12 +65,13 @@ pub struct Threshold {
     pub precision: Option<f64>,
     /// true positives / malicious events; null: no malicious events.
     pub recall: Option<f64>,
-    /// Alerts of this severity and higher without labelled evidence.
+    /// False alerts of this severity and higher.
     pub false_alerts: u64,
     pub acts_detected: u64,
 }
 
-/// Alerts of exactly this severity. An alert is true if at least one row of its evidence is labelled.
+/// Alerts of exactly this severity. An alert is true if at least one row of its evidence is labelled, and it was raised after the
+/// act had begun.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct SeverityCount {
     pub severity: &'static str,
@@ -155,6 +158,7 @@ pub fn detect(recording: &Recording, alerts: &[AlertRow], flagging: Flagging, at
         benign_events: benign,
         ambiguous_events: judged.ambiguous_events,
         undecided_alerts: judged.undecided.len() as u64,
+        early_alerts: judged.early.len() as u64,
         labels_without_event: judged.labels_without_event,
         container_hours,
         alerts: alerts.len() as u64,
@@ -210,7 +214,7 @@ fn severity_count(judged: &Judged, alerts: &[AlertRow], severity: Severity, beni
 fn act(judged: &Judged, act: usize, alerts: &[AlertRow], at: Severity) -> Act {
     let ActEvents { events, begin } = judged.acts[act];
     let hits: Vec<_> = judged.hits.iter().filter(|hit| hit.act == act).collect();
-    // An alert that stood before the act began shows the act only from its first evidence of it.
+    // One that was raised in an earlier act shows this one from its first evidence of it on.
     let detections = hits.iter().filter(|hit| alerts[hit.alert].severity >= at);
     let first = detections.map(|hit| (hit.first.max(alerts[hit.alert].raised_at), hit.alert)).min();
     let highest = hits.iter().map(|hit| alerts[hit.alert].severity).max();

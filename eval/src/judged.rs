@@ -1,6 +1,6 @@
 //! Events joined with ground truth and alerts, and counted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::*;
 
@@ -16,8 +16,10 @@ pub struct Judged {
     pub events: Vec<(bool, u32, u64)>,
     /// Per act: its events in the recording.
     pub acts: Vec<ActEvents>,
-    /// Alerts with evidence that is labelled, sorted.
+    /// Alerts with evidence that is labelled, sorted; without the `early` ones.
     pub hits: Vec<Hit>,
+    /// Alerts that had been raised before the first act they show began, sorted: nothing of it had happened, so they are false.
+    pub early: Vec<usize>,
     /// Events that the labels call ambiguous: they are in no other count.
     pub ambiguous_events: u64,
     /// Alerts all of whose evidence is ambiguous, sorted: neither true nor false.
@@ -123,6 +125,9 @@ pub fn judge(
         }
     }
     out.hits.sort_unstable();
+    out.early = early(&out, alerts);
+    let Judged { hits, early, .. } = &mut out;
+    hits.retain(|hit| early.binary_search(&hit.alert).is_err());
 
     let doubtful = all.clone().join(ambiguous.clone().lazy(), key(), key(), JoinArgs::new(JoinType::Semi));
     out.ambiguous_events = doubtful.collect()?.height() as u64;
@@ -145,6 +150,17 @@ pub fn judge(
     let spans = first.iter().zip(last.iter()).filter_map(|(first, last)| Some(last? - first?));
     out.container_seconds = spans.map(|ns| ns as f64 / 1e9).sum();
     Ok(out)
+}
+
+/// Alerts that were raised before any act of which they have evidence.
+fn early(judged: &Judged, alerts: &[AlertRow]) -> Vec<usize> {
+    let mut begins: BTreeMap<usize, i64> = BTreeMap::new();
+    for hit in &judged.hits {
+        let begin = judged.acts[hit.act].begin.unwrap_or(hit.first);
+        let first = begins.entry(hit.alert).or_insert(begin);
+        *first = begin.min(*first);
+    }
+    begins.into_iter().filter(|(alert, begin)| alerts[*alert].raised_at < *begin).map(|(alert, _)| alert).collect()
 }
 
 /// Rows of `what` whose event is not among `all`.

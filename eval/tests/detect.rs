@@ -108,12 +108,25 @@ fn acts_are_detected_from_the_severity_asked_for() {
 }
 
 #[test]
-fn an_alert_that_stood_before_shows_the_act_from_its_first_evidence_on() {
+fn an_alert_that_was_raised_before_the_act_is_false_whatever_is_added_to_it() {
     let rows = [row(Class::File, 0, 0), row(Class::Network, 0, 3)];
     let early = [alert("A0001", Severity::High, Some(WEB), 0, &rows)];
     let found = measure(&early, Flagging::Process, Severity::High);
-    assert_eq!(found.acts[0].time_to_detect_s, Some(1.0));
-    assert_eq!(found.false_alerts(), 0);
+    assert_eq!((found.acts[0].detected, found.acts[0].time_to_detect_s), (false, None));
+    assert_eq!((found.false_alerts(), found.early_alerts), (1, 1));
+    // Of the act's own moment it is true.
+    let rows = [row(Class::File, 0, 0), row(Class::Network, 0, 3)];
+    let found = measure(&[alert("A0001", Severity::High, Some(WEB), 20, &rows)], Flagging::Process, Severity::High);
+    assert_eq!((found.acts[0].detected, found.acts[0].time_to_detect_s), (true, Some(1.0)));
+    assert_eq!((found.false_alerts(), found.early_alerts), (0, 0));
+}
+
+#[test]
+fn an_alert_of_one_act_shows_a_later_one_from_its_first_evidence_on() {
+    let rows = [row(Class::Network, 0, 3), row(Class::Network, 0, 6)];
+    let found = measure(&[alert("A0001", Severity::High, Some(DROP), 21, &rows)], Flagging::Process, Severity::High);
+    assert_eq!(found.acts.iter().map(|act| act.time_to_detect_s).collect::<Vec<_>>(), [Some(1.0), Some(1.0)]);
+    assert_eq!((found.false_alerts(), found.early_alerts), (0, 0));
 }
 
 #[test]

@@ -45,10 +45,12 @@ impl GroundTruth {
         }
     }
 
-    /// The act that most of the rows belong to.
+    /// The act that most of the rows belong to, among those that had begun when the alert was raised: what was raised before
+    /// had another reason.
     fn of<'a>(&self, rows: impl Iterator<Item = &'a RowRef>, raised_at: i64) -> Option<Truth> {
         let mut acts: BTreeMap<&Arc<str>, (usize, &Label)> = BTreeMap::new();
-        for label in rows.filter_map(|row| self.labels.get(row)) {
+        let begun = |label: &&Label| self.begin.get(&label.act).is_none_or(|begin| *begin <= raised_at);
+        for label in rows.filter_map(|row| self.labels.get(row)).filter(begun) {
             acts.entry(&label.act).or_insert((0, label)).0 += 1;
         }
         let (act, (_, label)) = acts.into_iter().reduce(|best, next| if next.1.0 > best.1.0 { next } else { best })?;
@@ -216,4 +218,34 @@ fn pod(labels: &str) -> Option<String> {
         Some(namespace) => format!("{namespace}/{name}"),
         None => name.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_raised_before_an_act_is_not_of_it() {
+        let row = |seq| RowRef { class: Class::File, cpu: 0, seq };
+        let label = |seq, act: &str| Label {
+            class: Class::File,
+            cpu: 0,
+            seq,
+            act: act.into(),
+            step: "run".into(),
+            technique: "T1005".into(),
+            ambiguous: false,
+        };
+        let mut truth = GroundTruth::new(vec![label(1, "first"), label(2, "second"), label(3, "second")]);
+        for (seq, ms) in [(1, 1), (2, 5), (3, 6)] {
+            truth.see(Class::File, 0, seq, ms * 1_000_000);
+        }
+        let rows = [1, 2, 3].map(row);
+        let of = |ms: i64| {
+            truth.of(rows.iter(), ms * 1_000_000).map(|truth| (truth.act.to_string(), truth.time_to_detect_ms))
+        };
+        assert_eq!(of(0), None);
+        assert_eq!(of(2), Some(("first".to_owned(), 1.0)));
+        assert_eq!(of(7), Some(("second".to_owned(), 2.0)));
+    }
 }
