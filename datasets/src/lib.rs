@@ -49,6 +49,7 @@ mod tables;
 mod thinning;
 pub mod tree;
 mod verify;
+pub mod words;
 mod write;
 
 pub use blocks::Blocks;

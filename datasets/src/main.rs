@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Recover(args) => cli::recover::run(&args).map(|text| (text, true)),
         Command::Sign(args) => cli::sign::run(&args).map(|text| (text, true)),
         Command::Keygen(args) => cli::sign::keygen(&args).map(|text| (text, true)),
+        Command::Absent(args) => cli::absent::run(&args),
         Command::Info(args) => cli::info::run(&args).map(|text| (text, true)),
         Command::Schema(args) => cli::schema::run(&args).map(|text| (text, true)),
         Command::Tree(args) => cli::tree::run(&args).map(|text| (text, true)),

@@ -1,5 +1,6 @@
 //! The command line of `datasets`.
 
+pub mod absent;
 mod gaps;
 pub mod info;
 pub mod recover;
@@ -24,8 +25,9 @@ use clap::{Parser, Subcommand, ValueEnum};
         datasets verify xmrig --format json       the same for programs\n  \
         datasets recover ./my-recording           complete it after the recorder was killed\n  \
         datasets tree xmrig --container webapp    who started whom, with the attack marked\n  \
+        datasets absent ./my-recording \"$(uname -n)\"  is this host's name nowhere in it?\n  \
         datasets schema --format markdown         every column: type, unit, meaning\n\n\
-        Exit codes: 0 ok; 1 verify found damage, or a recording that was not finished; 2 bad usage;\n\
+        Exit codes: 0 ok; 1 verify found damage, or a recording that was not finished, or absent a word; 2 bad usage;\n\
         4 not a recording, or one that cannot be read; 5 the output cannot be written.\n\n\
         Recordings are found by name in $RETROSCOPE_DATASETS, then in datasets/recordings here or above."
 )]
@@ -54,6 +56,10 @@ pub enum Command {
     Sign(sign::SignArgs),
     /// Make a key pair to sign recordings with; prints the public key in hex
     Keygen(sign::KeygenArgs),
+    /// Check that words are nowhere in a recording, as the name of the host it was made on; exits with 1 if one is
+    ///
+    /// Looks for whole words in the manifest and in every text of every table. The folder's README.md and card are not looked at.
+    Absent(absent::Args),
     /// Summarise a recording: rows, rates, sizes, containers, losses, scenario
     Info(info::Args),
     /// Print every table: column, type, unit and meaning
