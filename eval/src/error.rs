@@ -34,6 +34,9 @@ pub enum Error {
     Snooped { baseline: String, reason: String },
     #[error("{}: is of {found}, and not of the split {wanted}", path.display())]
     OtherSplit { path: PathBuf, found: String, wanted: &'static str },
+    /// A folder is no set of recordings to learn from and to try it on.
+    #[error("the set of recordings: {reason}")]
+    Set { reason: String },
     /// A gate asks for the detection of something, and there is nothing to detect.
     #[error("{}: has no ground truth, so there is no share of detected acts", path.display())]
     NoTruth { path: PathBuf },
@@ -82,6 +85,7 @@ impl Error {
             Error::Snooped { .. } | Error::OtherSplit { .. } => {
                 "datasets/splits.toml says which seeds are for what; --splits FILE names another"
             }
+            Error::Set { .. } => "./dev datasets records a set; datasets/splits.toml says which seeds are for what",
             Error::NoTruth { .. } => "leave --fail-under out, or give a recording with labels.parquet",
             Error::Workload { .. } | Error::Run { .. } => "run it by itself: eval workload NAME DIR --prepare",
             Error::Scenario(error) => error.hint().unwrap_or("`record --scenario NAME` runs it by itself"),

@@ -1,10 +1,11 @@
 //! Experiments over recordings.
 //!
-//! [`detect`] compares the alerts of a replay with a recording's ground truth; [`capture`] says what a recorder stored,
-//! lost and left incomplete. README.md defines every metric with its unit.
+//! [`detect`] compares the alerts of a replay with a recording's ground truth, and [`set`] those of a whole set; [`capture`] says
+//! what a recorder stored, lost and left incomplete; [`card`] describes a recording. README.md defines every metric with its unit.
 
 pub mod alerts;
 pub mod capture;
+pub mod card;
 pub mod detect;
 pub mod error;
 mod frames;
@@ -12,6 +13,7 @@ mod judged;
 
 pub use error::{Error, Result};
 pub mod overhead;
+pub mod set;
 pub mod soak;
 pub mod storm;
 pub mod wakeup;

@@ -12,6 +12,8 @@ use eval::error::exit;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Detect(args) => cli::detect::run(&args),
+        Command::Set(args) => cli::set::run(&args),
+        Command::Card(args) => cli::card::run(&args),
         Command::Capture(args) => cli::capture::run(&args),
         Command::Overhead(args) => cli::overhead::run(&args),
         Command::Storm(args) => cli::storm::run(&args),

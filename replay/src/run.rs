@@ -128,6 +128,20 @@ pub fn pooled<T: Send>(threads: usize, work: impl FnOnce(usize) -> Result<T> + S
     pool.install(|| work(threads))
 }
 
+/// What a recording teaches as a baseline: all of it is learned, as with `--learn`. `threads` as of [`run`].
+///
+/// # Errors
+/// Damaged input; a needed model that is missing.
+pub fn learn(recording: Recording, config: &Config, threads: usize) -> Result<Profile> {
+    pooled(threads, |threads| {
+        let model = LazyModel::new(&config.model, threads);
+        let judges = Judges::open(config)?;
+        let name = base_name(recording.dir());
+        let baseline = Baseline::Recording(Box::new(recording));
+        learn_baseline(&name, &baseline, config, &model, &judges).map(|(profile, _)| profile)
+    })
+}
+
 fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome> {
     let begin = Instant::now();
     let mut timings = Timings { threads, ..Timings::default() };

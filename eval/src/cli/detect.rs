@@ -12,7 +12,7 @@ use replay::cli::FailOn;
 use replay::engines::Severity;
 
 use super::text::{clean, count, or_none, percent, table};
-use super::{Format, Outcome, json};
+use super::{Format, Outcome, SplitName, json};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -59,23 +59,6 @@ enum Flag {
     Process,
     /// Its evidence alone
     Evidence,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SplitName {
-    Train,
-    Validation,
-    Test,
-}
-
-impl From<SplitName> for Split {
-    fn from(name: SplitName) -> Split {
-        match name {
-            SplitName::Train => Split::Train,
-            SplitName::Validation => Split::Validation,
-            SplitName::Test => Split::Test,
-        }
-    }
 }
 
 fn parse_share(text: &str) -> std::result::Result<f64, String> {
@@ -181,6 +164,10 @@ fn render(found: &Detection) -> String {
             count(found.undecided_alerts),
         );
     }
+    if found.early_alerts > 0 {
+        let n = count(found.early_alerts);
+        let _ = writeln!(out, "  {n} alerts with evidence of an act were raised before it began: they are false.");
+    }
     if found.labels_without_event > 0 {
         let _ = writeln!(out, "  {} labels name no event and count nowhere.", count(found.labels_without_event));
     }
@@ -198,8 +185,11 @@ fn render(found: &Detection) -> String {
     let _ = write!(out, "\nEvents ({rule})\n{}", table(&header, &rows, 1));
     let rows: Vec<_> = found.severities.iter().map(severity).collect();
     let header = ["severity", "alerts", "true", "false", "false/benign event", "false/container hour"];
-    let _ =
-        write!(out, "\nAlerts (true = at least one row of its evidence is malicious)\n{}", table(&header, &rows, 1));
+    let _ = write!(
+        out,
+        "\nAlerts (true = at least one row of its evidence is malicious, and the act had begun)\n{}",
+        table(&header, &rows, 1)
+    );
     out
 }
 

@@ -1,8 +1,10 @@
 //! The command line of `eval`.
 
 pub mod capture;
+pub mod card;
 pub mod detect;
 pub mod overhead;
+pub mod set;
 pub mod soak;
 pub mod storm;
 pub mod text;
@@ -26,6 +28,8 @@ Examples:
   eval detect rec/ --alerts out/rec              the same with alerts that `replay rec/ -o out/rec` wrote
   eval detect xmrig --set args.embedding.threshold=0.9 --format json
   eval detect xmrig --fail-under 1 --fail-over 0 as a check: every act found at high, no false alert there
+  eval set                                       what replay says of each recording that ships, as a table
+  eval card rec/ -o rec/                         card.md and rates.svg
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
   eval overhead --rounds 5                       our recorder and its peers on four workloads (root)
   eval storm                                     a million system calls a second for a minute (root)
@@ -42,6 +46,12 @@ pub enum Command {
     /// Without --alerts the recording is replayed now, and nothing is written. A recording without labels counts as
     /// benign from end to end: what is raised there is a false alert.
     Detect(detect::Args),
+    /// What a replay says of each recording of a set, by itself and with what the set's lives teach
+    ///
+    /// The baseline is learned from the recordings of train that show no attack, and tried on those of --split.
+    Set(set::Args),
+    /// Write a recording's data card: how it was made, what is in it, known gaps, and a picture of its rates
+    Card(card::Args),
     /// Account for a recording: emitted, stored, dropped, bytes per event, completeness of fields
     Capture(capture::Args),
     /// Measure what recorders cost: the same work bare and recorded, in turns (needs root)
@@ -71,6 +81,23 @@ pub enum Format {
     Table,
     /// For programs: one JSON document
     Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    Train,
+    Validation,
+    Test,
+}
+
+impl From<SplitName> for datasets::Split {
+    fn from(name: SplitName) -> Self {
+        match name {
+            SplitName::Train => Self::Train,
+            SplitName::Validation => Self::Validation,
+            SplitName::Test => Self::Test,
+        }
+    }
 }
 
 /// What a command has to say.
