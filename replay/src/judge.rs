@@ -10,7 +10,7 @@ use crate::args::vectors::{LazyModel, embedding_failed};
 use crate::config::Config;
 use crate::deviation::Deviation;
 use crate::engines::exemplars::Exemplar;
-use crate::engines::rules::{RuleEngine, RuleHit};
+use crate::engines::rules::{RuleEngine, RuleHit, Skipped};
 use crate::engines::semantics::{Judge, JudgeError, Knn};
 use crate::engines::sigma_fields::EventView;
 use crate::engines::statistics::{self, Population};
@@ -41,10 +41,14 @@ impl Judges {
         Ok(Self { rules, exemplars, weighs_semantics: config.engines.weights.semantics > 0.0 })
     }
 
-    /// Rule documents that can never speak here, with why.
+    /// Rule documents that can never speak here, or not in full, with why.
     pub fn skipped_rules(&self) -> Vec<String> {
-        let skipped = self.rules.skipped().iter();
-        skipped.map(|skipped| format!("{}: {}: {}", skipped.path.display(), skipped.title, skipped.reason)).collect()
+        let skipped = self.rules.skipped().iter().map(|skipped| ("skipped", skipped));
+        let unmapped = self.rules.unmapped().iter().map(|unmapped| ("in part without effect", unmapped));
+        let line = |(what, rule): (&str, &Skipped)| {
+            format!("rule {what}: {}: {}: {}", rule.path.display(), rule.title, rule.reason)
+        };
+        skipped.chain(unmapped).map(line).collect()
     }
 
     /// The rules that hit an event.

@@ -148,7 +148,7 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     let model = LazyModel::new(&config.model, threads);
     let judges = Judges::open(config)?;
     for skipped in judges.skipped_rules() {
-        eprintln!("warning: rule skipped: {skipped}");
+        eprintln!("warning: {skipped}");
     }
 
     hints(sources);

@@ -6,13 +6,13 @@
 //! Every event passes here, during learning too, so answers are remembered by the values of the fields that the
 //! category's rules name: an event that looks like an earlier one costs a hash.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rsigma_eval::{EvaluationResult, EventValue};
-use rsigma_parser::{SigmaRule, parse_sigma_yaml};
+use rsigma_parser::{Detection, SigmaRule, parse_sigma_yaml};
 
 use super::sigma_fields::{Category, EventView, Field, SigmaEvent};
 use super::{Engine, Level, Verdict};
@@ -25,10 +25,19 @@ macro_rules! built_in {
 }
 
 built_in! {
-    "chmod_in_temp.yml" "chmod_command_in_temp.yml" "command_injection.yml" "cron_persistence.yml" "decode_to_shell.yml" "deleted_executable.yml"
-    "download_to_shell.yml" "download_to_temp.yml" "fileless_execution.yml" "miner_command_line.yml"
-    "mining_pool.yml" "mining_port.yml" "preload_hijack.yml" "reverse_shell.yml" "account_file_write.yml"
-    "shell_from_web_server.yml" "ssh_key_write.yml" "temp_execution.yml"
+    "account_command.yml" "account_file_write.yml" "capability_granted.yml" "chmod_command_in_temp.yml"
+    "chmod_in_temp.yml" "cloud_metadata.yml" "command_injection.yml" "container_recon_tool.yml"
+    "credential_file_read.yml" "credential_search.yml" "cron_persistence.yml" "debugger_attached.yml"
+    "decode_to_shell.yml" "deleted_executable.yml" "destruction_command.yml" "download_to_shell.yml"
+    "download_to_temp.yml" "encryption_command.yml" "escape_chroot.yml" "escape_kernel_helper.yml" "escape_mount.yml"
+    "escape_nsenter.yml" "escape_runtime_socket.yml" "fileless_execution.yml" "firewall_flushed.yml" "fork_bomb.yml"
+    "history_command.yml" "history_deleted.yml" "immutable_attribute.yml" "kernel_module_command.yml"
+    "log_deleted.yml" "log_emptied.yml" "login_module_written.yml" "miner_command_line.yml" "mining_pool.yml"
+    "mining_port.yml" "network_scanner.yml" "onion_service.yml" "preload_hijack.yml" "private_key_read.yml"
+    "process_memory_read.yml" "raw_disk_read.yml" "raw_disk_write.yml" "reverse_shell.yml" "security_tool_stopped.yml"
+    "service_account_token_read.yml" "service_written.yml" "setuid_set.yml" "shadow_read.yml"
+    "shell_from_web_server.yml" "shell_profile_written.yml" "ssh_forwarding.yml" "ssh_key_write.yml"
+    "temp_execution.yml" "timestamp_set.yml" "tunnel_tool.yml" "upload_command.yml" "web_script_written.yml"
 }
 
 /// Remembered answers, over all shards, before a shard is emptied. An answer is a few machine words; the whole stays
@@ -73,7 +82,7 @@ pub enum RuleError {
     Bad { path: PathBuf, reason: String },
 }
 
-/// A document of a rule file that can never speak here, and why.
+/// A document of a rule file that can never speak here, or not in full, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Skipped {
     pub path: PathBuf,
@@ -85,6 +94,7 @@ pub struct Skipped {
 pub struct RuleEngine {
     categories: Vec<Compiled>,
     skipped: Vec<Skipped>,
+    unmapped: Vec<Skipped>,
     memo: Vec<Mutex<HashMap<u128, Arc<[RuleHit]>>>>,
 }
 
@@ -121,6 +131,7 @@ impl RuleEngine {
                 parse(&path, &text, &mut loaded, &mut skipped)?;
             }
         }
+        let unmapped = loaded.iter().filter_map(unmapped).collect();
         let mut categories = Vec::new();
         for category in Category::ALL {
             let mut compiled = Compiled { category, engine: rsigma_eval::Engine::new(), fields: Vec::new() };
@@ -136,7 +147,7 @@ impl RuleEngine {
             }
         }
         let memo = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Ok(RuleEngine { categories, skipped, memo })
+        Ok(RuleEngine { categories, skipped, unmapped, memo })
     }
 
     /// Number of rules that can speak.
@@ -150,6 +161,11 @@ impl RuleEngine {
 
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
+    }
+
+    /// Rules that are loaded, and ask for fields that no event here has: what they say of those never holds.
+    pub fn unmapped(&self) -> &[Skipped] {
+        &self.unmapped
     }
 
     /// The rules that the event matches, by id. Depends on the view alone.
@@ -251,6 +267,25 @@ fn parse(path: &Path, text: &str, loaded: &mut Vec<Loaded>, skipped: &mut Vec<Sk
         }
     }
     Ok(())
+}
+
+fn unmapped(loaded: &Loaded) -> Option<Skipped> {
+    let mut names = BTreeSet::new();
+    loaded.rule.detection.named.values().for_each(|detection| asked(detection, &mut names));
+    names.retain(|name| Field::from_name(name).is_none());
+    let reason = format!("no event has {}", names.iter().copied().collect::<Vec<_>>().join(", "));
+    (!names.is_empty()).then(|| Skipped { path: loaded.path.clone(), title: loaded.rule.title.clone(), reason })
+}
+
+/// Names of the event's own fields that a detection asks for. Within an array's element names are the element's.
+fn asked<'a>(detection: &'a Detection, names: &mut BTreeSet<&'a str>) {
+    match detection {
+        Detection::AllOf(items) => names.extend(items.iter().filter_map(|item| item.field.name.as_deref())),
+        Detection::AnyOf(parts) | Detection::And(parts) => parts.iter().for_each(|part| asked(part, names)),
+        Detection::ArrayMatch { field, .. } => names.extend([field.as_str()]),
+        Detection::Conditional { named, .. } => named.values().for_each(|part| asked(part, names)),
+        Detection::Keywords(_) => {}
+    }
 }
 
 fn bad(path: &Path, error: impl std::fmt::Display) -> RuleError {

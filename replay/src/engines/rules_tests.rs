@@ -131,7 +131,8 @@ fn the_folder_holds_the_built_in_rules_and_each_is_complete() {
     built_in.sort();
     assert_eq!(names, built_in);
     let engine = RuleEngine::load(None).unwrap();
-    assert_eq!((engine.len(), engine.skipped()), (BUILT_IN.len(), &[][..]));
+    assert_eq!((engine.len(), engine.skipped(), engine.unmapped()), (BUILT_IN.len(), &[][..], &[][..]));
+    assert!(engine.len() >= 40);
     for (name, text) in BUILT_IN {
         let warnings = rsigma_parser::lint::lint_yaml_str(text);
         assert!(warnings.is_empty(), "{name}: {warnings:?}");
@@ -363,6 +364,22 @@ fn a_keyword_rule_sees_every_field_and_is_not_remembered_wrongly() {
 }
 
 #[test]
+fn fields_that_no_event_has_are_listed_by_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let detection = "{a: {Image|endswith: /x, Hashes|contains: [MD5=1]}, b: [{OriginalFileName: y}, {LogonId: 3, User: root}], \
+        c: [word], condition: a or b or c}";
+    let rule = USER_RULE.replace("{a: {CommandLine|contains: frobnicate}, condition: a}", detection);
+    std::fs::write(folder.path().join("a.yml"), rule).unwrap();
+    let engine = RuleEngine::load(Some(folder.path())).unwrap();
+    let [unmapped] = engine.unmapped() else { panic!("{:?}", engine.unmapped()) };
+    assert_eq!(
+        (unmapped.title.as_str(), unmapped.reason.as_str()),
+        ("Mine", "no event has Hashes, LogonId, OriginalFileName")
+    );
+    assert!(unmapped.path.ends_with("a.yml") && engine.skipped().is_empty());
+}
+
+#[test]
 fn a_bad_rule_is_named() {
     let folder = tempfile::tempdir().unwrap();
     for text in [
@@ -378,3 +395,6 @@ fn a_bad_rule_is_named() {
     let error = RuleEngine::load(Some(Path::new("/nonexistent"))).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("/nonexistent"), "{error}");
 }
+
+#[path = "rules_cases.rs"]
+mod cases;
