@@ -121,6 +121,11 @@ impl ImageState {
         self
     }
 
+    /// How many containers of the recording run the image.
+    pub fn expect_replicas(&mut self, replicas: usize) {
+        self.tuning.expect_replicas(replicas);
+    }
+
     /// The next recording of several begins. `withheld`: incarnations that a rule hits in it, sooner or later.
     pub fn begin_recording(&mut self, withheld: &BTreeSet<u64>) {
         // Incarnations are numbered within a recording.

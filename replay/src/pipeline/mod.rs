@@ -57,11 +57,11 @@ impl World {
         name.unwrap_or_else(|| crate::output::text::short_id(id).to_owned())
     }
 
-    /// Images that more than one container runs.
-    fn replicated(&self) -> BTreeSet<Arc<str>> {
-        let mut seen = BTreeSet::new();
-        let images = self.containers.values().map(peers::image_of);
-        images.filter(|image| !seen.insert(Arc::clone(image))).collect()
+    /// How many containers run each image.
+    fn replicas(&self) -> BTreeMap<Arc<str>, usize> {
+        let mut replicas = BTreeMap::new();
+        self.containers.values().for_each(|container| *replicas.entry(peers::image_of(container)).or_default() += 1);
+        replicas
     }
 
     /// The image that a container's events are learned under.
@@ -182,7 +182,8 @@ impl Lanes {
             config,
             rules,
         };
-        self.replicated.extend(world.replicated());
+        let replicas = world.replicas();
+        self.replicated.extend(replicas.iter().filter(|(_, count)| **count > 1).map(|(image, _)| Arc::clone(image)));
         let (lanes, replicated, withheld) = (&mut self.lanes, &self.replicated, &self.withheld);
         let mut image_of: HashMap<Option<Arc<str>>, Arc<str>> = HashMap::new();
         let mut per_second: BTreeMap<i64, u64> = BTreeMap::new();
@@ -206,6 +207,7 @@ impl Lanes {
                     None => {
                         let mut state = begin(Arc::clone(image), start, config, replicated.contains(image));
                         state.begin_recording(withheld);
+                        state.expect_replicas(replicas.get(image).copied().unwrap_or(1));
                         lanes.insert(Arc::clone(image), Lane { state, queue: vec![event] });
                     }
                 }

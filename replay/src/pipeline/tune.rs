@@ -57,6 +57,11 @@ impl Tuning {
         self.core.clone_from(process);
     }
 
+    /// How many replicas the recording has; before it has run for `tuning.apart`, not all need have been heard of.
+    pub fn expect_replicas(&mut self, replicas: usize) {
+        self.probation.expect_replicas(replicas);
+    }
+
     /// A replica lives.
     pub fn heard(&mut self, container: &Arc<str>, ts: i64) {
         self.probation.heard(container, ts);

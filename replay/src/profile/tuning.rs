@@ -96,6 +96,10 @@ pub struct Probation {
     candidates: BTreeMap<Behaviour, (Vec<Occasion>, i64)>,
     /// When each replica was last heard of.
     alive: BTreeMap<Arc<str>, i64>,
+    /// When the first one was; Unix time, ns.
+    first: Option<i64>,
+    /// How many the recording has.
+    expected: usize,
 }
 
 const fn ns(seconds: f64) -> i64 {
@@ -108,7 +112,7 @@ impl Probation {
             let Candidate { behaviour, occasions, last } = candidate.clone();
             (behaviour, (occasions, last))
         };
-        Self { candidates: saved.iter().map(candidate).collect(), alive: BTreeMap::new() }
+        Self { candidates: saved.iter().map(candidate).collect(), ..Self::default() }
     }
 
     /// What is still on probation.
@@ -129,8 +133,14 @@ impl Probation {
         });
     }
 
+    /// How many replicas the recording has: all count until it has run for `tuning.apart`, for not all were heard of yet.
+    pub fn expect_replicas(&mut self, replicas: usize) {
+        self.expected = replicas;
+    }
+
     /// A replica lives.
     pub fn heard(&mut self, container: &Arc<str>, ts: i64) {
+        self.first.get_or_insert(ts);
         match self.alive.get_mut(container) {
             Some(last) => *last = ts,
             None => {
@@ -180,6 +190,8 @@ impl Probation {
         }
         let containers: BTreeSet<_> = occasions.iter().flat_map(|occasion| occasion.containers.clone()).collect();
         let alive = self.alive.values().filter(|last| ts.saturating_sub(**last) <= ns(config.apart)).count();
+        let early = self.first.is_none_or(|first| ts.saturating_sub(first) < ns(config.apart));
+        let alive = if early { alive.max(self.expected) } else { alive };
         if containers.len() < config.siblings.min(alive) {
             return None;
         }
@@ -306,6 +318,22 @@ mod tests {
             taken = see(&mut probation, &seen(day as f64, "c", 1));
         }
         assert!(taken.is_some());
+    }
+
+    #[test]
+    fn replicas_not_heard_of_yet_count_at_the_beginning_of_a_recording() {
+        let saved = {
+            let mut probation = Probation::default();
+            see(&mut probation, &seen(0.0, "a", 1));
+            see(&mut probation, &seen(1.0, "a", 1));
+            probation.save()
+        };
+        for (expected, taken) in [(3, false), (1, true)] {
+            let mut probation = Probation::load(&saved);
+            probation.expect_replicas(expected);
+            probation.heard(&Arc::from("a"), 2 * DAY);
+            assert_eq!(see(&mut probation, &seen(2.0, "a", 1)).is_some(), taken, "{expected}");
+        }
     }
 
     #[test]
