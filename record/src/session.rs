@@ -30,7 +30,7 @@ use crate::lag::{self, Ages};
 use crate::live::status::{Own, Ring, Status, Tally};
 use crate::live::{self, Live};
 use crate::losses::Tracker;
-use crate::memory::Gauge;
+use crate::memory::{self, Gauge};
 use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::Usage;
 use crate::sample::{Every, Stream};
@@ -92,6 +92,7 @@ pub struct Session {
     /// A filter that can be read again while recording.
     pub reload: Option<Reload>,
     gauge: Gauge,
+    trim: Every,
     end: End,
 }
 
@@ -110,6 +111,9 @@ pub struct Finished {
 }
 
 const TICK: Duration = Duration::from_millis(200);
+
+/// Between giving free memory back to the kernel.
+const TRIM: Duration = Duration::from_secs(60);
 
 /// At the end: how long to wait for records that are known to be under way.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
@@ -205,6 +209,7 @@ impl Session {
             sampler,
             reload: None,
             gauge,
+            trim: Every::later(TRIM),
             end: End::Asked,
         };
         session.watch_tls();
@@ -287,6 +292,9 @@ impl Session {
     fn tick(&mut self, live: &mut Live) -> Result<()> {
         self.writer.tick()?;
         self.gauge.look();
+        if self.trim.due() {
+            memory::trim();
+        }
         for change in self.sampler.iter().flat_map(Sampler::changes) {
             self.writer.sampling_changed(change);
         }
