@@ -28,7 +28,7 @@ fn the_unit_has_a_command_line_that_is_right_and_the_capabilities_that_are_kept(
     let words: Vec<_> = std::iter::once("record").chain(words.filter(|word| !word.starts_with('+'))).collect();
     let cli = record::cli::Cli::try_parse_from(words).expect("record takes these words");
     assert!(cli.record.filter_file.is_some() && cli.record.live.metrics.is_some() && cli.record.quiet);
-    assert!(directive(&unit, "ExecReload").ends_with("kill -HUP $MAINPID"));
+    assert_eq!(directive(&unit, "ExecReload"), r#"/bin/sh -c 'kill -HUP "$MAINPID"'"#);
     let allowed: Vec<_> = directive(&unit, "CapabilityBoundingSet").split(' ').collect();
     for (capability, _, _) in record::privileges::KEPT {
         assert!(allowed.contains(&&*capability.to_string()), "{capability} is kept, and not in the unit");
