@@ -112,8 +112,9 @@ pub struct Finished {
 
 const TICK: Duration = Duration::from_millis(200);
 
-/// Between giving free memory back to the kernel.
-const TRIM: Duration = Duration::from_secs(60);
+/// Between giving free memory back to the kernel. Not in step with the minutes after which segments end: what is being encoded
+/// is in use.
+const TRIM: Duration = Duration::from_secs(45);
 
 /// At the end: how long to wait for records that are known to be under way.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
