@@ -520,6 +520,15 @@ pub struct Container {
     pub identity: Option<String>,
 }
 
+impl Container {
+    /// Enters an address that it held, once.
+    pub fn held(&mut self, address: &str) {
+        if !self.addresses.iter().any(|known| known == address) {
+            self.addresses.push(address.to_owned());
+        }
+    }
+}
+
 /// A row of `addresses.parquet`: a container held an address for a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {

@@ -228,10 +228,8 @@ impl Work<'_> {
             .collect();
         let processes: Vec<Process> = processes.into_values().collect();
         for row in addresses.values() {
-            if let Some(container) = containers.get_mut(&row.container)
-                && !container.addresses.contains(&row.address)
-            {
-                container.addresses.push(row.address.clone());
+            if let Some(container) = containers.get_mut(&row.container) {
+                container.held(&row.address);
             }
         }
         let containers: Vec<Container> = containers.into_values().collect();

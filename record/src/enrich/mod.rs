@@ -291,10 +291,8 @@ impl Enricher {
         }
         let addresses = self.addresses.finish();
         for row in &addresses {
-            if let Some(container) = self.containers.get_mut(&row.container)
-                && !container.addresses.contains(&row.address)
-            {
-                container.addresses.push(row.address.clone());
+            if let Some(container) = self.containers.get_mut(&row.container) {
+                container.held(&row.address);
             }
         }
         let mut containers: Vec<_> = self.containers.into_values().collect();
