@@ -12,7 +12,7 @@ use replay::embed::Embedding;
 use replay::engines::Verdict;
 use replay::error::{Error, Result};
 use replay::judge::Judges;
-use replay::pipeline::{self, Start, Streamed, World};
+use replay::pipeline::{self, Stage, Start, Streamed, World};
 use replay::profile::Profile;
 
 /// Command lines, and what must be left of them after masking.
@@ -75,9 +75,10 @@ impl Replay {
     }
 
     /// Reads, learns or compares, and runs every rule on every event that the profile looks at.
-    fn run(&self, start: &Start<'_>) -> Streamed {
+    fn run(&self, start: Start<'_>) -> Streamed {
         let rules = |event: &Event| -> Vec<Verdict> { self.judges.rules(event, &self.world) };
-        pipeline::stream(&self.recording, &self.world, start, &self.config, &NoModel, &rules, |_| {}).expect("a replay")
+        let stage = Stage { world: &self.world, start, config: &self.config, vectors: &NoModel, rules: &rules };
+        pipeline::stream(&self.recording, &stage, |_| {}).expect("a replay")
     }
 
     fn rows(&self) -> u64 {
@@ -88,13 +89,13 @@ impl Replay {
 fn replay(c: &mut Criterion) {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     let (benign, attack) = (Replay::of("webapp"), Replay::of("xmrig"));
-    let profile: Profile = one_thread.install(|| benign.run(&Start::LearnAll)).profile();
+    let profile: Profile = one_thread.install(|| benign.run(Start::LearnAll)).profile();
 
     let mut group = c.benchmark_group("replay");
     group.throughput(Throughput::Elements(benign.rows()));
     group.bench_function("learn the shipped webapp recording", |b| {
         b.iter(|| {
-            let streamed = one_thread.install(|| benign.run(&Start::LearnAll));
+            let streamed = one_thread.install(|| benign.run(Start::LearnAll));
             assert_eq!(streamed.images.iter().map(|image| image.counts.events).sum::<u64>(), benign.rows());
             assert!(streamed.images.iter().map(|image| image.counts.learned).sum::<u64>() > 0);
         });
@@ -102,7 +103,7 @@ fn replay(c: &mut Criterion) {
     group.throughput(Throughput::Elements(attack.rows()));
     group.bench_function("detect in the shipped xmrig recording", |b| {
         b.iter(|| {
-            let mut streamed = one_thread.install(|| attack.run(&Start::Baseline(&profile)));
+            let mut streamed = one_thread.install(|| attack.run(Start::Baseline(&profile)));
             let folded: Vec<_> = streamed.images.iter_mut().flat_map(|image| image.take_folded()).collect();
             let miner = |text: &str| text.contains("pool.minexmr.com");
             assert!(folded.iter().any(|folded| miner(&folded.deviation.text)), "the miner must deviate");

@@ -21,7 +21,7 @@ use crate::output::report::Timeline;
 use crate::output::run_json::{BaselineInput, Run, Timings};
 use crate::output::{OutputDir, parquet, report};
 use crate::pipeline::image::ImageState;
-use crate::pipeline::{self, Start, Streamed, World};
+use crate::pipeline::{self, Stage, Start, Streamed, World};
 use crate::profile::Profile;
 use crate::summary;
 
@@ -166,7 +166,9 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
         truth.see(event.class(), common.cpu, common.seq, common.ts);
     };
     let mut streamed = timed(&mut timings.stream_ms, || {
-        stream(&sources.recording, &world, &start, config, &model, &judges, "replaying", watch)
+        let rules = |event: &Event| judges.rules(event, &world);
+        let stage = Stage { world: &world, start, config, vectors: &model, rules: &rules };
+        stream(&sources.recording, &stage, "replaying", watch)
     })?;
     let profile = streamed.profile();
 
@@ -232,7 +234,9 @@ fn learn_baseline(
         Baseline::Recording(recording) => {
             let files = input::verify(recording)?;
             let world = World::load(recording, config)?;
-            let streamed = stream(recording, &world, &Start::LearnAll, config, model, judges, "learning", |_| {})?;
+            let rules = |event: &Event| judges.rules(event, &world);
+            let stage = Stage { world: &world, start: Start::LearnAll, config, vectors: model, rules: &rules };
+            let streamed = stream(recording, &stage, "learning", |_| {})?;
             (streamed.profile(), "recording", files)
         }
     };
@@ -240,14 +244,9 @@ fn learn_baseline(
 }
 
 /// [`pipeline::stream`] with a progress bar on a terminal.
-#[expect(clippy::too_many_arguments, reason = "each is one source of the stage")]
 fn stream(
     recording: &Recording,
-    world: &World,
-    start: &Start<'_>,
-    config: &Config,
-    model: &LazyModel,
-    judges: &Judges,
+    stage: &Stage<'_>,
     what: &'static str,
     mut watch: impl FnMut(&Event),
 ) -> Result<Streamed> {
@@ -260,8 +259,7 @@ fn stream(
         }
         watch(event);
     };
-    let rules = |event: &Event| judges.rules(event, world);
-    let streamed = pipeline::stream(recording, world, start, config, model, &rules, watch);
+    let streamed = pipeline::stream(recording, stage, watch);
     bar.finish_and_clear();
     streamed
 }

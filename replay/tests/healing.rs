@@ -14,7 +14,7 @@ use replay::judge::Judges;
 use replay::learn;
 use replay::pipeline::fold::Folded;
 use replay::pipeline::image::{ImageState, Phase};
-use replay::pipeline::{self, Start, World};
+use replay::pipeline::{self, Stage, Start, World};
 use replay::profile::Profile;
 
 const HOUR: i64 = 3600;
@@ -82,7 +82,8 @@ fn replayed(recording: &Recording, baseline: Option<&Profile>, config: &Config) 
     let rules = |event: &Event| judges.rules(event, &world);
     let model = LazyModel::new(&config.model, 1);
     let start = baseline.map_or(Start::Learn, Start::Baseline);
-    let streamed = pipeline::stream(recording, &world, &start, config, &model, &rules, |_| {}).unwrap();
+    let stage = Stage { world: &world, start, config, vectors: &model, rules: &rules };
+    let streamed = pipeline::stream(recording, &stage, |_| {}).unwrap();
     let mut app = streamed.images.into_iter().find(|state| state.image.contains("app")).expect("the app's image");
     let folded = app.take_folded();
     (app, folded)

@@ -12,7 +12,7 @@ use replay::deviation::{DeviationKind, Tree};
 use replay::engines::{Engine, Level, Verdict};
 use replay::pipeline::fold::Folded;
 use replay::pipeline::image::{ImageState, Phase};
-use replay::pipeline::{self, Start, World};
+use replay::pipeline::{self, Stage, Start, World};
 
 fn config(sets: &[&str]) -> Config {
     config::load(None, &sets.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
@@ -40,7 +40,8 @@ fn run(script: Script, sets: &[&str], rules: &(dyn Fn(&Event) -> Vec<Verdict> + 
     let config = config(sets);
     let world = World::load(&recording, &config).unwrap();
     let model = LazyModel::new(&config.model, 1);
-    let streamed = pipeline::stream(&recording, &world, &Start::Learn, &config, &model, rules, |_| {}).unwrap();
+    let stage = Stage { world: &world, start: Start::Learn, config: &config, vectors: &model, rules };
+    let streamed = pipeline::stream(&recording, &stage, |_| {}).unwrap();
     let mut app = streamed.images.into_iter().find(|state| state.image.contains("app")).expect("the app's image");
     let folded = app.take_folded();
     (app, folded)
@@ -198,7 +199,8 @@ fn a_merged_profile_knows_what_either_knew() {
         let world = World::load(&recording, &config).unwrap();
         let model = LazyModel::new(&config.model, 1);
         let rules = |_: &Event| Vec::new();
-        pipeline::stream(&recording, &world, &Start::LearnAll, &config, &model, &rules, |_| {}).unwrap().profile()
+        let stage = Stage { world: &world, start: Start::LearnAll, config: &config, vectors: &model, rules: &rules };
+        pipeline::stream(&recording, &stage, |_| {}).unwrap().profile()
     };
     let (mut a, b) = (profile("a", "/bin/one"), profile("b", "/bin/two"));
     a.merge(b, &config);

@@ -27,7 +27,7 @@ use crate::judge::Judges;
 use crate::observe::peers::image_of;
 use crate::output::OutputDir;
 use crate::pipeline::image::{ImageState, Phase};
-use crate::pipeline::{Lanes, Start, World, hit_by_rules};
+use crate::pipeline::{JUDGED, Lanes, Stage, Start, World, hit_by_rules};
 use crate::profile::Profile;
 use crate::profile::siblings::Siblings;
 use crate::run::{hint, pooled, progress_bar};
@@ -143,9 +143,10 @@ fn learn_all(recordings: &[(String, Recording)], config: &Config, threads: usize
                 bar.set_position(events);
             }
         };
-        let (_, span) = lanes.run(recording, &world, &Start::LearnAll, config, &model, &rules, watch)?;
+        let stage = Stage { world: &world, start: Start::LearnAll, config, vectors: &model, rules: &rules };
+        lanes.take(recording.events_of(&JUDGED), &stage, watch)?;
         bar.finish_and_clear();
-        let (begin, end) = span.unwrap_or_default();
+        let (begin, end) = lanes.seen().span.unwrap_or_default();
         lanes.end_recording(end, config);
         last_end = end;
         sources.push(Source {

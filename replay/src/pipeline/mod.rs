@@ -28,7 +28,7 @@ use image::{ImageState, Rules, Surroundings};
 const CHUNK: usize = 1 << 16;
 
 /// The classes that a profile is learned from and that rules judge; DNS answers give addresses their names.
-const JUDGED: [Class; 4] = [Class::Process, Class::File, Class::Network, Class::Dns];
+pub const JUDGED: [Class; 4] = [Class::Process, Class::File, Class::Network, Class::Dns];
 /// The classes that rules judge.
 const RULED: [Class; 3] = [Class::Process, Class::File, Class::Network];
 
@@ -74,6 +74,7 @@ impl World {
 }
 
 /// How images begin.
+#[derive(Clone, Copy)]
 pub enum Start<'a> {
     /// Each learns, and is locked when it has converged.
     Learn,
@@ -100,29 +101,41 @@ impl Streamed {
     }
 }
 
+/// What the stream needs besides events.
+#[derive(Clone, Copy)]
+pub struct Stage<'a> {
+    pub world: &'a World,
+    pub start: Start<'a>,
+    pub config: &'a Config,
+    pub vectors: &'a dyn Vectors,
+    pub rules: &'a Rules<'a>,
+}
+
 /// Runs all events of a recording through their images' states. `watch` sees every event, in order.
 ///
 /// # Errors
 /// Unreadable events; a needed model that is missing.
-pub fn stream(
-    recording: &Recording,
-    world: &World,
-    start: &Start<'_>,
-    config: &Config,
-    vectors: &dyn Vectors,
-    rules: &Rules<'_>,
-    watch: impl FnMut(&Event),
-) -> Result<Streamed> {
+pub fn stream(recording: &Recording, stage: &Stage<'_>, watch: impl FnMut(&Event)) -> Result<Streamed> {
     let mut lanes = Lanes::default();
-    let (per_second, span) = lanes.run(recording, world, start, config, vectors, rules, watch)?;
-    let end = span.map_or(0, |(_, last)| last);
-    let mut images = lanes.finish(end, config);
-    images.iter_mut().for_each(|state| state.settle(&world.processes, config));
-    Ok(Streamed { images, per_second, span })
+    lanes.take(recording.events_of(&JUDGED), stage, watch)?;
+    Ok(lanes.end(stage))
 }
 
-/// Events per second of event time by Unix second, and the first and last event's time.
-type Seen = (BTreeMap<i64, u64>, Option<(i64, i64)>);
+/// What was seen of a stream.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Events per second of event time, by Unix second.
+    pub per_second: BTreeMap<i64, u64>,
+    /// First and last event; Unix time, ns.
+    pub span: Option<(i64, i64)>,
+}
+
+impl Seen {
+    fn see(&mut self, ts: i64) {
+        self.span = Some(self.span.map_or((ts, ts), |(first, _)| (first, ts)));
+        *self.per_second.entry(ts.div_euclid(1_000_000_000)).or_default() += 1;
+    }
+}
 
 /// The images of one recording, or of several one after the other.
 #[derive(Default)]
@@ -132,6 +145,8 @@ pub struct Lanes {
     replicated: BTreeSet<Arc<str>>,
     /// Incarnations of the present recording that nothing is learned from.
     withheld: BTreeSet<u64>,
+    /// Of the present recording.
+    seen: Seen,
 }
 
 impl Lanes {
@@ -144,11 +159,17 @@ impl Lanes {
     pub fn begin_recording(&mut self, withheld: BTreeSet<u64>) {
         self.lanes.values_mut().for_each(|lane| lane.state.begin_recording(&withheld));
         self.withheld = withheld;
+        self.seen = Seen::default();
     }
 
     /// It ends, at `end` of its own time.
     pub fn end_recording(&mut self, end: i64, config: &Config) {
         self.lanes.values_mut().for_each(|lane| lane.state.end_recording(end, config));
+    }
+
+    /// What was seen of the present recording.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// The states, ended.
@@ -161,21 +182,26 @@ impl Lanes {
         states.collect()
     }
 
-    /// Runs a recording through, as [`stream`].
+    /// The stream of one recording, ended.
+    pub fn end(mut self, stage: &Stage<'_>) -> Streamed {
+        let Seen { per_second, span } = std::mem::take(&mut self.seen);
+        let end = span.map_or(0, |(_, last)| last);
+        let mut images = self.finish(end, stage.config);
+        images.iter_mut().for_each(|state| state.settle(&stage.world.processes, stage.config));
+        Streamed { images, per_second, span }
+    }
+
+    /// Takes the next events of the recording, which may come in any number of pieces. `watch` sees each, in order.
     ///
     /// # Errors
     /// As [`stream`].
-    #[expect(clippy::too_many_arguments, reason = "each is one source of the stage")]
-    pub fn run(
+    pub fn take(
         &mut self,
-        recording: &Recording,
-        world: &World,
-        start: &Start<'_>,
-        config: &Config,
-        vectors: &dyn Vectors,
-        rules: &Rules<'_>,
+        mut events: impl Iterator<Item = datasets::Result<Event>>,
+        stage: &Stage<'_>,
         mut watch: impl FnMut(&Event),
-    ) -> Result<Seen> {
+    ) -> Result<()> {
+        let Stage { world, start, config, vectors, rules } = *stage;
         let around = || Surroundings {
             context: Context { processes: &world.processes, peers: &world.peers, config },
             tiers: Tiers { config: &config.args, vectors },
@@ -184,19 +210,14 @@ impl Lanes {
         };
         let replicas = world.replicas();
         self.replicated.extend(replicas.iter().filter(|(_, count)| **count > 1).map(|(image, _)| Arc::clone(image)));
-        let (lanes, replicated, withheld) = (&mut self.lanes, &self.replicated, &self.withheld);
+        let Self { lanes, replicated, withheld, seen } = self;
         let mut image_of: HashMap<Option<Arc<str>>, Arc<str>> = HashMap::new();
-        let mut per_second: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut span: Option<(i64, i64)> = None;
-        let mut events = recording.events_of(&JUDGED);
         loop {
             let mut read = false;
             for event in events.by_ref().take(CHUNK) {
                 let event = event?;
                 watch(&event);
-                let ts = event.common().ts;
-                span = Some(span.map_or((ts, ts), |(first, _)| (first, ts)));
-                *per_second.entry(ts.div_euclid(1_000_000_000)).or_default() += 1;
+                seen.see(event.common().ts);
                 let container = &event.common().container;
                 let image = match image_of.get(container) {
                     Some(image) => image,
@@ -214,7 +235,7 @@ impl Lanes {
                 read = true;
             }
             if !read {
-                return Ok((per_second, span));
+                return Ok(());
             }
             let mut busy: Vec<&mut Lane> = lanes.values_mut().filter(|lane| !lane.queue.is_empty()).collect();
             // The longest first: with few images the order is what balances the threads.
@@ -248,7 +269,7 @@ pub fn hit_by_rules(recording: &Recording, world: &World, rules: &Rules<'_>) -> 
     }
 }
 
-fn begin(image: Arc<str>, start: &Start<'_>, config: &Config, replicated: bool) -> ImageState {
+fn begin(image: Arc<str>, start: Start<'_>, config: &Config, replicated: bool) -> ImageState {
     let state = match start {
         Start::Learn => ImageState::learning(image, config, true),
         Start::LearnAll => ImageState::learning(image, config, false),
