@@ -36,16 +36,6 @@ impl Gauge {
     }
 }
 
-/// Gives free memory back to the kernel. Rows of a minute come from one thread and go in another, and the C library keeps what
-/// is freed: three quarters of a recorder's memory after half an hour. Of other C libraries nothing is asked.
-pub fn trim() {
-    // SAFETY: no preconditions.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0)
-    };
-}
-
 /// Bytes a map is charged for. Since 5.11 the kernel estimates them when asked; before, it accounts for them as locked memory.
 fn charged(map: i32) -> Option<u64> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{map}")).ok()?;

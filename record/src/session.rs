@@ -30,7 +30,7 @@ use crate::lag::{self, Ages};
 use crate::live::status::{Own, Ring, Status, Tally};
 use crate::live::{self, Live};
 use crate::losses::Tracker;
-use crate::memory::{self, Gauge};
+use crate::memory::Gauge;
 use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::Usage;
 use crate::sample::{Every, Stream};
@@ -92,7 +92,6 @@ pub struct Session {
     /// A filter that can be read again while recording.
     pub reload: Option<Reload>,
     gauge: Gauge,
-    trim: Every,
     end: End,
 }
 
@@ -111,10 +110,6 @@ pub struct Finished {
 }
 
 const TICK: Duration = Duration::from_millis(200);
-
-/// Between giving free memory back to the kernel. Not in step with the minutes after which segments end: what is being encoded
-/// is in use.
-const TRIM: Duration = Duration::from_secs(45);
 
 /// At the end: how long to wait for records that are known to be under way.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
@@ -210,7 +205,6 @@ impl Session {
             sampler,
             reload: None,
             gauge,
-            trim: Every::later(TRIM),
             end: End::Asked,
         };
         session.watch_tls();
@@ -293,9 +287,6 @@ impl Session {
     fn tick(&mut self, live: &mut Live) -> Result<()> {
         self.writer.tick()?;
         self.gauge.look();
-        if self.trim.due() {
-            memory::trim();
-        }
         for change in self.sampler.iter().flat_map(Sampler::changes) {
             self.writer.sampling_changed(change);
         }
