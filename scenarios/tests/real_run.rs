@@ -1,9 +1,14 @@
 //! The runner in real containers. Needs root and the programs of `preflight`; says loudly when it does not run.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use scenarios::definition::{Deed, Operation};
 use scenarios::{Error, RunOptions, Runner};
+
+/// Both tests build the same images.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn podman(env: &scenarios::PodmanEnv, arguments: &[&str]) -> String {
     let done = env.command().args(arguments).output().unwrap();
@@ -18,10 +23,18 @@ fn left_over(env: &scenarios::PodmanEnv) -> (String, String) {
     (containers, networks)
 }
 
+fn can_run() -> bool {
+    let found = scenarios::preflight();
+    if let Err(error) = &found {
+        eprintln!("SKIPPED: the scenario runner was NOT tested: {error}. Way out: {}", error.hint().unwrap_or("none"));
+    }
+    found.is_ok()
+}
+
 #[test]
 fn webapp_lives_and_leaves_nothing_behind() {
-    if let Err(error) = scenarios::preflight() {
-        eprintln!("SKIPPED: the scenario runner was NOT tested: {error}. Way out: {}", error.hint().unwrap_or("none"));
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if !can_run() {
         return;
     }
     let say = |line: &str| eprintln!("{line}");
@@ -75,6 +88,57 @@ fn webapp_lives_and_leaves_nothing_behind() {
     let timeline = run(&mut runner, &stop);
     assert!(timeline.interrupted && timeline.end_ns - timeline.start_ns < 5_000_000_000);
     drop(runner);
+    assert_eq!(left_over(&env), (String::new(), String::new()));
+}
+
+#[test]
+fn services_are_restarted_crashed_deployed_and_scaled_while_customers_are_served() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if !can_run() {
+        return;
+    }
+    let operation = |name: &str, service: &str, at_s, what| Operation {
+        name: name.into(),
+        service: service.into(),
+        at_s,
+        jitter: 0.0,
+        what,
+        image: (what == Deed::Deploy).then(|| service.into()),
+        replicas: (what == Deed::Scale).then_some(3),
+        for_s: (what == Deed::Scale).then_some(6.0),
+    };
+    let mut scenario = scenarios::Scenario { name: "smoke".into(), ..scenarios::load("webapp").unwrap() };
+    scenario.operations = vec![
+        operation("rush", "app", 1.0, Deed::Scale),
+        operation("maintenance", "web", 2.0, Deed::Restart),
+        operation("crash", "app", 9.0, Deed::Crash),
+        operation("release", "cache", 12.0, Deed::Deploy),
+    ];
+    let options = RunOptions { seed: 3, benign: Some(Duration::from_secs(40)) };
+    let mut runner = Runner::prepare(scenario, options, &|line: &str| eprintln!("{line}")).unwrap();
+    let env = runner.podman_env().clone();
+    let timeline = run(&mut runner, &AtomicBool::new(false));
+
+    let done: Vec<(&str, &str)> = timeline.operations.iter().map(|run| (&*run.name, &*run.service)).collect();
+    let wanted =
+        [("rush", "app"), ("maintenance", "web"), ("rush: the end", "app"), ("crash", "app"), ("release", "cache")];
+    assert_eq!(done, wanted);
+    assert!(timeline.operations.iter().all(|run| run.start_ns < run.end_ns));
+    // Who was there when: replicas that came and went, and a container of the release after the one before it.
+    let of = |service: &str| timeline.containers.iter().filter(|c| c.service == service).collect::<Vec<_>>();
+    for replica in ["app-2", "app-3"] {
+        let [replica] = of(replica)[..] else { panic!("{:?}", timeline.containers) };
+        assert!(replica.removed && replica.name.starts_with("retroscope-smoke-app-"), "{replica:?}");
+    }
+    let [before, after] = of("cache")[..] else { panic!("{:?}", timeline.containers) };
+    assert!(before.removed && !after.removed && before.id != after.id, "{before:?} {after:?}");
+    assert_eq!((&before.name, &before.address), (&after.name, &after.address));
+    // Crashed and restarted, they are the same containers, and serve.
+    assert!(of("app").len() == 1 && of("web").len() == 1, "{:?}", timeline.containers);
+    let state = podman(&env, &["inspect", "--format", "{{.State.Status}}", &of("app")[0].id]);
+    assert_eq!(state.trim(), "running");
+    assert!(timeline.responses.get("200").copied().unwrap_or(0) >= 15, "answers: {:?}", timeline.responses);
+    runner.cleanup().unwrap();
     assert_eq!(left_over(&env), (String::new(), String::new()));
 }
 
