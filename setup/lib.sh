@@ -193,5 +193,26 @@ setup_base() {
 setup_record() {
 	setup_packages record
 	setup_unpacked
+	setup_receivers
+}
+
+# Python packages that only tests of replay's sinks use; those tests are left out without.
+setup_receivers() {
+	local stamp dir=.cache/receivers
+	stamp=$(stamp_of setup/python/receivers.txt)
+	if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then
+		done_already "receivers of alerts for tests in $dir"
+		return
+	fi
+	if timed "receivers of alerts for tests in $dir (downloads about 4 MB)" make_receivers "$dir"; then
+		echo "$stamp" >"$dir/.stamp"
+	else
+		warn "they could not be downloaded: tests that need them will leave themselves out"
+	fi
+}
+
+make_receivers() {
+	rm -rf "$1"
+	pip install --target "$1" --no-deps --require-hashes --only-binary=:all: -r setup/python/receivers.txt
 }
 setup_kernels() { setup_packages kernels; }

@@ -15,6 +15,32 @@ pub struct Cli {
     pub command: Option<Command>,
     #[command(flatten)]
     pub replay: Replay,
+    #[command(flatten)]
+    pub alerting: Alerting,
+}
+
+/// Who is told of what.
+#[derive(Debug, Default, Args)]
+pub struct Alerting {
+    /// TOML file of alerts that are known and not raised; `replay allow` writes entries
+    #[arg(long, value_name = "FILE")]
+    pub allow: Option<PathBuf>,
+    /// Send alerts to this sink of the configuration, or to TYPE=TARGET, as jsonl=-; may be repeated, 'none' for no sink
+    /// [default: all of the configuration]
+    #[arg(long = "sink", value_name = "NAME|TYPE=TARGET")]
+    pub sinks: Vec<String>,
+    /// Exit with 1 if a sink did not get all of its alerts
+    #[arg(long)]
+    pub fail_on_sink: bool,
+}
+
+impl Alerting {
+    /// `sets` with what the flags set after them.
+    pub fn over(&self, sets: Vec<String>) -> Vec<String> {
+        let text = |path: &PathBuf| toml::Value::String(path.to_string_lossy().into_owned());
+        let allow = self.allow.as_ref().map(|path| format!("alerts.allow={}", text(path)));
+        sets.into_iter().chain(allow).collect()
+    }
 }
 
 const AFTER: &str = "\
@@ -24,7 +50,7 @@ Examples:
   replay learn rec/ -o shop.json          learn a profile, and see its learning curve
   replay rec/ --set convergence.window=30 --fail-on high
 
-Writes alerts.parquet, alerts.jsonl, run.json, profile.json and report.html.
+Writes alerts.parquet, alerts.jsonl, incidents.jsonl, run.json, profile.json and report.html.
 Exit codes: 0 ok, 1 --fail-on reached, 2 usage or config, 3 model or ONNX Runtime missing, 4 bad input, 5 cannot write.";
 
 #[derive(Debug, Args)]
@@ -112,6 +138,13 @@ impl From<FailOn> for Severity {
 pub enum Command {
     /// Learn a profile from recordings, and print and keep the learning curve
     Learn(Learn),
+    /// Let an alert of an earlier replay be known, for a reason and until a day: adds an entry to an allow-list
+    Allow(Allow),
+    /// Try out where alerts are sent
+    Sinks {
+        #[command(subcommand)]
+        command: SinksCommand,
+    },
     /// Measure the argument tiers on labelled pairs of command lines
     Args {
         #[command(subcommand)]
@@ -121,6 +154,52 @@ pub enum Command {
     Profile {
         #[command(subcommand)]
         command: ProfileCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = ALLOW_AFTER)]
+pub struct Allow {
+    /// Id of the alert, as A0003
+    pub alert: String,
+    /// Directory that the replay wrote, or its alerts.jsonl
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// Why it is allowed
+    #[arg(long)]
+    pub reason: String,
+    /// Last day on which it is, as 2027-01-31, in the time of recordings
+    #[arg(long, value_name = "DAY")]
+    pub until: String,
+    /// Who allows it
+    #[arg(long)]
+    pub author: Option<String>,
+    /// Allow-list that the entry is added to
+    #[arg(long, value_name = "FILE", default_value = "allow.toml")]
+    pub file: PathBuf,
+}
+
+const ALLOW_AFTER: &str = "\
+The entry matches the alert's image, its command line and, where rules hit, the rule; edit it to match more.
+Example:
+  replay allow A0003 --from out/shop --reason 'nightly report, asked the team' --until 2027-01-31
+  replay rec/ --allow allow.toml";
+
+#[derive(Debug, Subcommand)]
+pub enum SinksCommand {
+    /// Send one alert that says it is a test
+    Test {
+        /// Names of sinks of the configuration; without one all of them
+        names: Vec<String>,
+        /// TOML file with [sinks.NAME]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Set one configuration value, as sinks.ops.timeout=3; may be repeated
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        /// A sink that is not in the configuration, as webhook=http://127.0.0.1:8080/; may be repeated
+        #[arg(long = "sink", value_name = "TYPE=TARGET")]
+        sinks: Vec<String>,
     },
 }
 

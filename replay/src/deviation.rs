@@ -1,5 +1,6 @@
 //! What the profile hands to the engines: one observed departure from what an image does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use record_bpf::Class;
@@ -96,6 +97,10 @@ pub struct Deviation {
     /// What happened in one line, in words an embedding model and a person can both read:
     /// the command line, or "<process> writes <path>", "<process> connects to <peer>:<port>".
     pub text: Arc<str>,
+    /// The file of the first event as the recorder's host sees it, where that differs.
+    pub host_path: Option<Arc<str>>,
+    /// Containers that it connected to, each with the time of the first connection, Unix ns.
+    pub reached: BTreeMap<Arc<str>, i64>,
     pub tier: Tier,
     /// Risk of what the arguments add to those learned, 0 to 1; only where the grammar tier ran.
     pub risk: Option<f32>,

@@ -20,4 +20,5 @@ pub mod output;
 pub mod pipeline;
 pub mod profile;
 pub mod run;
+pub mod sink;
 pub mod summary;

@@ -1,5 +1,6 @@
 //! `replay`: options → work → export.
 
+mod alerting;
 mod commands;
 
 use std::io::{IsTerminal, Write};
@@ -8,11 +9,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use replay::args::vectors::LazyModel;
-use replay::cli::{ArgsCommand, Cli, Command, Format, Replay};
+use replay::cli::{Alerting, ArgsCommand, Cli, Command, Format, Replay};
 use replay::config::Config;
 use replay::engines::Severity;
 use replay::error::{Error, Result, exit};
-use replay::output::{OutputDir, table};
+use replay::output::{OutputDir, incidents, table};
+use replay::sink::Dispatcher;
 use replay::{ablate, config, run};
 
 fn main() -> ExitCode {
@@ -24,7 +26,9 @@ fn main() -> ExitCode {
         }
         Some(Command::Learn(options)) => commands::learn(&options),
         Some(Command::Profile { command }) => commands::profile(command),
-        None => replay(&cli.replay),
+        Some(Command::Allow(options)) => alerting::allow(&options),
+        Some(Command::Sinks { command }) => alerting::sinks(&command),
+        None => replay(&cli.replay, &cli.alerting),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error}\nhint: {}", error.hint());
@@ -32,12 +36,17 @@ fn main() -> ExitCode {
     })
 }
 
-fn replay(options: &Replay) -> Result<ExitCode> {
-    let config = config::load(options.config.as_deref(), &options.model.over(&options.sets))?;
+fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
+    let sets = alerting.over(options.model.over(&options.sets));
+    let config = config::load(options.config.as_deref(), &sets)?;
     let sources = run::Sources::open(options)?;
+    // Whatever is wrong with a sink is better said before the work than after.
+    let sinks = Dispatcher::start(alerting::chosen(&config, &alerting.sinks)?, &sources.name())?;
     let output = OutputDir::create(&options.output.clone().unwrap_or_else(|| sources.default_output()))?;
-    let outcome = run::run(&sources, &config, options.threads.into())?;
+    let mut outcome = run::run(&sources, &config, options.threads.into())?;
+    let tell = outcome.raise(sinks);
     let report = outcome.write(&output)?;
+    let delivered = alerting::finish(tell, &mut outcome, &output)?;
 
     match options.format {
         Format::Json => print(&outcome.alerts_json()),
@@ -46,12 +55,16 @@ fn replay(options: &Replay) -> Result<ExitCode> {
             let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let width = table::terminal_width();
             print(&table::render(&outcome.alerts, width, colour));
+            print(&incidents::render(&outcome.incidents, width, colour));
             print(&table::summary(&outcome.run, &report, width));
         }
     }
-    let reached =
-        options.fail_on.map(Severity::from).is_some_and(|least| outcome.alerts.iter().any(|a| a.severity >= least));
-    Ok(if reached { ExitCode::from(exit::CHECK_FAILED) } else { ExitCode::SUCCESS })
+    let reached = options
+        .fail_on
+        .map(Severity::from)
+        .is_some_and(|least| outcome.alerts.iter().any(|a| a.severity >= least && a.allowed.is_none()));
+    let untold = alerting.fail_on_sink && !delivered;
+    Ok(if reached || untold { ExitCode::from(exit::CHECK_FAILED) } else { ExitCode::SUCCESS })
 }
 
 /// Measures the argument tiers on pairs.

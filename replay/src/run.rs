@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use datasets::{Event, Manifest, Recording};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::alert::Alert;
+use crate::alert::allow::AllowList;
 use crate::alert::group::{self, GroundTruth, Judged};
+use crate::alert::{Alert, Incident, incident};
 use crate::args::vectors::LazyModel;
 use crate::cli::Replay;
 use crate::config::Config;
@@ -23,6 +24,7 @@ use crate::output::{OutputDir, parquet, report};
 use crate::pipeline::image::ImageState;
 use crate::pipeline::{self, Stage, Start, Streamed, World};
 use crate::profile::Profile;
+use crate::sink::Dispatcher;
 use crate::summary;
 
 /// What a replay reads.
@@ -72,6 +74,7 @@ pub fn base_name(path: &Path) -> String {
 /// What came of it.
 pub struct Outcome {
     pub alerts: Vec<Alert>,
+    pub incidents: Vec<Incident>,
     pub run: Run,
     pub profile: Profile,
     timeline: Timeline,
@@ -83,10 +86,22 @@ impl Outcome {
         self.alerts.iter().map(|alert| format!("{}\n", to_json(alert))).collect()
     }
 
+    /// The incidents, one JSON object per line.
+    pub fn incidents_jsonl(&self) -> String {
+        self.incidents.iter().map(|incident| format!("{}\n", to_json(incident))).collect()
+    }
+
     /// The alerts as one JSON array.
     pub fn alerts_json(&self) -> String {
         let lines: Vec<_> = self.alerts.iter().map(|alert| format!("  {}", to_json(alert))).collect();
         if lines.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", lines.join(",\n")) }
+    }
+
+    /// Hands what is raised to the sinks, whose threads send it meanwhile.
+    pub fn raise(&self, mut sinks: Dispatcher) -> Dispatcher {
+        self.alerts.iter().for_each(|alert| sinks.raise(alert));
+        self.incidents.iter().for_each(|incident| sinks.raise_incident(incident));
+        sinks
     }
 
     /// Writes all files; returns the report's path.
@@ -96,16 +111,19 @@ impl Outcome {
     pub fn write(&self, output: &OutputDir) -> Result<PathBuf> {
         output.write("alerts.parquet", &parquet::encode(&self.alerts)?)?;
         output.write("alerts.jsonl", self.alerts_jsonl().as_bytes())?;
+        output.write("incidents.jsonl", self.incidents_jsonl().as_bytes())?;
         output.write("profile.json", self.profile.to_json().as_bytes())?;
-        let report =
-            output.write("report.html", report::render(&self.run, &self.alerts, &self.timeline)?.as_bytes())?;
+        let report = output.write(
+            "report.html",
+            report::render(&self.run, &self.alerts, &self.incidents, &self.timeline)?.as_bytes(),
+        )?;
         output.write("run.json", self.run.to_json().as_bytes())?;
         Ok(report)
     }
 }
 
-fn to_json(alert: &Alert) -> String {
-    serde_json::to_string(alert).expect("string keys and plain values serialize")
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("string keys and plain values serialize")
 }
 
 /// Runs the replay. `threads`: 0 for one per core.
@@ -147,6 +165,10 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     let mut timings = Timings { threads, ..Timings::default() };
     let model = LazyModel::new(&config.model, threads);
     let judges = Judges::open(config)?;
+    let allow = match &*config.alerts.allow {
+        "" => AllowList::default(),
+        path => AllowList::load(Path::new(path))?,
+    };
     for skipped in judges.skipped_rules() {
         eprintln!("warning: {skipped}");
     }
@@ -179,7 +201,10 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded).collect();
     let judged: Vec<Judged> = timed(&mut timings.engines_ms, || judges.judge(folded, &streamed, &world, &model))?;
     let deviations = judged.len() as u64;
-    let alerts = group::alerts(judged, &world, weights, bounds, &truth);
+    let lateral = config.alerts.lateral;
+    let mut alerts = group::alerts(judged, &world, weights, bounds, &truth, lateral);
+    let allowed = allow.apply(&mut alerts);
+    let incidents = incident::gather(&alerts, lateral);
 
     timings.total_ms = milliseconds(begin.elapsed());
     let inputs = summary::Inputs {
@@ -190,9 +215,10 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
         model: model.name(),
         judge: "knn".to_owned(),
     };
-    let run = summary::run(inputs, config, &streamed, &world, &alerts, deviations, &truth, timings);
+    let mut run = summary::run(inputs, config, &streamed, &world, &alerts, deviations, &truth, timings);
+    run.allowed.entries = allowed;
     let timeline = summary::timeline(&streamed, &alerts);
-    Ok(Outcome { alerts, run, profile, timeline })
+    Ok(Outcome { alerts, incidents, run, profile, timeline })
 }
 
 fn hints(sources: &Sources) {
@@ -284,10 +310,10 @@ fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Alerts by severity, in order of severity's name.
+/// Alerts by severity, in order of severity's name, without the allowed ones.
 pub fn by_severity(alerts: &[Alert]) -> BTreeMap<&'static str, u64> {
     let mut counts = BTreeMap::new();
-    for alert in alerts {
+    for alert in alerts.iter().filter(|alert| alert.allowed.is_none()) {
         *counts.entry(alert.severity.name()).or_default() += 1;
     }
     counts

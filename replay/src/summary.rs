@@ -11,7 +11,9 @@ use crate::convergence::{events_needed, seconds};
 use crate::engines::Severity;
 use crate::input::InputFile;
 use crate::output::report::{Lane, Timeline};
-use crate::output::run_json::{Act, BaselineInput, Counts, Image, Input, Run, Timings, TreeState, Versions};
+use crate::output::run_json::{
+    Act, AllowedAlerts, BaselineInput, Counts, Image, Input, Run, Timings, TreeState, Versions,
+};
 use crate::output::text;
 use crate::pipeline::image::{ImageState, Phase};
 use crate::pipeline::{Streamed, World};
@@ -48,7 +50,7 @@ pub fn run(
         counts.withheld += state.counts.withheld;
         counts.deviating += state.counts.deviating;
     }
-    let raised = alerts.iter().filter(|alert| alert.severity.is_raised());
+    let raised = alerts.iter().filter(|alert| alert.is_raised());
     counts.incidents = raised.map(|alert| &alert.incident).collect::<BTreeSet<_>>().len() as u64;
     if timings.stream_ms > 0.0 {
         timings.events_per_second = (counts.events as f64 / timings.stream_ms * 1e3).round();
@@ -72,6 +74,11 @@ pub fn run(
         model,
         judge,
         acts: acts(alerts, truth),
+        allowed: AllowedAlerts {
+            alerts: alerts.iter().filter(|alert| alert.allowed.is_some()).count() as u64,
+            entries: Vec::new(),
+        },
+        sinks: Vec::new(),
         timings,
     }
 }
@@ -160,7 +167,7 @@ fn acts(alerts: &[Alert], truth: &GroundTruth) -> Vec<Act> {
         let of_act: Vec<&Alert> =
             alerts.iter().filter(|alert| alert.truth.as_ref().is_some_and(|truth| *truth.act == *act.act)).collect();
         act.severity = of_act.iter().map(|alert| alert.severity).max().map(Severity::name);
-        let raised = of_act.iter().filter(|alert| alert.severity.is_raised());
+        let raised = of_act.iter().filter(|alert| alert.is_raised());
         act.alerts = raised.clone().map(|alert| alert.id.clone()).collect();
         let first = raised.filter_map(|alert| alert.truth.as_ref()).map(|truth| truth.time_to_detect_ms);
         act.time_to_detect_ms = first.min_by(f64::total_cmp);
@@ -185,6 +192,10 @@ pub fn timeline(streamed: &Streamed, alerts: &[Alert]) -> Timeline {
         end,
         per_second: streamed.per_second.iter().map(|(second, events)| (*second, *events)).collect(),
         lanes: lanes.collect(),
-        alerts: alerts.iter().map(|alert| (alert.ts, alert.severity, alert.image.to_string())).collect(),
+        alerts: alerts
+            .iter()
+            .filter(|alert| alert.is_raised())
+            .map(|alert| (alert.ts, alert.severity, alert.image.to_string()))
+            .collect(),
     }
 }

@@ -28,7 +28,7 @@ pub fn suggest(
             "check whether {name} was changed on purpose; if so, learn it again, else treat it as the start of an incident"
         );
     }
-    let family = technique.map_or("", |technique| technique.id.split('.').next().unwrap_or(""));
+    let family = technique.map_or("", Technique::family);
     match family {
         "T1496" => format!(
             "stop the miner: kill pid {pid}, isolate {name}{peer}; then rebuild it from its image and find the way in"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datasets::Label;
 use record_bpf::Class;
 
-use super::{Alert, Ancestor, EngineScore, Finding, Technique, Truth, action, incident, round};
+use super::{Alert, Ancestor, EngineScore, Finding, Place, Technique, Truth, action, command, incident, round};
 use crate::convergence::seconds;
 use crate::deviation::{Deviation, RowRef};
 use crate::engines::{Engine, Thresholds, Verdict, Weights, strongest};
@@ -63,13 +63,14 @@ impl GroundTruth {
 /// Image, container, incarnation, and the process id where there is no incarnation.
 type Doer = (Arc<str>, Arc<str>, Option<u64>, u32);
 
-/// All alerts, in order of time, with ids and incidents.
+/// All alerts, in order of time, with ids and incidents. `lateral`: as [`incident::assign`].
 pub fn alerts(
     mut judged: Vec<Judged>,
     world: &World,
     weights: Weights,
     bounds: Thresholds,
     truth: &GroundTruth,
+    lateral: f64,
 ) -> Vec<Alert> {
     judged.sort_by(|a, b| order(&a.deviation).cmp(&order(&b.deviation)));
     let mut groups: BTreeMap<Doer, Vec<Judged>> = BTreeMap::new();
@@ -86,7 +87,7 @@ pub fn alerts(
         .enumerate()
         .map(|(i, group)| alert(format!("A{:04}", i + 1), group, world, weights, bounds, truth))
         .collect();
-    incident::assign(&mut alerts, &world.processes);
+    incident::assign(&mut alerts, &world.processes, lateral);
     alerts
 }
 
@@ -111,11 +112,13 @@ fn alert(
     let engines = Engine::ALL.map(|engine| engine_score(engine, &verdicts, weights)).into();
     let technique = technique(&verdicts, weights);
     let container = world.containers.get(&first.container);
-    let container_name = container.and_then(|container| container.name.clone());
+    let place = Place::new(container, Arc::clone(&first.image), Arc::clone(&first.container));
     let findings: Vec<Finding> = group.iter().map(|judged| Finding::from(&judged.deviation)).collect();
     let ancestry = ancestry(world, first.exec_id);
     let process = ancestry.last().map_or_else(|| Arc::clone(&first.text), |process| Arc::clone(&process.command));
-    let name = container_name.clone().unwrap_or_else(|| text::short_id(&first.container).to_owned());
+    let commands = command::suggest(severity, technique.as_ref(), &place, &id, first.pid);
+    let Place { image, image_digest, container, container_name, runtime, pod, namespace, .. } = place;
+    let name = container_name.as_deref().unwrap_or_else(|| text::short_id(&container));
     Alert {
         id,
         incident: String::new(),
@@ -124,18 +127,24 @@ fn alert(
         ts: first.ts,
         time: text::time(first.ts),
         raised_at,
-        image: Arc::clone(&first.image),
-        container: Arc::clone(&first.container),
-        pod: container.and_then(|container| pod(container.labels.as_deref()?)),
         pid: first.pid,
         exec_id: first.exec_id,
         process,
         ancestry,
         engines,
-        action: action::suggest(severity, technique.as_ref(), &findings, &name, first.pid),
+        rules: rules(&verdicts),
+        allowed: None,
+        action: action::suggest(severity, technique.as_ref(), &findings, name, first.pid),
+        commands,
         technique,
         truth: truth.of(findings.iter().flat_map(|found| &found.rows), raised_at),
+        image,
+        image_digest,
+        container,
         container_name,
+        runtime,
+        pod,
+        namespace,
         deviations: findings,
     }
 }
@@ -175,6 +184,20 @@ fn engine_score(engine: Engine, verdicts: &[Verdict], weights: Weights) -> Engin
     }
 }
 
+/// Ids of the rules that hit, the highest score first, each once.
+fn rules(verdicts: &[Verdict]) -> Vec<String> {
+    let mut hits: Vec<&Verdict> =
+        verdicts.iter().filter(|verdict| verdict.engine == Engine::Rules && verdict.score > 0.0).collect();
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut ids: Vec<String> = Vec::new();
+    for hit in hits {
+        if !ids.contains(&hit.judge) {
+            ids.push(hit.judge.clone());
+        }
+    }
+    ids
+}
+
 /// The technique that most points speak for; each judge counts once per technique, with its highest score.
 fn technique(verdicts: &[Verdict], weights: Weights) -> Option<Technique> {
     let mut judges: BTreeMap<(&str, &str), f32> = BTreeMap::new();
@@ -207,17 +230,6 @@ fn ancestry(world: &World, exec_id: Option<u64>) -> Vec<Ancestor> {
         Ancestor { exec_id: process.exec_id, pid: process.pid, exe, command }
     };
     chain.into_iter().map(ancestor).collect()
-}
-
-/// `namespace/name` from the labels that Kubernetes sets.
-fn pod(labels: &str) -> Option<String> {
-    let labels: serde_json::Value = serde_json::from_str(labels).ok()?;
-    let label = |key: &str| labels.get(key).and_then(serde_json::Value::as_str);
-    let name = label("io.kubernetes.pod.name")?;
-    Some(match label("io.kubernetes.pod.namespace") {
-        Some(namespace) => format!("{namespace}/{name}"),
-        None => name.to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,15 @@
 //! Alerts: what people and programs are told.
 
 pub mod action;
+pub mod allow;
+pub mod command;
 pub mod group;
 pub mod incident;
+pub mod place;
+pub mod tactic;
 pub mod technique;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,6 +17,10 @@ use serde::Serialize;
 use crate::deviation::{Deviation, DeviationKind, Nearest, RowRef, Tier, Tree};
 use crate::engines::Severity;
 
+pub use allow::Allowed;
+pub use command::Command;
+pub use incident::Incident;
+pub use place::Place;
 pub use technique::Technique;
 
 /// The deviations of one process incarnation, scored.
@@ -31,10 +40,15 @@ pub struct Alert {
     /// Unix time of the event that brought the score to the severity, ns.
     pub raised_at: i64,
     pub image: Arc<str>,
+    /// Digest of the image's manifest, as `sha256:...`.
+    pub image_digest: Option<String>,
     pub container: Arc<str>,
     pub container_name: Option<String>,
-    /// `namespace/name`, where the container's labels say so.
+    /// podman, docker, containerd, cri-o, or the OCI runtime.
+    pub runtime: Option<String>,
     pub pod: Option<String>,
+    /// Kubernetes namespace of the pod.
+    pub namespace: Option<String>,
     pub pid: u32,
     pub exec_id: Option<u64>,
     /// The command line.
@@ -42,9 +56,16 @@ pub struct Alert {
     /// Outermost first, the process itself last.
     pub ancestry: Vec<Ancestor>,
     pub engines: Vec<EngineScore>,
+    /// Ids of all rules that hit, the one that scored highest first.
+    pub rules: Vec<String>,
     pub technique: Option<Technique>,
+    /// What to do, in a sentence.
     pub action: String,
+    /// The same as commands for a shell, in the words of the container's runtime; none below medium.
+    pub commands: Vec<Command>,
     pub deviations: Vec<Finding>,
+    /// The entry of the allow-list by which it is not raised.
+    pub allowed: Option<Allowed>,
     /// Where the recording has ground truth and this alert's evidence is part of an attack.
     pub truth: Option<Truth>,
 }
@@ -77,6 +98,8 @@ pub struct Finding {
     pub kind: DeviationKind,
     pub tier: Tier,
     pub text: Arc<str>,
+    /// Where the recorder's host has the file of the first event, if it sees it under another path.
+    pub host_path: Option<Arc<str>>,
     /// From the image to the deviating element.
     pub path: Vec<Arc<str>>,
     /// Index in `path` of the first element the profile does not have.
@@ -90,6 +113,9 @@ pub struct Finding {
     pub ts: i64,
     pub count: u64,
     pub rows: Vec<RowRef>,
+    /// Containers that it connected to, with the time of the first connection, Unix ns.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reached: BTreeMap<Arc<str>, i64>,
 }
 
 impl From<&Deviation> for Finding {
@@ -99,6 +125,7 @@ impl From<&Deviation> for Finding {
             kind: deviation.kind,
             tier: deviation.tier,
             text: Arc::clone(&deviation.text),
+            host_path: deviation.host_path.clone(),
             path: deviation.path.clone(),
             at: deviation.at,
             risk: deviation.risk.map(|risk| round(risk, 4)),
@@ -108,7 +135,31 @@ impl From<&Deviation> for Finding {
             ts: deviation.ts,
             count: deviation.count,
             rows: deviation.rows.clone(),
+            reached: deviation.reached.clone(),
         }
+    }
+}
+
+impl Alert {
+    /// Its name for people: the container's own, else the beginning of its id.
+    pub fn place_name(&self) -> &str {
+        self.container_name.as_deref().unwrap_or_else(|| crate::output::text::short_id(&self.container))
+    }
+
+    /// `namespace/pod`, where there is one.
+    pub fn pod_name(&self) -> Option<String> {
+        let pod = self.pod.as_deref()?;
+        Some(self.namespace.as_ref().map_or_else(|| pod.to_owned(), |namespace| format!("{namespace}/{pod}")))
+    }
+
+    /// Whether people are told: medium or above, and not allowed.
+    pub fn is_raised(&self) -> bool {
+        self.severity.is_raised() && self.allowed.is_none()
+    }
+
+    /// The rows that prove it.
+    pub fn rows(&self) -> impl Iterator<Item = &RowRef> {
+        self.deviations.iter().flat_map(|found| &found.rows)
     }
 }
 
@@ -154,6 +205,11 @@ impl Finding {
             Tier::Embedding => "embedding",
         }
     }
+}
+
+/// The file in a file deviation's text, `<program> <verb> <file>`.
+pub fn file_of(text: &str) -> Option<&str> {
+    text.find(" /").map(|space| &text[space + 1..])
 }
 
 /// Ground truth about an alert. Never used to detect.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::tactic::{self, Tactic};
+
 /// A MITRE ATT&CK technique, Enterprise matrix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Technique {
@@ -9,6 +11,8 @@ pub struct Technique {
     pub id: String,
     /// Empty where this build does not know the id.
     pub name: String,
+    /// What it is for; none where this build does not know the id.
+    pub tactics: &'static [Tactic],
 }
 
 /// From <https://attack.mitre.org/techniques/enterprise/>.
@@ -112,7 +116,19 @@ impl Technique {
         let id = id.trim().to_ascii_uppercase();
         let find = |id: &str| NAMES.iter().find(|(known, _)| *known == id).map(|(_, name)| (*name).to_owned());
         let name = find(&id).or_else(|| find(id.split('.').next()?)).unwrap_or_default();
-        Self { id, name }
+        Self { tactics: tactic::of(&id), id, name }
+    }
+}
+
+impl Technique {
+    /// The technique that a sub-technique is part of, or itself.
+    pub fn family(&self) -> &str {
+        self.id.split('.').next().unwrap_or("")
+    }
+
+    /// The tactics' names, as `Persistence, Privilege Escalation`.
+    pub fn tactic_names(&self) -> String {
+        self.tactics.iter().map(|tactic| tactic.name).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -132,5 +148,11 @@ mod tests {
         assert_eq!(Technique::new("T1110.001").to_string(), "T1110.001 Brute Force");
         assert_eq!(Technique::new("T9999").to_string(), "T9999");
         assert!(NAMES.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted, none twice");
+    }
+
+    #[test]
+    fn every_known_technique_has_a_tactic() {
+        let without: Vec<_> = NAMES.iter().filter(|(id, _)| tactic::of(id).is_empty()).collect();
+        assert!(without.is_empty(), "enter them in tactic.rs: {without:?}");
     }
 }

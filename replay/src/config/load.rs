@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::Config;
 use crate::error::{Error, Result};
+use crate::sink::SinkConfig;
 
 /// The documented defaults; also the list of known keys.
 pub const DEFAULT: &str = include_str!("../../replay.toml");
@@ -16,6 +17,7 @@ pub const DEFAULT: &str = include_str!("../../replay.toml");
 /// An unreadable file, TOML that does not parse, an unknown key, a value of the wrong type or out of range.
 pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config> {
     let mut table: Table = toml::from_str(DEFAULT).expect("the embedded defaults are tested to parse");
+    let mut sinks = Table::new();
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::config(format!("cannot read the config {}: {error}", path.display()), "check the path of --config")
@@ -25,19 +27,45 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config> {
             let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
             Error::config(format!("{}: line {line}: {message}", path.display()), "the file is TOML; see replay.toml")
         })?;
-        merge(&mut table, over, "")?;
+        layer(&mut table, &mut sinks, over)?;
     }
     for set in sets {
         let (key, value) = set
             .split_once('=')
             .ok_or_else(|| Error::config(format!("--set {set}: no '='"), "write it as --set convergence.window=30"))?;
-        merge(&mut table, nested(key.trim(), parse(value.trim())), "")?;
+        layer(&mut table, &mut sinks, nested(key.trim(), parse(value.trim())))?;
     }
-    let config: Config = table.try_into().map_err(|error: toml::de::Error| {
+    let mut config: Config = table.try_into().map_err(|error: toml::de::Error| {
         Error::config(format!("config: {}", error.message()), "see replay.toml for the keys, types and units")
     })?;
     check(&config)?;
+    for (name, table) in sinks {
+        let failed = |why: String| {
+            Error::config(format!("config sinks.{name}: {why}"), "replay/sinks.md has an example of every type")
+        };
+        let table = table.as_table().ok_or_else(|| failed("it is no table".to_owned()))?;
+        config.sinks.insert(name.clone(), SinkConfig::new(table).map_err(failed)?);
+    }
     Ok(config)
+}
+
+/// Puts `over` over what is there. Sinks have names of their own, so they are apart from the keys that are known.
+fn layer(base: &mut Table, sinks: &mut Table, mut over: Table) -> Result<()> {
+    match over.remove("sinks") {
+        Some(Value::Table(named)) => {
+            for (name, value) in named {
+                match (sinks.get_mut(&name), value) {
+                    (Some(Value::Table(base)), Value::Table(over)) => base.extend(over),
+                    (_, value) => {
+                        sinks.insert(name, value);
+                    }
+                }
+            }
+        }
+        Some(_) => return Err(Error::config("config key sinks is no table", "write [sinks.NAME]")),
+        None => {}
+    }
+    merge(base, over, "")
 }
 
 /// `a.b.c` and a value as nested tables.
@@ -176,6 +204,7 @@ fn check(config: &Config) -> Result<()> {
             "in order: medium, high, critical",
         ),
         (config.alerts.evidence_rows >= 1, "alerts.evidence_rows", "at least 1"),
+        (config.alerts.lateral == 0.0 || seconds(config.alerts.lateral), "alerts.lateral", "0 to a year, in seconds"),
     ];
     match checks.into_iter().find(|(ok, _, _)| !ok) {
         Some((_, key, range)) => {
@@ -230,6 +259,18 @@ mod tests {
             assert!(error.to_string().contains(message), "{set_value}: {error}");
             assert!(error.hint().contains(hint), "{set_value}: {}", error.hint());
             assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn sinks_have_names_of_their_own() {
+        let config = set(&["sinks.ops.type=slack", "sinks.ops.url=http://a/b", "sinks.ops.min_severity=high"]).unwrap();
+        assert_eq!(config.sinks["ops"].min_severity, crate::engines::Severity::High);
+        for (set_value, message) in
+            [("sinks.ops.type=fax", "config sinks.ops: unknown type fax"), ("sinks=3", "no table")]
+        {
+            let error = set(&[set_value]).expect_err(set_value);
+            assert!(error.to_string().contains(message), "{error}");
         }
     }
 

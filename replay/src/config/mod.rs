@@ -3,7 +3,11 @@
 mod load;
 mod model;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::sink::SinkConfig;
 
 pub use load::{DEFAULT, edit_distance, load};
 pub use model::Model;
@@ -21,6 +25,9 @@ pub struct Config {
     pub engines: Engines,
     pub severity: SeverityBounds,
     pub alerts: Alerts,
+    /// By name. They change nothing of what is found, so they are no part of what `run.json` calls the configuration.
+    #[serde(skip)]
+    pub sinks: BTreeMap<String, SinkConfig>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,4 +151,6 @@ pub struct SeverityBounds {
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
     pub evidence_rows: usize,
+    pub allow: String,
+    pub lateral: f64,
 }

@@ -24,6 +24,8 @@ fn deviation(text: &str) -> Deviation {
         path: vec!["web".into()],
         at: 0,
         text: Arc::from(text),
+        host_path: None,
+        reached: Default::default(),
         tier: Tier::Embedding,
         risk: None,
         changes: Vec::new(),

@@ -190,6 +190,8 @@ mod tests {
             path,
             at: 2,
             text: program.into(),
+            host_path: None,
+            reached: BTreeMap::new(),
             tier: Tier::Structure,
             risk: None,
             changes: Vec::new(),

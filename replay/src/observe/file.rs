@@ -23,7 +23,7 @@ const EROFS: i32 = -30;
 pub fn observe(event: &FileEvent, context: &Context<'_>, observer: &mut Observer, out: &mut Vec<Observation>) {
     let Some(op) = operation(event) else { return };
     let program: Arc<str> = context.processes.exe(event.common.exec_id);
-    let mut push = |path: &Arc<str>, op: &'static str| {
+    let mut push = |path: &Arc<str>, host_path: Option<&Arc<str>>, op: &'static str| {
         let steps = observer.steps(&program, op, path, || steps(&program, op, path));
         out.push(Observation {
             tree: Tree::File,
@@ -35,13 +35,15 @@ pub fn observe(event: &FileEvent, context: &Context<'_>, observer: &mut Observer
             steps,
             args: None,
             raw: Arc::clone(path),
+            host_path: host_path.cloned(),
+            reached: None,
         });
     };
     if let Some(path) = &event.path {
-        push(path, op);
+        push(path, event.host_path.as_ref(), op);
     }
     if let Some(path) = &event.new_path {
-        push(path, if op == "denied" { op } else { "rename to" });
+        push(path, None, if op == "denied" { op } else { "rename to" });
     }
 }
 

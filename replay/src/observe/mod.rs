@@ -35,6 +35,10 @@ pub struct Observation {
     pub args: Option<Canonical>,
     /// What happened, as it was: a command line, a path, a peer with its port.
     pub raw: Arc<str>,
+    /// file only: as the recorder's host sees it, where that differs.
+    pub host_path: Option<Arc<str>>,
+    /// A connection to another container: its id.
+    pub reached: Option<Arc<str>>,
 }
 
 impl Observation {

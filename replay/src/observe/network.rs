@@ -41,10 +41,14 @@ pub fn observe(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -
     }
     let program = context.processes.exe(event.common.exec_id);
     let (peer, port, raw) = if &*event.family == "unix" { unix(event) } else { inet(event, context, domains) };
+    let container = container(&event.common);
+    let address = event.peer_addr.as_deref().filter(|_| event.common.kind == Kind::Connect);
+    let reached = address.and_then(|address| context.peers.container(address, event.common.ts));
     Some(Observation {
         tree: Tree::Network,
         ts: event.common.ts,
-        container: container(&event.common),
+        reached: reached.filter(|id| **id != container).cloned(),
+        container,
         exec_id: event.common.exec_id,
         pid: event.common.pid,
         row: row(&event.common),
@@ -57,6 +61,7 @@ pub fn observe(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -
         .into(),
         args: None,
         raw: raw.into(),
+        host_path: None,
     })
 }
 

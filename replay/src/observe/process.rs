@@ -36,6 +36,8 @@ pub fn observe(event: &ProcessEvent, context: &Context<'_>) -> Option<Observatio
         steps: [mask_path(&parent).into(), mask_path(&exe).into()].into(),
         args: Some(args),
         raw: command_line(&exe, argv).into(),
+        host_path: None,
+        reached: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Files and terminal output of a run.
 
+pub mod incidents;
 pub mod parquet;
 pub mod report;
 pub mod run_json;

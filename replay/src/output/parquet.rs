@@ -11,7 +11,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::alert::Alert;
+use crate::alert::tactic::Tactic;
+use crate::alert::{Alert, Finding};
 use crate::error::{Error, Result};
 
 /// The alerts as a Parquet file.
@@ -44,13 +45,18 @@ fn batch(alerts: &[Alert]) -> std::result::Result<RecordBatch, arrow::error::Arr
         ("image", text(|alert| &alert.image)),
         ("container", text(|alert| &alert.container)),
         ("container_name", strings(alerts.iter().map(|alert| alert.container_name.as_deref()))),
+        ("image_digest", strings(alerts.iter().map(|alert| alert.image_digest.as_deref()))),
+        ("runtime", strings(alerts.iter().map(|alert| alert.runtime.as_deref()))),
         ("pod", strings(alerts.iter().map(|alert| alert.pod.as_deref()))),
+        ("namespace", strings(alerts.iter().map(|alert| alert.namespace.as_deref()))),
         ("pid", pids(alerts)),
         ("exec_id", exec_ids(alerts)),
         ("process", text(|alert| &alert.process)),
         ("ancestry", lists(alerts, |alert| alert.ancestry.iter().map(|process| process.command.to_string()).collect())),
         ("technique", strings(alerts.iter().map(|alert| alert.technique.as_ref().map(|t| t.id.as_str())))),
+        ("tactics", lists(alerts, |alert| tactics(alert).map(|tactic| tactic.name.to_owned()).collect())),
         ("action", text(|alert| &alert.action)),
+        ("commands", lists(alerts, |alert| alert.commands.iter().map(|command| command.run.clone()).collect())),
         ("score_rules", engine_points(alerts, "rules")),
         ("score_statistics", engine_points(alerts, "statistics")),
         ("score_semantics", engine_points(alerts, "semantics")),
@@ -59,13 +65,18 @@ fn batch(alerts: &[Alert]) -> std::result::Result<RecordBatch, arrow::error::Arr
             lists(alerts, |alert| alert.engines.iter().map(|e| format!("{}: {}", e.engine, e.reason)).collect()),
         ),
         ("deviations", lists(alerts, |alert| alert.deviations.iter().map(|found| found.text.to_string()).collect())),
+        ("paths", lists(alerts, |alert| alert.deviations.iter().map(Finding::marked_path).collect())),
         (
-            "paths",
-            lists(alerts, |alert| alert.deviations.iter().map(super::super::alert::Finding::marked_path).collect()),
+            "host_paths",
+            lists(alerts, |alert| {
+                alert.deviations.iter().filter_map(|found| found.host_path.as_deref().map(str::to_owned)).collect()
+            }),
         ),
         ("kinds", lists(alerts, |alert| alert.deviations.iter().map(|found| found.what().to_owned()).collect())),
         ("tiers", lists(alerts, |alert| alert.deviations.iter().map(|found| found.tier_name().to_owned()).collect())),
         ("evidence", evidence(alerts)),
+        ("rules", lists(alerts, |alert| alert.rules.clone())),
+        ("allowed", strings(alerts.iter().map(|alert| alert.allowed.as_ref().map(|allowed| &*allowed.reason)))),
         ("truth_act", strings(alerts.iter().map(|alert| alert.truth.as_ref().map(|truth| &*truth.act)))),
         ("time_to_detect_ms", times_to_detect(alerts)),
     ];
@@ -77,7 +88,22 @@ fn batch(alerts: &[Alert]) -> std::result::Result<RecordBatch, arrow::error::Arr
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
-const NULLABLE: &[&str] = &["container_name", "pod", "exec_id", "technique", "truth_act", "time_to_detect_ms"];
+const NULLABLE: &[&str] = &[
+    "container_name",
+    "image_digest",
+    "runtime",
+    "pod",
+    "namespace",
+    "exec_id",
+    "technique",
+    "allowed",
+    "truth_act",
+    "time_to_detect_ms",
+];
+
+fn tactics(alert: &Alert) -> impl Iterator<Item = &'static Tactic> {
+    alert.technique.iter().flat_map(|technique| technique.tactics)
+}
 
 fn strings<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
     let mut builder = StringBuilder::new();
@@ -146,7 +172,7 @@ fn evidence(alerts: &[Alert]) -> ArrayRef {
     );
     let mut builder = ListBuilder::new(rows).with_field(item);
     for alert in alerts {
-        for row in alert.deviations.iter().flat_map(|found| &found.rows) {
+        for row in alert.rows() {
             let rows = builder.values();
             let (class, cpu, seq) = (row.class.name(), row.cpu, row.seq);
             if let Some(field) = rows.field_builder::<StringBuilder>(0) {

@@ -1,14 +1,16 @@
-//! `run.json`: what was run on what, and what came of it. Everything but `timings` is the same for the same input,
+//! `run.json`: what was run on what, and what came of it. Everything but `timings` and `sinks` is the same for the same input,
 //! configuration and version.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::alert::allow::Applied;
 use crate::config::Config;
 use crate::convergence::LockTest;
 use crate::input::InputFile;
 use crate::profile::siblings::Siblings;
+use crate::sink::Delivery;
 
 /// The whole file.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +30,10 @@ pub struct Run {
     pub judge: String,
     /// Per act of the ground truth: what was found of it. Empty without labels.
     pub acts: Vec<Act>,
+    /// What the allow-list did.
+    pub allowed: AllowedAlerts,
+    /// What became of the alerts that were sent. Like `timings` it may differ from run to run.
+    pub sinks: Vec<Delivery>,
     pub timings: Timings,
 }
 
@@ -120,6 +126,15 @@ pub struct Act {
     pub alerts: Vec<String>,
     /// Event time from the first labelled event to the first alert at medium or above, ms.
     pub time_to_detect_ms: Option<f64>,
+}
+
+/// What was kept from being raised.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AllowedAlerts {
+    /// How many; they are in no other count of alerts.
+    pub alerts: u64,
+    /// What became of every entry.
+    pub entries: Vec<Applied>,
 }
 
 /// Wall time in ms. The only part that differs from run to run.

@@ -6,24 +6,27 @@ use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Widt
 
 use super::run_json::{Run, TreeState};
 use super::text::{clean, count, short_id, shorten};
-use crate::alert::{Alert, Finding};
+use crate::alert::allow::Applied;
+use crate::alert::{Alert, Finding, Technique};
 use crate::engines::Severity;
 use crate::profile::siblings::Siblings;
 
 /// Narrowest and widest table; in between it follows the terminal.
-const WIDTH: std::ops::RangeInclusive<u16> = 80..=120;
+pub const WIDTH: std::ops::RangeInclusive<u16> = 80..=120;
 /// Width of the column with the names of what follows.
 const LABELS: u16 = 12;
 /// Characters of a command line or path before it is cut; the files hold all of it.
 const LONG: usize = 320;
+/// Rows named in a block.
+const ROWS: usize = 3;
 /// Deviations named in a block; the rest are counted.
 const NAMED: usize = 4;
 
-/// The alerts at medium and above as text. `colour`: with ANSI colours.
+/// The raised alerts as text. `colour`: with ANSI colours.
 pub fn render(alerts: &[Alert], width: Option<u16>, colour: bool) -> String {
     let width = width.unwrap_or(100).clamp(*WIDTH.start(), *WIDTH.end());
     let mut out = String::new();
-    for alert in alerts.iter().filter(|alert| alert.severity >= Severity::Medium) {
+    for alert in alerts.iter().filter(|alert| alert.is_raised()) {
         render_block(alert, width, colour, &mut out);
         out.push('\n');
     }
@@ -60,9 +63,13 @@ fn render_block(alert: &Alert, width: u16, colour: bool, out: &mut String) {
     for line in table.lines() {
         let _ = writeln!(out, "{}", line.trim_end());
     }
+    // Not wrapped: a command is copied whole.
+    for command in &alert.commands {
+        let _ = writeln!(out, "  $ {}  # {}", clean(&command.run), command.why);
+    }
 }
 
-fn ansi(severity: Severity) -> &'static str {
+pub fn ansi(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "31",
         Severity::High => "35",
@@ -74,12 +81,14 @@ fn ansi(severity: Severity) -> &'static str {
 fn lines(alert: &Alert) -> Vec<(String, String)> {
     let label = |text: &str| text.to_owned();
     let name = alert.container_name.as_deref().unwrap_or("(no name)");
+    let runtime = alert.runtime.as_deref().map_or_else(String::new, |runtime| format!(", {runtime}"));
+    let digest = alert.image_digest.as_deref().map_or_else(String::new, |digest| format!("  {}", short_digest(digest)));
     let mut lines = vec![
-        (label("container"), clean(&format!("{name} ({})", short_id(&alert.container)))),
-        (label("image"), clean(&alert.image)),
+        (label("container"), clean(&format!("{name} ({}{runtime})", short_id(&alert.container)))),
+        (label("image"), clean(&format!("{}{digest}", alert.image))),
     ];
-    if let Some(pod) = &alert.pod {
-        lines.push((label("pod"), clean(pod)));
+    if let Some(pod) = alert.pod_name() {
+        lines.push((label("pod"), clean(&pod)));
     }
     lines.push((label("process"), format!("pid {}  {}", alert.pid, shorten(&clean(&alert.process), LONG))));
     lines.push((label("ancestry"), ancestry(alert)));
@@ -94,14 +103,34 @@ fn lines(alert: &Alert) -> Vec<(String, String)> {
         let score = format!("{:>4.1}/{:.0}  {}{judge}", engine.points, engine.weight, engine.reason);
         lines.push((label(engine.engine), shorten(&clean(&score), LONG)));
     }
-    let technique = alert.technique.as_ref().map_or_else(|| "none named".to_owned(), ToString::to_string);
-    lines.push((label("technique"), technique));
+    lines.push((label("evidence"), evidence(alert)));
+    lines.push((label("technique"), alert.technique.as_ref().map_or_else(|| "none named".to_owned(), technique)));
     lines.push((label("action"), clean(&alert.action)));
     if let Some(truth) = &alert.truth {
         let text = format!("{}, {:.1} ms after its first event", truth.act, truth.time_to_detect_ms);
         lines.push((label("labels"), clean(&text)));
     }
     lines
+}
+
+/// `T1053.003 Scheduled Task/Job: Cron (Execution, Persistence)`.
+pub fn technique(technique: &Technique) -> String {
+    let tactics = technique.tactic_names();
+    if tactics.is_empty() { technique.to_string() } else { format!("{technique} ({tactics})") }
+}
+
+/// The algorithm and the first twelve digits.
+fn short_digest(digest: &str) -> &str {
+    let algorithm = digest.find(':').map_or(0, |colon| colon + 1);
+    digest.get(..algorithm + 12).unwrap_or(digest)
+}
+
+/// The first rows, as class/cpu/seq.
+fn evidence(alert: &Alert) -> String {
+    let all = alert.rows().count();
+    let rows = alert.rows().take(ROWS).map(|row| format!("{}/{}/{}", row.class.name(), row.cpu, row.seq));
+    let rows = rows.collect::<Vec<_>>().join(" ");
+    if all > ROWS { format!("{rows} and {} more rows", all - ROWS) } else { rows }
 }
 
 fn ancestry(alert: &Alert) -> String {
@@ -124,6 +153,9 @@ fn deviation(found: &Finding) -> String {
     }
     let times = if found.count > 1 { format!(" ×{}", found.count) } else { String::new() };
     let _ = write!(text, "]{times}: {}", shorten(&clean(&found.marked_path()), LONG));
+    if let Some(path) = &found.host_path {
+        let _ = write!(text, ", on the host {}", shorten(&clean(path), LONG));
+    }
     text
 }
 
@@ -135,7 +167,8 @@ pub fn summary(run: &Run, report: &std::path::Path, width: Option<u16>) -> Strin
     let by = |severity: &str| counts.alerts.get(severity).copied().unwrap_or(0);
     let _ = writeln!(
         out,
-        "{} events → {} observations → {} deviations → {} critical, {} high, {} medium alerts ({} low kept)",
+        "{} events → {} observations → {} deviations → {} critical, {} high, {} medium alerts ({} low kept{}) in {} \
+         incidents",
         count(counts.events),
         count(counts.observations),
         count(counts.deviations),
@@ -143,6 +176,8 @@ pub fn summary(run: &Run, report: &std::path::Path, width: Option<u16>) -> Strin
         by("high"),
         by("medium"),
         by("low"),
+        if run.allowed.alerts > 0 { format!(", {} allowed", run.allowed.alerts) } else { String::new() },
+        counts.incidents,
     );
     for image in &run.images {
         let trees = image.trees.iter().map(|tree| match tree.locked_after_s {
@@ -177,11 +212,35 @@ pub fn summary(run: &Run, report: &std::path::Path, width: Option<u16>) -> Strin
             );
         }
     }
+    run.allowed.entries.iter().for_each(|entry| {
+        let _ = writeln!(out, "{}", allowed(entry));
+    });
+    run.sinks.iter().for_each(|sink| {
+        let _ = writeln!(out, "{}", clean(&sink.describe()));
+    });
     let _ = writeln!(out, "convergence rule: {}", run.convergence_rule);
     let mut wrapped: String = out.lines().map(|line| wrap(line, width)).collect();
     // A path is copied whole.
     let _ = writeln!(wrapped, "report: {}", report.display());
     wrapped
+}
+
+/// What became of an entry of the allow-list.
+fn allowed(entry: &Applied) -> String {
+    let mut text = format!("allow-list {} ({}): ", entry.entry, shorten(&clean(&entry.describe()), 160));
+    let until = clean(&entry.until);
+    if !entry.alerts.is_empty() {
+        let reason = shorten(&clean(&entry.reason), 160);
+        let _ = write!(text, "{} allowed until {until}: {reason}", entry.alerts.join(", "));
+    }
+    if !entry.expired.is_empty() {
+        let both = if entry.alerts.is_empty() { "" } else { "; " };
+        let _ = write!(text, "{both}expired {until}, before {}", entry.expired.join(", "));
+    }
+    if entry.matched_nothing() {
+        text.push_str("matched nothing");
+    }
+    text
 }
 
 /// A line broken at spaces, further lines indented.

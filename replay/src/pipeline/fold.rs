@@ -46,6 +46,9 @@ impl Folds {
                 }
             }
             deviation.count += 1;
+            if let Some(id) = &observation.reached {
+                deviation.reached.entry(Arc::clone(id)).or_insert(observation.ts);
+            }
             if deviation.rows.len() < self.evidence_rows && deviation.rows.last() != Some(&observation.row) {
                 deviation.rows.push(observation.row);
             }
@@ -67,6 +70,8 @@ impl Folds {
             at: at.min(path.len() - 1),
             path,
             text: observation.text().into(),
+            host_path: observation.host_path.clone(),
+            reached: observation.reached.iter().map(|id| (Arc::clone(id), observation.ts)).collect(),
             tier,
             risk,
             changes,

@@ -254,6 +254,8 @@ mod tests {
             steps: ["/srv/job", "/srv", "/week.csv", "read"].map(Arc::from).into(),
             args: None,
             raw: "/srv/week.csv".into(),
+            host_path: None,
+            reached: None,
         }
     }
 

@@ -20,11 +20,17 @@ const WALLET: &str = "4RetroscopeStandInMadeUpWalletNotARealAddress0000000000000
 
 /// Runs the binary with `args`, without colour.
 pub fn replay(args: &[&str]) -> Output {
+    replay_with(args, &[])
+}
+
+/// The same with environment variables.
+pub fn replay_with(args: &[&str], vars: &[(&str, &str)]) -> Output {
     // Never the user's own cache.
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     Command::new(env!("CARGO_BIN_EXE_replay"))
         .args(args)
         .env("NO_COLOR", "1")
+        .envs(vars.iter().copied())
         .env("XDG_CACHE_HOME", cache)
         .output()
         .expect("the binary runs")

@@ -1,14 +1,14 @@
 //! `report.html`: one file, no script, nothing loaded from elsewhere; light and dark, wide and narrow.
 
 mod charts;
-mod tree;
 
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 
 use super::run_json::Run;
 use super::text;
-use crate::alert::Alert;
+use crate::alert::allow::Applied;
+use crate::alert::{Alert, Incident};
 use crate::engines::Severity;
 use crate::error::{Error, Result};
 
@@ -20,7 +20,7 @@ const TEMPLATE: &str = include_str!("../../../templates/report.html");
 ///
 /// # Errors
 /// The template or a chart cannot be rendered; nothing a recording holds makes it.
-pub fn render(run: &Run, alerts: &[Alert], timeline: &Timeline) -> Result<String> {
+pub fn render(run: &Run, alerts: &[Alert], incidents: &[Incident], timeline: &Timeline) -> Result<String> {
     let failed = |error: &dyn std::fmt::Display| Error::input(format!("report.html: {error}"), "report this as a bug");
     let mut environment = Environment::new();
     environment.add_filter("count", text::count);
@@ -31,8 +31,11 @@ pub fn render(run: &Run, alerts: &[Alert], timeline: &Timeline) -> Result<String
     environment.add_filter("short_id", |id: String| text::short_id(&id).to_owned());
     environment.add_template("report.html", TEMPLATE).map_err(|error| failed(&error))?;
     let template = environment.get_template("report.html").map_err(|error| failed(&error))?;
-    let raised: Vec<_> = alerts.iter().filter(|alert| alert.severity >= Severity::Medium).map(view).collect();
-    let kept: Vec<_> = alerts.iter().filter(|alert| alert.severity < Severity::Medium).map(view).collect();
+    let raised: Vec<_> = alerts.iter().filter(|alert| alert.is_raised()).map(view).collect();
+    let allowed: Vec<_> = alerts.iter().filter(|alert| alert.allowed.is_some()).map(view).collect();
+    let kept: Vec<_> =
+        alerts.iter().filter(|alert| alert.severity < Severity::Medium && alert.allowed.is_none()).map(view).collect();
+    let incidents: Vec<_> = incidents.iter().filter(|incident| incident.severity.is_raised()).map(told).collect();
     // Timings differ from run to run; the report must not.
     let run = Run { timings: super::run_json::Timings::default(), ..run.clone() };
     template
@@ -40,12 +43,33 @@ pub fn render(run: &Run, alerts: &[Alert], timeline: &Timeline) -> Result<String
             run => Value::from(Serde(&run)),
             raised => raised,
             kept => kept,
-            incidents => tree::incidents(alerts),
+            allowed => allowed,
+            entries => run.allowed.entries.iter().map(entry).collect::<Vec<_>>(),
+            incidents => incidents,
             replicated => Value::from(Serde(&run.images.iter().filter(|image| image.siblings.is_some()).collect::<Vec<_>>())),
             rate_chart => charts::rate(timeline).map_err(|error| failed(&error))?,
             phase_chart => charts::phases(timeline).map_err(|error| failed(&error))?,
         })
         .map_err(|error| failed(&error))
+}
+
+/// An incident with what the template cannot work out by itself.
+fn told(incident: &Incident) -> Value {
+    context! {
+        incident => Value::from(Serde(incident)),
+        severity => incident.severity.name(),
+        length => incident.length(),
+        techniques => incident.techniques.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    }
+}
+
+/// An entry of the allow-list, the same way.
+fn entry(applied: &Applied) -> Value {
+    context! {
+        entry => Value::from(Serde(applied)),
+        describe => applied.describe(),
+        nothing => applied.matched_nothing(),
+    }
 }
 
 /// An alert with what the template cannot work out by itself.
@@ -58,6 +82,7 @@ fn view(alert: &Alert) -> Value {
                 what => found.what(),
                 tier => found.tier_name(),
                 text => &*found.text,
+                host_path => found.host_path.as_deref(),
                 before => Value::from(Serde(&found.path[..found.at])),
                 at => &*found.path[found.at],
                 after => Value::from(Serde(&found.path[found.at + 1..])),
@@ -75,7 +100,8 @@ fn view(alert: &Alert) -> Value {
         alert => Value::from(Serde(alert)),
         severity => alert.severity.name(),
         score => format!("{:.1}", alert.score),
-        technique => alert.technique.as_ref().map(ToString::to_string),
+        technique => alert.technique.as_ref().map(super::table::technique),
+        pod => alert.pod_name(),
         findings => findings,
     }
 }
