@@ -1,20 +1,22 @@
 //! Experiments over recordings.
 //!
 //! [`detect`] compares the alerts of a replay with a recording's ground truth, and [`set`] those of a whole set; [`capture`] says
-//! what a recorder stored, lost and left incomplete; [`card`] describes a recording. README.md defines every metric with its unit.
+//! what a recorder stored, lost and left incomplete, and [`curve`] over rates of events; [`card`] describes a recording. README.md defines every metric with its unit.
 
 pub mod alerts;
 pub mod capture;
 pub mod card;
+pub mod curve;
 pub mod detect;
 pub mod error;
 mod frames;
 mod judged;
-
-pub use error::{Error, Result};
+pub mod machine;
 pub mod overhead;
 pub mod set;
 pub mod soak;
 pub mod storm;
 pub mod wakeup;
 pub mod workload;
+
+pub use error::{Error, Result};

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Card(args) => cli::card::run(&args),
         Command::Capture(args) => cli::capture::run(&args),
         Command::Overhead(args) => cli::overhead::run(&args),
+        Command::Curve(args) => cli::curve::run(&args),
         Command::Storm(args) => cli::storm::run(&args),
         Command::Wakeup(args) => cli::wakeup::run(&args),
         Command::Soak(args) => cli::soak::run(&args),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::overhead::stats::median;
 use crate::storm::calls;
+use crate::storm::deed::Deed;
 use crate::storm::{Plan as StormPlan, storm};
 
 /// Events per CPU before the recorder is woken, and the time after which it looks by itself, ms.
@@ -73,7 +74,7 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Found> {
     let mut bare_runs = Vec::new();
     for round in 0..plan.rounds {
         say(&format!("round {} of {}", round + 1, plan.rounds));
-        let bare = calls::run(&[plan.cpu], plan.length.min(Duration::from_secs(1)), 0)
+        let bare = calls::run(Deed::Syscall, &plan.dir, &[plan.cpu], plan.length.min(Duration::from_secs(1)), 0)
             .map_err(|error| Error::run("the calls", error))?;
         let bare = bare.cpu_seconds / bare.calls as f64;
         bare_runs.push(bare * 1e9);
@@ -113,6 +114,7 @@ fn one(plan: &Plan, wakeup: Wakeup, rate: u64, length: Duration) -> Result<crate
     let options =
         ["--sample", "off", "--batch", &wakeup.batch.to_string(), "--deadline", &wakeup.deadline_ms.to_string()];
     storm(&StormPlan {
+        deed: Deed::Syscall,
         cpus: vec![plan.cpu],
         length,
         rate,

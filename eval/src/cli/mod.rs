@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod card;
+pub mod curve;
 pub mod detect;
 pub mod overhead;
 pub mod set;
@@ -32,6 +33,7 @@ Examples:
   eval card rec/ -o rec/                         card.md and rates.svg
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
   eval overhead --rounds 5                       our recorder and its peers on four workloads (root)
+  eval curve -o out/curve                        stored, lost, late against the rate of events, of each class (root)
   eval storm                                     a million system calls a second for a minute (root)
   eval soak -o out/soak --ask 'web/item?id=7'    an hour of a web shop: memory, loss, size, CPU time, a picture (root)
   eval overhead --recorder retroscope,strace --workload storm --scale 0.1
@@ -59,6 +61,10 @@ pub enum Command {
     /// Recorders: ours in two modes and those that Debian packages. An absent one is named absent. Another is added by an
     /// adapter file: eval/README.md describes it.
     Overhead(overhead::Args),
+    /// Measure what is stored, lost and late as events of each class come faster, up to as fast as can be (needs root)
+    ///
+    /// Every event is counted by who makes it too: the recorder has no part in that count.
+    Curve(curve::Args),
     /// Record a storm of system calls and compare what was stored with what the callers counted (needs root)
     Storm(storm::Args),
     /// Measure what waking the recorder by batch and by deadline costs, and how old events get (needs root)

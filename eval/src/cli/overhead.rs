@@ -74,8 +74,8 @@ fn render(found: &Overhead) -> String {
         "Time under a recorder / time without, medians of {} rounds [95 % bootstrap interval]\n\
          kernel {}, {} CPUs, work x {}\n",
         found.rounds,
-        clean(&found.kernel),
-        found.cpus,
+        clean(&found.machine.kernel),
+        found.machine.cpus,
         found.scale
     );
     let header: Vec<&str> =
@@ -117,12 +117,12 @@ fn render(found: &Overhead) -> String {
         let _ = writeln!(out, "  absent: {}: {}", clean(&absent.name), clean(&absent.why));
     }
     let noisy: Vec<_> = found.bare.iter().filter(|bare| bare.spread > NOISY_SPREAD).collect();
-    if found.load_before > NOISY_LOAD || !noisy.is_empty() {
+    if found.machine.noise().is_some() || !noisy.is_empty() {
         let _ = writeln!(
             out,
             "  A NOISY MACHINE: load {:.1} before the first run, spread of the bare runs up to {:.0} %. \
              Take the intervals seriously, not the ratios.",
-            found.load_before,
+            found.machine.load_before,
             found.bare.iter().map(|bare| bare.spread).fold(0.0, f64::max) * 100.0
         );
     }
@@ -131,7 +131,6 @@ fn render(found: &Overhead) -> String {
 
 /// Bare runs that differ by more than this among themselves say more of the machine than of a recorder.
 const NOISY_SPREAD: f64 = 0.05;
-const NOISY_LOAD: f64 = 0.5;
 
 #[derive(Debug, clap::Args)]
 pub struct WorkloadArgs {

@@ -136,9 +136,9 @@ fn render(found: &Soak) -> String {
     let mut out = format!(
         "{} on kernel {}, {} CPUs; load average before it {:.1}\n",
         clean(&found.scenario),
-        clean(&found.kernel),
-        found.cpus,
-        found.load_before
+        clean(&found.machine.kernel),
+        found.machine.cpus,
+        found.machine.load_before
     );
     if let Some(turns) = &found.turns {
         out += &format!(

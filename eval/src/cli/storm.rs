@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use eval::error::{Error, Result};
+use eval::storm::deed::Deed;
 use eval::storm::{Plan, Storm, calls, storm};
 
 use super::text::{count, percent, table};
@@ -38,18 +39,23 @@ pub struct Args {
 
 #[derive(Debug, clap::Args)]
 pub struct CallsArgs {
+    #[arg(value_enum)]
+    deed: Deed,
     #[arg(long, value_parser = seconds)]
     seconds: f64,
     #[arg(long)]
     rate: u64,
     #[arg(long, value_delimiter = ',')]
     cpu: Vec<usize>,
+    /// Where what is needed for it was made
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
     /// Write the count to this file
     #[arg(long, value_name = "FILE")]
     result: PathBuf,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
         _ => Err("give seconds, up to a day".to_owned()),
@@ -60,6 +66,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let made = args.dir.as_ref().map_or_else(tempfile::tempdir, tempfile::tempdir_in);
     let dir = made.map_err(|error| Error::Workload { name: "set-up", reason: error.to_string() })?;
     let found = storm(&Plan {
+        deed: Deed::Syscall,
         cpus: args.cpu.clone(),
         length: Duration::from_secs_f64(args.seconds),
         rate: args.rate,
@@ -91,7 +98,8 @@ fn failed(found: &Storm, args: &Args) -> Vec<String> {
 
 pub fn calls(args: &CallsArgs) -> Result<Outcome> {
     let failed = |error: std::io::Error| Error::Workload { name: "calls", reason: error.to_string() };
-    let made = calls::run(&args.cpu, Duration::from_secs_f64(args.seconds), args.rate).map_err(failed)?;
+    let made = calls::run(args.deed, &args.dir, &args.cpu, Duration::from_secs_f64(args.seconds), args.rate)
+        .map_err(failed)?;
     calls::report(&made, &args.result).map_err(failed)?;
     Ok(Outcome { text: String::new(), failed: Vec::new() })
 }

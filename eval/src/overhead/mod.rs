@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::machine::Machine;
 use crate::workload::Workload;
 use adapter::{Adapter, Places};
 use run::{Once, bare, recorded};
@@ -30,10 +31,8 @@ pub struct Plan {
 pub struct Overhead {
     pub rounds: usize,
     pub scale: f64,
-    pub kernel: String,
-    pub cpus: usize,
-    /// Load average over a minute before the first run. A quiet machine has about 0.
-    pub load_before: f64,
+    #[serde(flatten)]
+    pub machine: Machine,
     pub bare: Vec<Bare>,
     pub recorders: Vec<Recorder>,
     /// Recorders and workloads that could not be measured, and why.
@@ -90,7 +89,7 @@ pub struct Absent {
 /// # Errors
 /// A workload failed by itself. A recorder that fails is named absent instead.
 pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
-    let load_before = load();
+    let machine = Machine::look();
     let places = Places::new(&plan.record, &plan.dir);
     let mut absent = Vec::new();
     let mut adapters: Vec<&Adapter> = Vec::new();
@@ -159,9 +158,7 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
     Ok(Overhead {
         rounds: plan.rounds,
         scale: plan.scale,
-        kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
-        cpus: std::thread::available_parallelism().map_or(0, usize::from),
-        load_before,
+        machine,
         bare: alone,
         recorders: recorders.collect(),
         absent,
@@ -206,11 +203,6 @@ fn summary(workload: Workload, runs: &[Once], bare: &[f64]) -> Recorded {
         memory_mib: of(|once| Some(once.memory_mib)).unwrap_or(f64::NAN),
         seconds,
     }
-}
-
-fn load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
 }
 
 impl Error {

@@ -11,7 +11,6 @@ mod sample;
 mod summary;
 mod turns;
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::machine::{Machine, Program};
 use bpf::RunTime;
 use latency::{Asked, Prober};
 use load::Load;
@@ -52,10 +52,9 @@ pub struct Plan {
 #[derive(Debug, Serialize)]
 pub struct Soak {
     pub scenario: String,
-    pub kernel: String,
-    pub cpus: usize,
-    /// Load average over a minute, before anything of this began.
-    pub load_before: f64,
+    #[serde(flatten)]
+    pub machine: Machine,
+    pub recorder: Option<Program>,
     pub turns: Option<Turns>,
     pub long: Option<Long>,
 }
@@ -98,7 +97,7 @@ pub struct Long {
 /// # Errors
 /// The scenario or the recorder cannot be run.
 pub fn soak(plan: &Plan, stop: &AtomicBool, say: &(dyn Fn(&str) + Sync)) -> Result<Soak> {
-    let load_before = sample::load_average();
+    let machine = Machine::look();
     // Ends with this file descriptor, however this ends.
     let counting = bpf::count_run_time().map_err(|error| Error::run("counting the run time of BPF programs", error))?;
     let load = Load::prepare(&plan.scenario, plan.seed, say)?;
@@ -112,14 +111,7 @@ pub fn soak(plan: &Plan, stop: &AtomicBool, say: &(dyn Fn(&str) + Sync)) -> Resu
     });
     drop(counting);
     let (turns, long) = played?;
-    Ok(Soak {
-        scenario: plan.scenario.clone(),
-        kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
-        cpus: std::thread::available_parallelism().map_or(0, usize::from),
-        load_before,
-        turns,
-        long,
-    })
+    Ok(Soak { scenario: plan.scenario.clone(), machine, recorder: Program::look(&plan.record), turns, long })
 }
 
 fn long(plan: &Plan, load: &Load, asking: Option<&Prober>, stop: &AtomicBool, say: &dyn Fn(&str)) -> Result<Long> {

@@ -72,7 +72,7 @@ impl Watch {
             ring: number(&progress["ring"]["used"]),
             lag_p99: progress["lag_s"]["p99"].as_f64().unwrap_or_default(),
             lag_max: progress["lag_s"]["max"].as_f64().unwrap_or_default(),
-            load: load_average(),
+            load: crate::machine::load(),
         })
     }
 
@@ -118,11 +118,6 @@ fn machine_cpu() -> Option<f64> {
 fn ticks_per_second() -> f64 {
     // SAFETY: sysconf() only reads.
     (unsafe { libc::sysconf(libc::_SC_CLK_TCK) }) as f64
-}
-
-pub fn load_average() -> f64 {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
 }
 
 /// Bytes of all files below a directory. A file that goes meanwhile counts as nothing.

@@ -1,12 +1,15 @@
-//! The storm itself: system calls that do nothing, as many a second as asked for, counted by who makes them.
+//! The storm itself: one thing done again and again, as often a second as asked for, counted by who does it.
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// What was called.
+use super::deed::Deed;
+
+/// What was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calls {
     pub calls: u64,
@@ -21,17 +24,18 @@ pub struct Calls {
 /// Calls are made in bursts of this length; between them the time is looked at, which takes no system call (vDSO).
 const BURST: Duration = Duration::from_micros(100);
 
-/// Calls getppid() on every one of `cpus` for so long. `rate`: calls per second of each; 0: as many as it can.
+/// Does `deed` on every one of `cpus` for so long. `rate`: times per second of each; 0: as often as it can. `dir`: what
+/// [`Deed::prepare`] was given.
 ///
 /// # Errors
-/// A CPU that is not there.
-pub fn run(cpus: &[usize], length: Duration, rate: u64) -> io::Result<Calls> {
+/// A CPU that is not there, or the deed failed.
+pub fn run(deed: Deed, dir: &Path, cpus: &[usize], length: Duration, rate: u64) -> io::Result<Calls> {
     let begun = Instant::now();
-    let threads: Vec<_> = cpus
-        .iter()
-        .map(|cpu| (*cpu, length))
-        .map(|(cpu, length)| std::thread::spawn(move || one(cpu, length, rate)))
-        .collect();
+    let caller = |cpu: usize| {
+        let dir = dir.to_owned();
+        std::thread::spawn(move || one(deed, &dir, cpu, length, rate))
+    };
+    let threads: Vec<_> = cpus.iter().map(|cpu| caller(*cpu)).collect();
     let mut all = Calls { calls: 0, seconds: 0.0, cpu_seconds: 0.0, behind: 0 };
     for thread in threads {
         let (calls, cpu_seconds) = thread.join().map_err(|_| io::Error::other("a caller panicked"))??;
@@ -43,9 +47,10 @@ pub fn run(cpus: &[usize], length: Duration, rate: u64) -> io::Result<Calls> {
     Ok(all)
 }
 
-fn one(cpu: usize, length: Duration, rate: u64) -> io::Result<(u64, f64)> {
+fn one(deed: Deed, dir: &Path, cpu: usize, length: Duration, rate: u64) -> io::Result<(u64, f64)> {
     pin(&[cpu])?;
-    let burst = if rate == 0 { 1000 } else { (rate as f64 * BURST.as_secs_f64()).ceil() as u64 };
+    let doer = deed.begin(dir)?;
+    let burst = if rate == 0 { deed.burst() } else { (rate as f64 * BURST.as_secs_f64()).ceil() as u64 };
     let begun = Instant::now();
     let mut calls = 0;
     loop {
@@ -58,8 +63,7 @@ fn one(cpu: usize, length: Duration, rate: u64) -> io::Result<(u64, f64)> {
             continue;
         }
         for _ in 0..burst {
-            // SAFETY: getppid() has no preconditions. By its number: libc might remember the answer.
-            unsafe { libc::syscall(libc::SYS_getppid) };
+            doer.once()?;
         }
         calls += burst;
     }
@@ -109,8 +113,15 @@ mod tests {
 
     #[test]
     fn the_pace_is_kept_and_counted() {
-        let calls = run(&[0], Duration::from_millis(100), 50_000).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let run = |deed, cpus: &[usize], length, rate| run(deed, dir.path(), cpus, length, rate);
+        let calls = run(Deed::Syscall, &[0], Duration::from_millis(100), 50_000).unwrap();
         assert!(calls.calls <= 5_000 + 5 && calls.calls + calls.behind >= 5_000, "{calls:?}");
-        assert!(run(&[1 << 20], Duration::ZERO, 0).is_err());
+        assert!(run(Deed::Syscall, &[1 << 20], Duration::ZERO, 0).is_err());
+        for deed in Deed::ALL {
+            deed.prepare(dir.path()).unwrap();
+            let calls = run(deed, &[0], Duration::from_millis(50), 200).unwrap();
+            assert!(calls.calls >= 1 && calls.calls <= 11, "{deed:?}: {calls:?}");
+        }
     }
 }

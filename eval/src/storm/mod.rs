@@ -1,7 +1,8 @@
-//! A storm of system calls on some CPUs, and the recorder on the others: what it stored, lost and cost, by its own account and
+//! A storm of one kind of event on some CPUs, and the recorder on the others: what it stored, lost and cost, by its own account and
 //! by the callers'.
 
 pub mod calls;
+pub mod deed;
 
 use std::fs;
 use std::io::Read as _;
@@ -11,20 +12,20 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use arrow::array::AsArray;
-use arrow::datatypes::UInt16Type;
 use datasets::{ClassAccount, Recording, Verdict};
-use record_bpf::Class;
 use serde::Serialize;
 
+use crate::capture::capture;
 use crate::error::{Error, Result};
 use calls::{Calls, pin};
+use deed::Deed;
 
 /// What to do.
 pub struct Plan {
+    pub deed: Deed,
     pub cpus: Vec<usize>,
     pub length: Duration,
-    /// Calls per second and CPU; 0: as many as there can be.
+    /// Times per second and CPU; 0: as many as there can be.
     pub rate: u64,
     pub record: PathBuf,
     /// More arguments for it.
@@ -37,7 +38,7 @@ pub struct Plan {
 pub struct Storm {
     pub callers: Calls,
     pub calls_per_second: f64,
-    /// Rows of those calls in the recording.
+    /// Rows of the recording that tell of them, one for each.
     pub stored: u64,
     /// stored / calls
     pub stored_share: f64,
@@ -46,10 +47,12 @@ pub struct Storm {
     pub dropped: u64,
     /// Thinned or known, if that was asked for.
     pub left_out: u64,
-    /// (stored + what the recorder says it lost or left out) / calls, at most 1
+    /// (all rows of the class + what the recorder says it lost or left out) / (calls times the rows that each leaves), at most 1
     pub accounted_share: f64,
     /// `datasets verify`: every sequence number is stored or accounted for.
     pub verified: bool,
+    /// Share of the class's rows with all fields that they should have; none where nothing is promised of the class.
+    pub complete: Option<f64>,
     pub bytes_per_event: f64,
     /// The recorder's alone, s.
     pub cpu_seconds: f64,
@@ -71,12 +74,17 @@ pub struct Storm {
 /// The recorder cannot be run, or left no recording.
 pub fn storm(plan: &Plan) -> Result<Storm> {
     let failed = |reason: &dyn std::fmt::Display| Error::run("the recorder", reason);
+    plan.deed.prepare(&plan.dir).map_err(|error| failed(&error))?;
     let (dir, result) = (plan.dir.join("recording"), plan.dir.join("calls.json"));
     let own = std::env::current_exe().map_err(|error| failed(&error))?;
     let cpus: Vec<String> = plan.cpus.iter().map(usize::to_string).collect();
     let mut command = Command::new(&plan.record);
-    command.args(["--quiet", "--format", "json", "--events", "syscall", "--output"]).arg(&dir).args(&plan.options);
-    command.arg("--").arg(own).args(["calls", "--cpu", &cpus.join(","), "--rate", &plan.rate.to_string()]);
+    command
+        .args(["--quiet", "--format", "json", "--events", plan.deed.name(), "--output"])
+        .arg(&dir)
+        .args(&plan.options);
+    command.arg("--").arg(own).args(["calls", plan.deed.name(), "--cpu", &cpus.join(",")]);
+    command.args(["--rate", &plan.rate.to_string()]).arg("--dir").arg(&plan.dir);
     command.arg("--seconds").arg(plan.length.as_secs_f64().to_string()).arg("--result").arg(&result);
     let others: Vec<usize> = (0..cores()).filter(|cpu| !plan.cpus.contains(cpu)).collect();
     // SAFETY: sched_setaffinity() is async-signal-safe, and so is the rest.
@@ -94,10 +102,13 @@ pub fn storm(plan: &Plan) -> Result<Storm> {
 
     let recording = Recording::open(&dir)?;
     let verified = datasets::verify(&dir, |_| {})?.verdict == Verdict::Intact;
-    let account = account(&recording);
-    let stored = rows(&recording)?;
+    let class = plan.deed.class();
+    let account = account(&recording, class.name());
+    let stored = rows(&recording, plan)?;
+    let all: u64 = recording.manifest().class_segments(class).map(|segment| segment.rows).sum();
     let (dropped, left_out) = (account.dropped.total(), account.sampled_out + account.known);
     let calls = callers.calls as f64;
+    let complete = completeness(&recording, class.name())?;
     let cpu_seconds = (used - callers.cpu_seconds).max(0.0);
     Ok(Storm {
         calls_per_second: calls / callers.seconds,
@@ -106,9 +117,10 @@ pub fn storm(plan: &Plan) -> Result<Storm> {
         emitted: account.emitted,
         dropped,
         left_out,
-        accounted_share: ((stored + dropped + left_out) as f64 / calls).min(1.0),
+        accounted_share: ((all + dropped + left_out) as f64 / (calls * plan.deed.rows() as f64)).min(1.0),
         verified,
-        bytes_per_event: number("/classes/syscall/bytes_per_event"),
+        complete,
+        bytes_per_event: number(&format!("/classes/{}/bytes_per_event", class.name())),
         cpu_seconds,
         cpu_ns_per_event: cpu_seconds * 1e9 / calls,
         memory_peak_mib: memory.iter().copied().fold(0.0, f64::max),
@@ -125,9 +137,9 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn account(recording: &Recording) -> ClassAccount {
+fn account(recording: &Recording, class: &str) -> ClassAccount {
     let accounting = recording.manifest().accounting.as_ref();
-    let accounts = accounting.iter().flat_map(|a| &a.cpus).filter_map(|cpu| cpu.classes.get(Class::Syscall.name()));
+    let accounts = accounting.iter().flat_map(|a| &a.cpus).filter_map(|cpu| cpu.classes.get(class));
     accounts.fold(ClassAccount::default(), |mut sum, account| {
         sum.emitted += account.emitted;
         sum.dropped.ring_full += account.dropped.total();
@@ -137,15 +149,21 @@ fn account(recording: &Recording) -> ClassAccount {
     })
 }
 
-/// Rows of getppid(), which nothing but the callers calls in numbers.
-fn rows(recording: &Recording) -> Result<u64> {
+/// Rows that tell of the deed, which nobody but the callers does in numbers.
+fn rows(recording: &Recording, plan: &Plan) -> Result<u64> {
     let mut count = 0;
-    for batch in recording.batches(Class::Syscall, Some(&["nr"]))? {
-        let batch = batch?;
-        let numbers = batch.column(0).as_primitive::<UInt16Type>();
-        count += numbers.iter().flatten().filter(|nr| i64::from(*nr) == libc::SYS_getppid).count() as u64;
+    for batch in recording.batches(plan.deed.class(), Some(plan.deed.columns()))? {
+        count += plan.deed.count(&batch?, &plan.dir);
     }
     Ok(count)
+}
+
+/// Complete rows of the class, of those that something is promised of.
+fn completeness(recording: &Recording, class: &str) -> Result<Option<f64>> {
+    let found = capture(recording)?.fields;
+    let of_class = found.iter().filter(|field| field.rows_of.split(':').next() == Some(class));
+    let (rows, complete) = of_class.fold((0, 0), |sum, field| (sum.0 + field.rows, sum.1 + field.complete));
+    Ok((rows > 0).then(|| complete as f64 / rows as f64))
 }
 
 /// Memory over time until it ends, and the CPU time of it and its waited-for children.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "nothing";
@@ -30,34 +30,44 @@ fn program() -> Vec<u8> {
 }
 
 pub fn prepare(dir: &Path) -> io::Result<()> {
-    let path = dir.join(PROGRAM);
+    let path = path(dir);
     fs::write(&path, program())?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
 }
 
+pub fn path(dir: &Path) -> PathBuf {
+    dir.join(PROGRAM)
+}
+
 pub fn run(dir: &Path, times: u64) -> io::Result<(Duration, u64)> {
-    let path = CString::new(dir.join(PROGRAM).as_os_str().as_bytes()).map_err(io::Error::other)?;
-    let argv = [path.as_ptr(), std::ptr::null()];
+    let path = CString::new(path(dir).as_os_str().as_bytes()).map_err(io::Error::other)?;
     let begun = Instant::now();
     for _ in 0..times {
-        let mut status = 0;
-        // SAFETY: this process has one thread; the child calls execv and _exit only, with valid C strings.
-        let ended = unsafe {
-            let pid = libc::fork();
-            if pid == 0 {
-                libc::execv(path.as_ptr(), argv.as_ptr());
-                libc::_exit(127);
-            }
-            libc::waitpid(pid, &raw mut status, 0)
-        };
-        if ended < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if status != 0 {
-            return Err(io::Error::other(format!("the program ended with wait status {status:#x}")));
-        }
+        once(&path)?;
     }
     Ok((begun.elapsed(), times))
+}
+
+/// A process that becomes the program, and its end.
+pub fn once(path: &CString) -> io::Result<()> {
+    let argv = [path.as_ptr(), std::ptr::null()];
+    let mut status = 0;
+    // SAFETY: the child calls execv and _exit only, which may be called after a fork among threads, with valid C strings.
+    let ended = unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            libc::execv(path.as_ptr(), argv.as_ptr());
+            libc::_exit(127);
+        }
+        libc::waitpid(pid, &raw mut status, 0)
+    };
+    if ended < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if status != 0 {
+        return Err(io::Error::other(format!("the program ended with wait status {status:#x}")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -69,6 +79,6 @@ mod tests {
         assert_eq!(program().len(), 129);
         let dir = tempfile::tempdir().unwrap();
         prepare(dir.path()).unwrap();
-        assert!(std::process::Command::new(dir.path().join(PROGRAM)).status().unwrap().success());
+        assert!(std::process::Command::new(path(dir.path())).status().unwrap().success());
     }
 }

@@ -3,7 +3,7 @@
 //! `eval workload NAME` runs one in a process tree of its own and prints a [`Measured`] as JSON: so every recorder, and none,
 //! sees the same processes.
 
-mod forkexec;
+pub(crate) mod forkexec;
 mod redis;
 mod storm;
 mod tree;
