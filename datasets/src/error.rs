@@ -43,6 +43,9 @@ pub enum Error {
     /// A frame of the journal is whole, and not what this build writes.
     #[error("{}: not a journal this build can read: {reason}", path.display())]
     Journal { path: PathBuf, reason: String },
+    /// It is being recorded without one, or by a recorder that does not say what is in it.
+    #[error("{}: it cannot be followed: its recorder keeps no journal that says what is on disk", path.display())]
+    NoJournal { path: PathBuf },
     /// Somebody is writing to it.
     #[error("{}: it is still being recorded", path.display())]
     Busy { path: PathBuf },
@@ -90,6 +93,7 @@ impl Error {
             Error::Key { .. } => "'datasets keygen FILE' makes a key pair; a recording is verified with FILE.pub",
             Error::Column { .. } => "`datasets schema` prints the columns each table must have",
             Error::Journal { .. } => "recover it with the version of retroscope that recorded it",
+            Error::NoJournal { .. } => "record without `--journal off`, and with a recorder of this version",
             Error::Busy { .. } => "end the recorder first: Ctrl-C or SIGTERM completes a recording",
             Error::Exists { .. } => "choose another directory, or remove this one",
             Error::Write { .. } => {

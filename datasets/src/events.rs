@@ -113,7 +113,7 @@ impl Iterator for Events {
 }
 
 /// A place in an open segment; always at a row.
-struct Cursor {
+pub(crate) struct Cursor {
     class: Class,
     batches: Batches,
     rows: Rows,
@@ -137,7 +137,7 @@ macro_rules! rows {
                 match self { $(Rows::$class(rows) => rows.common.key(row),)* }
             }
 
-            fn event(&self, row: usize) -> Event {
+            pub(crate) fn event(&self, row: usize) -> Event {
                 match self { $(Rows::$class(rows) => Event::$class($row::get(rows, row)),)* }
             }
         }
@@ -147,7 +147,7 @@ for_each_class!(rows);
 
 impl Cursor {
     /// `None`: the segment has no rows.
-    fn open(path: &Path, class: Class, first_ts: i64, strings: &mut Strings) -> Result<Option<Cursor>> {
+    pub(crate) fn open(path: &Path, class: Class, first_ts: i64, strings: &mut Strings) -> Result<Option<Cursor>> {
         let mut batches = Batches::open(path, class_columns(class))?;
         let Some((rows, rows_in_batch)) = decode(&mut batches, class, strings)? else { return Ok(None) };
         let cursor = Cursor { class, batches, rows, row: 0, rows_in_batch, before: 0 };
@@ -158,16 +158,16 @@ impl Cursor {
         Ok(Some(cursor))
     }
 
-    fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         self.rows.key(self.row)
     }
 
-    fn event(&self) -> Event {
+    pub(crate) fn event(&self) -> Event {
         self.rows.event(self.row)
     }
 
     /// Moves to the next row; `false`: there is none.
-    fn advance(&mut self, strings: &mut Strings) -> Result<bool> {
+    pub(crate) fn advance(&mut self, strings: &mut Strings) -> Result<bool> {
         let last = self.key();
         self.row += 1;
         if self.row == self.rows_in_batch {
@@ -193,6 +193,6 @@ pub(crate) fn decode(batches: &mut Batches, class: Class, strings: &mut Strings)
     Ok(Some((rows, batch.num_rows())))
 }
 
-fn read_rows(batch: &RecordBatch, class: Class, strings: &mut Strings) -> Result<Rows, BadColumn> {
+pub(crate) fn read_rows(batch: &RecordBatch, class: Class, strings: &mut Strings) -> Result<Rows, BadColumn> {
     Rows::read(&mut Source { batch, next: 0, class: Some(class), strings }, class)
 }

@@ -7,7 +7,7 @@
 //! Numbers are little-endian.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -67,8 +67,14 @@ pub(crate) struct Frames {
 
 impl Frames {
     pub(crate) fn open(path: &Path) -> io::Result<Frames> {
-        let file = File::open(path)?;
-        let left = file.metadata()?.len();
+        Frames::open_at(path, 0)
+    }
+
+    /// From `offset` on, where a frame begins.
+    pub(crate) fn open_at(path: &Path, offset: u64) -> io::Result<Frames> {
+        let mut file = File::open(path)?;
+        let left = file.metadata()?.len().saturating_sub(offset);
+        file.seek(SeekFrom::Start(offset))?;
         Ok(Frames { file: BufReader::with_capacity(1 << 16, file), left, torn: 0 })
     }
 
@@ -82,10 +88,15 @@ impl Frames {
         }
         let payload = self.whole()?;
         match &payload {
-            Some(payload) => self.left -= (HEADER + payload.len()) as u64,
+            Some(payload) => self.left -= Frames::bytes(payload),
             None => (self.torn, self.left) = (self.left, 0),
         }
         Ok(payload)
+    }
+
+    /// What a frame with this payload takes in the file.
+    pub(crate) fn bytes(payload: &[u8]) -> u64 {
+        (HEADER + payload.len()) as u64
     }
 
     fn whole(&mut self) -> io::Result<Option<Vec<u8>>> {

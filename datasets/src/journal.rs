@@ -6,6 +6,7 @@
 //! DIR/journal/ended.rows          rows of processes that ended, for good: the recorder does not hold them any more
 //! DIR/journal/containers.rows, addresses.rows
 //! DIR/journal/account-0, -1       the counters, in turns: the newest whole one counts
+//! DIR/journal/flushed             up to when everything is on disk, and where; written last, for those who read along
 //! DIR/journal/reserve-*           room that is given back when the disk is full
 //! ```
 //!
@@ -22,8 +23,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Fields, Schema};
 use record_bpf::Class;
 use record_bpf::schema::{self, Column};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
@@ -42,6 +46,7 @@ pub(crate) const PROCESSES: &str = "processes.rows";
 pub(crate) const ENDED: &str = "ended.rows";
 pub(crate) const CONTAINERS: &str = "containers.rows";
 pub(crate) const ADDRESSES: &str = "addresses.rows";
+pub(crate) const FLUSHED: &str = "flushed";
 
 /// How often files are synced at most; a slow disk is asked less often.
 const SYNC: Duration = Duration::from_secs(1);
@@ -57,6 +62,21 @@ pub(crate) struct Snapshot {
     pub(crate) sampling: Option<Sampling>,
     #[serde(default)]
     pub(crate) filter_changes: Vec<FilterChange>,
+}
+
+/// What is on disk, for those who read a recording while it is written. Nothing of it is needed to recover one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Flushed {
+    /// Grows by one each time.
+    pub(crate) number: u64,
+    /// Unix time, ns: every event before it that has a row is on disk.
+    pub(crate) until: i64,
+    /// Bytes of each file of the journal.
+    pub(crate) files: BTreeMap<String, u64>,
+    /// Segments of each class that take no more rows.
+    pub(crate) sealed: BTreeMap<String, u32>,
+    /// Of these, the ones that are not written yet: all their rows are in the journal.
+    pub(crate) waiting: BTreeMap<String, Vec<u32>>,
 }
 
 pub(crate) fn folder(dir: &Path) -> PathBuf {
@@ -151,7 +171,7 @@ impl Journal {
         &mut self,
         name: String,
         columns: impl IntoIterator<Item = &'a Column>,
-        arrays: &[arrow::array::ArrayRef],
+        arrays: &[ArrayRef],
     ) -> Result<()> {
         let path = self.folder.join(&name);
         let mut frame = Frame::new();
@@ -169,24 +189,38 @@ impl Journal {
     /// is beyond the newest account, if a process is killed.
     pub(crate) fn account(&mut self, accounting: Accounting, at: Moment, manifest: &Manifest) -> Result<()> {
         let name = format!("account-{}", self.snapshots % 2);
-        let path = self.folder.join(&name);
         let (masking, sampling) = (manifest.masking.clone(), manifest.sampling.clone());
         let filter_changes = manifest.filter_changes.clone();
         let snapshot = Snapshot { number: self.snapshots, at, accounting, masking, sampling, filter_changes };
+        let path = self.put(name, &snapshot)?;
+        self.snapshots += 1;
+        self.sync.due(path);
+        Ok(())
+    }
+
+    /// Says that all rows are written which were taken until `flushed.until`; its number and files are filled in.
+    pub(crate) fn flushed(&mut self, flushed: Flushed) -> Result<()> {
+        let files = self.sizes.iter().filter(|(name, _)| name.ends_with(".rows"));
+        let files = files.map(|(name, bytes)| (name.clone(), *bytes)).collect();
+        // Not brought to the disk: after a power cut nobody reads along.
+        self.put(FLUSHED.to_owned(), &Flushed { number: self.snapshots, files, ..flushed }).map(drop)
+    }
+
+    /// Writes a file that is one frame in its place: a shorter one leaves the end of the longer one behind, which its own length
+    /// tells apart.
+    fn put(&mut self, name: String, content: &impl Serialize) -> Result<PathBuf> {
+        let path = self.folder.join(&name);
         let mut frame = Frame::new();
-        let written = serde_json::to_writer(&mut frame, &snapshot).map_err(io::Error::other);
+        let written = serde_json::to_writer(&mut frame, content).map_err(io::Error::other);
         let written = written.and_then(|()| frame.seal()).and_then(|sealed| {
             let first = !self.sizes.contains_key(&name);
             let mut options = OpenOptions::new();
-            // In its place: a shorter one leaves the end of the longer one behind, which its own length tells apart.
             options.write(true).truncate(false).create(first).mode(0o600);
             options.open(&path)?.write_all(&sealed)?;
             Ok(sealed.len() as u64)
         });
         self.sizes.insert(name, written.map_err(Error::write(&path))?);
-        self.snapshots += 1;
-        self.sync.due(path);
-        Ok(())
+        Ok(path)
     }
 
     /// The segment is in the manifest.
@@ -264,18 +298,38 @@ impl Syncer {
     }
 }
 
+/// The columns of some rows as a batch, for [`crate::codec`].
+pub(crate) fn record_batch<'a>(
+    path: &Path,
+    columns: impl IntoIterator<Item = &'a Column>,
+    arrays: Columns,
+) -> Result<RecordBatch> {
+    let field = |(column, array): (&Column, &ArrayRef)| Field::new(column.name, array.data_type().clone(), true);
+    let schema = Schema::new(columns.into_iter().zip(&arrays).map(field).collect::<Fields>());
+    RecordBatch::try_new(schema.into(), arrays)
+        .map_err(|e| Error::Journal { path: path.to_owned(), reason: e.to_string() })
+}
+
+/// What a file of the journal with one frame says; `None`: it is not there, or being written.
+fn one_frame<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let payload = match Frames::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        frames => frames.and_then(|mut frames| frames.next()).map_err(Error::read(path))?,
+    };
+    let parse = |payload: Vec<u8>| serde_json::from_slice(&payload);
+    payload.map(parse).transpose().map_err(|e| Error::Journal { path: path.to_owned(), reason: e.to_string() })
+}
+
+/// What a recorder says is on disk; `None`: nothing yet, or it is saying it.
+pub(crate) fn last_flushed(dir: &Path) -> Result<Option<Flushed>> {
+    one_frame(&folder(dir).join(FLUSHED))
+}
+
 /// The newest whole account of a recording's journal.
 pub(crate) fn last_account(dir: &Path) -> Result<Option<Snapshot>> {
     let mut newest: Option<Snapshot> = None;
     for slot in ["account-0", "account-1"] {
-        let path = folder(dir).join(slot);
-        let payload = match Frames::open(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            frames => frames.and_then(|mut frames| frames.next()).map_err(Error::read(&path))?,
-        };
-        let Some(payload) = payload else { continue };
-        let snapshot: Snapshot = serde_json::from_slice(&payload)
-            .map_err(|e| Error::Journal { path: path.clone(), reason: e.to_string() })?;
+        let Some(snapshot) = one_frame::<Snapshot>(&folder(dir).join(slot))? else { continue };
         if newest.as_ref().is_none_or(|newest| newest.number < snapshot.number) {
             newest = Some(snapshot);
         }

@@ -11,7 +11,8 @@
 //! DIR/labels.parquet             ground truth, for scenarios
 //! ```
 //!
-//! [`RecordingWriter`] makes one, [`Recording`] reads one, [`verify()`] proves that it is whole.
+//! [`RecordingWriter`] makes one, [`Recording`] reads one, [`Follow`] reads one that is being made, [`verify()`] proves that it
+//! is whole.
 
 mod blocks;
 mod codec;
@@ -19,6 +20,7 @@ mod column;
 mod encode;
 mod error;
 mod events;
+mod follow;
 mod frame;
 mod hash;
 mod holders;
@@ -55,6 +57,7 @@ mod write;
 pub use blocks::Blocks;
 pub use error::{Error, Result};
 pub use events::Events;
+pub use follow::{Follow, Grown, Growth};
 pub use holders::Holders;
 pub use keep::Keep;
 pub use keeping::{End, Memory, Pruned, Recovered};

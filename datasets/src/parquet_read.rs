@@ -42,10 +42,7 @@ impl Batches {
     }
 
     fn open_file<'a>(path: &Path, columns: impl IntoIterator<Item = &'a Column>) -> Result<Batches> {
-        let file = File::open(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => Error::MissingFile { path: path.to_owned() },
-            _ => Error::Read { path: path.to_owned(), source },
-        })?;
+        let file = open(path)?;
         let damaged = |error: ParquetError| Error::Parquet { path: path.to_owned(), reason: one_line(&error) };
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
 
@@ -139,6 +136,23 @@ impl Iterator for Batches {
             Some(Err(error))
         })
     }
+}
+
+/// How many rows a file has, by its footer.
+pub(crate) fn rows(path: &Path) -> Result<u64> {
+    guard(path, || {
+        let file = open(path)?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+        let metadata = metadata.map_err(|e| Error::Parquet { path: path.to_owned(), reason: one_line(&e) })?;
+        Ok(u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0))
+    })?
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => Error::MissingFile { path: path.to_owned() },
+        _ => Error::Read { path: path.to_owned(), source },
+    })
 }
 
 /// Runs a part of the Parquet crate. On pages that were damaged in the right places its decoders panic (60.1: the differences

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Field, Fields, Schema, UInt16Type, UInt64Type};
+use arrow::array::AsArray;
+use arrow::datatypes::{UInt16Type, UInt64Type};
 use record_bpf::Class;
 use record_bpf::schema::{self, Column};
 use roaring::RoaringTreemap;
@@ -273,12 +273,7 @@ impl Work<'_> {
         let mut strings = Strings::default();
         let mut rows = Vec::new();
         for arrays in batches {
-            let field = |(column, array): (&Column, &arrow::array::ArrayRef)| {
-                Field::new(column.name, array.data_type().clone(), true)
-            };
-            let schema = Schema::new(columns.iter().zip(&arrays).map(field).collect::<Fields>());
-            let batch = RecordBatch::try_new(schema.into(), arrays)
-                .map_err(|e| Error::Journal { path: path.clone(), reason: e.to_string() })?;
+            let batch = journal::record_batch(&path, columns, arrays)?;
             let mut source = Source { batch: &batch, next: 0, class: None, strings: &mut strings };
             let reader = C::reader(&mut source).map_err(|bad| bad_value(&path, bad))?;
             rows.extend((0..batch.num_rows()).map(|row| C::get(&reader, row)));

@@ -56,6 +56,7 @@ fn run(events: &[Event], every: Option<usize>) -> (f64, f64) {
         if every.is_some() {
             let known = Known {
                 at_ns: START,
+                until_ns: START,
                 accounting: Accounting::default(),
                 processes: &[],
                 all_processes: false,

@@ -31,6 +31,7 @@ fn killed(dir: &Path, events: &[Event], every: usize, storage: Storage) {
         let ended = if n == 4 { vec![processes().remove(0)] } else { Vec::new() };
         let known = Known {
             at_ns: START + n as i64,
+            until_ns: START + n as i64,
             accounting: lossless(pushed),
             processes: &rows,
             containers: if n == 0 { &containers()[..] } else { &[] },
@@ -100,6 +101,7 @@ fn what_was_counted_and_is_not_on_the_disk_is_named_as_unsaved() {
     // The counters are ahead of what has come out of the ring.
     let known = Known {
         at_ns: START,
+        until_ns: START,
         accounting: lossless(&events),
         processes: &[],
         containers: &[],
@@ -125,6 +127,7 @@ fn rows_beyond_the_last_account_are_kept_and_what_is_missing_before_them_has_no_
     }
     let known = Known {
         at_ns: START,
+        until_ns: START,
         accounting: lossless(&events[..500]),
         processes: &[],
         containers: &[],
@@ -311,6 +314,7 @@ fn all_open_segments_together_are_bounded_and_encoded_beside() {
             writer.tick().unwrap();
             let known = Known {
                 at_ns: START,
+                until_ns: START,
                 accounting: lossless(&[]),
                 processes: &[],
                 containers: &[],
@@ -346,6 +350,7 @@ fn losses_and_other_filters_outlive_the_recorder() {
     let (processes, containers) = (processes(), containers());
     let known = Known {
         at_ns: START + 9,
+        until_ns: START + 9,
         accounting,
         processes: &processes,
         containers: &containers,

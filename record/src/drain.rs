@@ -20,6 +20,11 @@ impl Chunk {
     pub fn records(&self) -> impl Iterator<Item = &[u8]> {
         records(&self.0)
     }
+
+    /// What they took in the ring.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// A chunk is handed over at this size, or when the ring is empty; [`QUEUED`] of them are 16 MiB.

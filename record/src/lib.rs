@@ -40,6 +40,7 @@ pub mod session;
 pub mod signing;
 pub mod storage;
 pub mod summary;
+mod taken;
 pub mod thin;
 pub mod tls;
 pub mod verifier;

@@ -34,6 +34,7 @@ use crate::memory::Gauge;
 use crate::sample::flow::{FlowOptions, Flows};
 use crate::sample::resource::Usage;
 use crate::sample::{Every, Stream};
+use crate::taken::Taken;
 use crate::thin::cli::Sample;
 use crate::thin::known::Known;
 use crate::thin::ring::RingFill;
@@ -83,6 +84,7 @@ pub struct Session {
     tracker: Tracker,
     /// Records that took a sequence number and came out of the ring.
     received: u64,
+    taken: Taken,
     tls: Option<Watcher>,
     started: Instant,
     sampled: Stream,
@@ -197,6 +199,7 @@ impl Session {
             turned_away: TurnedAway::new(boot_offset),
             tracker: Tracker::new(started_ns),
             received: 0,
+            taken: Taken::default(),
             tls,
             started: Instant::now(),
             sampled: Stream::default(),
@@ -273,8 +276,10 @@ impl Session {
         let all_processes = self.writer.wants_all_processes();
         let Changes { processes, ended, containers, addresses } = self.enricher.changes(at_ns, all_processes);
         self.writer.set_masking(self.enricher.masking());
+        self.taken.look(self.now(), self.ring.reserved());
         Ok(self.writer.journal(Journaled {
             at_ns,
+            until_ns: self.taken.until(),
             accounting,
             processes: &processes,
             all_processes,
@@ -410,6 +415,8 @@ impl Session {
         let mut records = chunk.records();
         let result = records.by_ref().try_for_each(|record| self.take_one(record));
         self.ages.taken(&mut self.tally.lag);
+        self.taken.took(chunk.bytes());
+        self.taken.look(self.now(), self.ring.reserved());
         records.for_each(|record| self.leave(record));
         result
     }

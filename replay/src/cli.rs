@@ -47,6 +47,7 @@ const AFTER: &str = "\
 Examples:
   replay --scenario xmrig                 replay a recording that ships
   replay rec/ --learn baseline/           compare with what another recording shows
+  replay --follow rec/ --learn shop.json  alerts while rec/ is being recorded
   replay learn rec/ -o shop.json          learn a profile, and see its learning curve
   replay rec/ --set convergence.window=30 --fail-on high
 
@@ -64,6 +65,13 @@ pub struct Replay {
     /// Compare with this baseline (a recording, or a saved profile.json) instead of learning from the recording itself
     #[arg(long, value_name = "BASELINE")]
     pub learn: Option<String>,
+    /// Replay a recording while it is written: an alert as soon as it is raised, the results when the recording has ended.
+    /// SIGINT and SIGTERM end it before; SIGHUP reads the rules of engines.rules again, as does a change of their files
+    #[arg(long, requires = "recording")]
+    pub follow: bool,
+    /// With --follow: how long to wait for a recording that is not there yet, s
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "follow")]
+    pub wait: u64,
     /// TOML file over the defaults
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -111,7 +119,7 @@ impl ModelFlags {
 pub enum Format {
     /// A block per alert at medium or above, and a summary
     Table,
-    /// All alerts as a JSON array
+    /// All alerts as a JSON array; with --follow a JSON object per line
     Json,
 }
 

@@ -122,6 +122,6 @@ pub fn hash(path: &Path) -> std::io::Result<(String, u64)> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -33,12 +33,24 @@ impl Judges {
     /// # Errors
     /// A rule or exemplar file that cannot be read or is not valid.
     pub fn open(config: &Config) -> Result<Self> {
-        let path = |text: &'_ str| (!text.is_empty()).then(|| PathBuf::from(text));
-        let rules = RuleEngine::load(path(&config.engines.rules).as_deref())
-            .map_err(|error| Error::config(error.to_string(), "mend the rule, or change engines.rules"))?;
+        let rules = load_rules(config)?;
         let exemplars = exemplars::load(path(&config.engines.exemplars).as_deref())
             .map_err(|error| Error::config(error.to_string(), "mend the file, or change engines.exemplars"))?;
         Ok(Self { rules, exemplars, weighs_semantics: config.engines.weights.semantics > 0.0 })
+    }
+
+    /// Reads the rules again, and forgets what the old ones said. After an error these are still in use.
+    ///
+    /// # Errors
+    /// As [`Judges::open`].
+    pub fn reload_rules(&mut self, config: &Config) -> Result<()> {
+        self.rules = load_rules(config)?;
+        Ok(())
+    }
+
+    /// Rules that can speak.
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
     }
 
     /// Rule documents that can never speak here, or not in full, with why.
@@ -102,4 +114,13 @@ impl Judges {
         let judged = deviations.into_iter().zip(verdicts);
         Ok(judged.map(|(deviation, verdicts)| Judged { deviation, verdicts }).collect())
     }
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn load_rules(config: &Config) -> Result<RuleEngine> {
+    RuleEngine::load(path(&config.engines.rules).as_deref())
+        .map_err(|error| Error::config(error.to_string(), "mend the rule, or change engines.rules"))
 }

@@ -2,12 +2,14 @@
 
 mod alerting;
 mod commands;
+mod following;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use replay::alert::Alert;
 use replay::args::vectors::LazyModel;
 use replay::cli::{Alerting, ArgsCommand, Cli, Command, Format, Replay};
 use replay::config::Config;
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
 fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
     let sets = alerting.over(options.model.over(&options.sets));
     let config = config::load(options.config.as_deref(), &sets)?;
+    if options.follow {
+        return following::follow(options, alerting, &config);
+    }
     let sources = run::Sources::open(options)?;
     // Whatever is wrong with a sink is better said before the work than after.
     let sinks = Dispatcher::start(alerting::chosen(&config, &alerting.sinks)?, &sources.name())?;
@@ -51,20 +56,27 @@ fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
     match options.format {
         Format::Json => print(&outcome.alerts_json()),
         Format::Table => {
-            let stdout = std::io::stdout();
-            let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let width = table::terminal_width();
-            print(&table::render(&outcome.alerts, width, colour));
-            print(&incidents::render(&outcome.incidents, width, colour));
+            print(&table::render(&outcome.alerts, width, colours()));
+            print(&incidents::render(&outcome.incidents, width, colours()));
             print(&table::summary(&outcome.run, &report, width));
         }
     }
-    let reached = options
-        .fail_on
-        .map(Severity::from)
-        .is_some_and(|least| outcome.alerts.iter().any(|a| a.severity >= least && a.allowed.is_none()));
+    Ok(verdict(options, alerting, &outcome.alerts, delivered))
+}
+
+/// What `--fail-on` and `--fail-on-sink` say.
+fn verdict(options: &Replay, alerting: &Alerting, alerts: &[Alert], delivered: bool) -> ExitCode {
+    let least = options.fail_on.map(Severity::from);
+    let reached =
+        least.is_some_and(|least| alerts.iter().any(|alert| alert.severity >= least && alert.allowed.is_none()));
     let untold = alerting.fail_on_sink && !delivered;
-    Ok(if reached || untold { ExitCode::from(exit::CHECK_FAILED) } else { ExitCode::SUCCESS })
+    if reached || untold { ExitCode::from(exit::CHECK_FAILED) } else { ExitCode::SUCCESS }
+}
+
+/// Whether stdout is to have colours.
+fn colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Measures the argument tiers on pairs.

@@ -165,10 +165,7 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     let mut timings = Timings { threads, ..Timings::default() };
     let model = LazyModel::new(&config.model, threads);
     let judges = Judges::open(config)?;
-    let allow = match &*config.alerts.allow {
-        "" => AllowList::default(),
-        path => AllowList::load(Path::new(path))?,
-    };
+    let allow = allow_list(config)?;
     for skipped in judges.skipped_rules() {
         eprintln!("warning: {skipped}");
     }
@@ -187,38 +184,83 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
         let common = event.common();
         truth.see(event.class(), common.cpu, common.seq, common.ts);
     };
-    let mut streamed = timed(&mut timings.stream_ms, || {
+    let streamed = timed(&mut timings.stream_ms, || {
         let rules = |event: &Event| judges.rules(event, &world);
         let stage = Stage { world: &world, start, config, vectors: &model, rules: &rules };
         stream(&sources.recording, &stage, "replaying", watch)
     })?;
-    let profile = streamed.profile();
-
-    let weights = &config.engines.weights;
-    let weights = Weights { rules: weights.rules, statistics: weights.statistics, semantics: weights.semantics };
-    let bounds = &config.severity;
-    let bounds = Thresholds { critical: bounds.critical, high: bounds.high, medium: bounds.medium };
-    let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded).collect();
-    let judged: Vec<Judged> = timed(&mut timings.engines_ms, || judges.judge(folded, &streamed, &world, &model))?;
-    let deviations = judged.len() as u64;
-    let lateral = config.alerts.lateral;
-    let mut alerts = group::alerts(judged, &world, weights, bounds, &truth, lateral);
-    let allowed = allow.apply(&mut alerts);
-    let incidents = incident::gather(&alerts, lateral);
-
-    timings.total_ms = milliseconds(begin.elapsed());
     let inputs = summary::Inputs {
         name: sources.name(),
         manifest: sources.recording.manifest(),
         files,
         baseline: baseline.map(|(_, input)| input),
-        model: model.name(),
-        judge: "knn".to_owned(),
     };
-    let mut run = summary::run(inputs, config, &streamed, &world, &alerts, deviations, &truth, timings);
+    let truth = &truth;
+    conclude(
+        streamed,
+        Conclusion {
+            inputs,
+            config,
+            judges: &judges,
+            allow: &allow,
+            model: &model,
+            world: &world,
+            truth,
+            timings,
+            begin,
+        },
+    )
+}
+
+/// What results are made with, besides the stream.
+pub(crate) struct Conclusion<'a> {
+    pub inputs: summary::Inputs<'a>,
+    pub config: &'a Config,
+    pub judges: &'a Judges,
+    pub allow: &'a AllowList,
+    pub model: &'a LazyModel,
+    pub world: &'a World,
+    pub truth: &'a GroundTruth,
+    pub timings: Timings,
+    pub begin: Instant,
+}
+
+/// From the stream's end to the results.
+pub(crate) fn conclude(mut streamed: Streamed, conclusion: Conclusion<'_>) -> Result<Outcome> {
+    let Conclusion { inputs, config, judges, allow, model, world, truth, mut timings, begin } = conclusion;
+    let profile = streamed.profile();
+    let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded).collect();
+    let judged = timed(&mut timings.engines_ms, || judges.judge(folded, &streamed, world, model))?;
+    let deviations = judged.len() as u64;
+    let mut alerts = alerts(judged, world, config, truth);
+    let allowed = allow.apply(&mut alerts);
+    let incidents = incident::gather(&alerts, config.alerts.lateral);
+    timings.total_ms = milliseconds(begin.elapsed());
+    let engines = summary::Engines { model: model.name(), judge: "knn".to_owned() };
+    let mut run = summary::run(inputs, engines, config, &streamed, world, &alerts, deviations, truth, timings);
     run.allowed.entries = allowed;
     let timeline = summary::timeline(&streamed, &alerts);
     Ok(Outcome { alerts, incidents, run, profile, timeline })
+}
+
+/// The alerts of what was judged, by the configured weights and bounds.
+pub(crate) fn alerts(judged: Vec<Judged>, world: &World, config: &Config, truth: &GroundTruth) -> Vec<Alert> {
+    let weights = &config.engines.weights;
+    let weights = Weights { rules: weights.rules, statistics: weights.statistics, semantics: weights.semantics };
+    let bounds = &config.severity;
+    let bounds = Thresholds { critical: bounds.critical, high: bounds.high, medium: bounds.medium };
+    group::alerts(judged, world, weights, bounds, truth, config.alerts.lateral)
+}
+
+/// The list of what is known and not raised; empty where the configuration names none.
+///
+/// # Errors
+/// A file that cannot be read or has a bad entry.
+pub(crate) fn allow_list(config: &Config) -> Result<AllowList> {
+    match &*config.alerts.allow {
+        "" => Ok(AllowList::default()),
+        path => AllowList::load(Path::new(path)),
+    }
 }
 
 fn hints(sources: &Sources) {
@@ -248,7 +290,7 @@ pub fn hint(name: &str, manifest: &Manifest, is_learned: bool) {
 }
 
 /// The profile of a baseline, and what it was read from.
-fn learn_baseline(
+pub(crate) fn learn_baseline(
     name: &str,
     baseline: &Baseline,
     config: &Config,

@@ -25,6 +25,10 @@ pub struct Inputs<'a> {
     pub manifest: &'a Manifest,
     pub files: Vec<InputFile>,
     pub baseline: Option<BaselineInput>,
+}
+
+/// Who spoke.
+pub struct Engines {
     pub model: Option<String>,
     pub judge: String,
 }
@@ -33,6 +37,7 @@ pub struct Inputs<'a> {
 #[expect(clippy::too_many_arguments, reason = "it gathers the results of every stage")]
 pub fn run(
     inputs: Inputs<'_>,
+    engines: Engines,
     config: &Config,
     streamed: &Streamed,
     world: &World,
@@ -41,7 +46,8 @@ pub fn run(
     truth: &GroundTruth,
     mut timings: Timings,
 ) -> Run {
-    let Inputs { name, manifest, files, baseline, model, judge } = inputs;
+    let Inputs { name, manifest, files, baseline } = inputs;
+    let Engines { model, judge } = engines;
     let mut counts = Counts { deviations, alerts: by_severity(alerts), ..Counts::default() };
     for state in &streamed.images {
         counts.events += state.counts.events;

@@ -1,10 +1,12 @@
 //! What goes to the journal, and when.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use record_bpf::Class;
 
 use super::{MANIFEST_RESERVE, RecordingWriter};
+use crate::journal::Flushed;
 use crate::manifest::{Accounting, Moment};
 use crate::model::{Address, Container, Process};
 use crate::{Result, manifest_file};
@@ -13,6 +15,8 @@ use crate::{Result, manifest_file};
 pub struct Known<'a> {
     /// Unix time, ns, at which the counters were read.
     pub at_ns: i64,
+    /// Unix time, ns: every event before it that will have a row has been pushed.
+    pub until_ns: i64,
     /// As for [`RecordingWriter::finish`].
     pub accounting: Accounting,
     /// Rows of the tables that are new or have changed since the last call.
@@ -67,6 +71,13 @@ impl RecordingWriter {
                 self.open.cut(class);
                 journal.rows(class, self.next[class as usize], &self.open.take_unjournaled(class))?;
             }
+            let sealed = Class::ALL.map(|class| (class.name().to_owned(), self.next[class as usize]));
+            let mut waiting: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+            for segment in &self.pending {
+                waiting.entry(segment.class.name().to_owned()).or_default().push(segment.index);
+            }
+            let sealed = sealed.into();
+            journal.flushed(Flushed { until: known.until_ns, sealed, waiting, ..Flushed::default() })?;
             journal.sync_error().map_or(Ok(()), Err)
         };
         let mut written = write();

@@ -56,12 +56,20 @@ impl RingFill {
 
     /// Share that is taken, 0 to 1.
     pub fn fill(&self) -> f64 {
-        // SAFETY: two pages are mapped; each begins with an aligned 64-bit position, which the kernel writes atomically.
-        let position = |page: usize| unsafe { &*self.pages.at.cast::<u8>().add(page).cast::<AtomicU64>() };
         // The consumer first: seen the other way round it might be ahead.
-        let consumer = position(0).load(Ordering::Acquire);
-        let producer = position(self.page).load(Ordering::Acquire);
-        producer.saturating_sub(consumer) as f64 / self.size
+        let consumer = self.position(0);
+        self.reserved().saturating_sub(consumer) as f64 / self.size
+    }
+
+    /// Bytes for which places were reserved, ever.
+    pub fn reserved(&self) -> u64 {
+        self.position(self.page)
+    }
+
+    fn position(&self, page: usize) -> u64 {
+        // SAFETY: two pages are mapped; each begins with an aligned 64-bit position, which the kernel writes atomically.
+        let position = unsafe { &*self.pages.at.cast::<u8>().add(page).cast::<AtomicU64>() };
+        position.load(Ordering::Acquire)
     }
 }
 

@@ -295,7 +295,7 @@ fn bad(path: &Path, error: impl std::fmt::Display) -> RuleError {
 }
 
 /// Rule files below a directory, sorted.
-fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, RuleError> {
+pub(crate) fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, RuleError> {
     let failed = |path: &Path, source| RuleError::Read { path: path.to_path_buf(), source };
     let mut files = Vec::new();
     let mut pending = vec![directory.to_path_buf()];

@@ -28,6 +28,11 @@ impl ProcessTable {
         Self { rows, unknown: Some(UNKNOWN.into()) }
     }
 
+    /// Adds rows; one that is known is replaced.
+    pub fn extend(&mut self, rows: impl IntoIterator<Item = Process>) {
+        self.rows.extend(rows.into_iter().map(|process| (process.exec_id, process)));
+    }
+
     pub fn get(&self, exec_id: u64) -> Option<&Process> {
         self.rows.get(&exec_id)
     }

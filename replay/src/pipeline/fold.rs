@@ -26,13 +26,15 @@ pub struct Folds {
     evidence_rows: usize,
     index: HashMap<Key, usize>,
     folded: Vec<Folded>,
+    /// There is a new one, or a new rule that hit one.
+    changed: bool,
 }
 
 type Key = (Arc<str>, Tree, DeviationKind, Vec<Arc<str>>);
 
 impl Folds {
     pub fn new(image: Arc<str>, evidence_rows: usize) -> Self {
-        Self { image, evidence_rows, index: HashMap::new(), folded: Vec::new() }
+        Self { image, evidence_rows, index: HashMap::new(), folded: Vec::new(), changed: false }
     }
 
     /// Adds an event that left the profile, with the rules that hit it.
@@ -43,6 +45,7 @@ impl Folds {
             for hit in hits {
                 if !known.iter().any(|other| other.judge == hit.judge) {
                     known.push(hit.clone());
+                    self.changed = true;
                 }
             }
             deviation.count += 1;
@@ -54,6 +57,7 @@ impl Folds {
             }
             return;
         }
+        self.changed = true;
         let Departure { kind, at, tier, risk, changes, token_novelty, nearest } = departure;
         let mut path = vec![Arc::clone(&self.image)];
         path.extend(observation.steps.iter().cloned());
@@ -81,6 +85,16 @@ impl Folds {
             rows: vec![observation.row],
         };
         self.folded.push(Folded { deviation, hits: hits.to_vec() });
+    }
+
+    /// Those so far.
+    pub fn so_far(&self) -> &[Folded] {
+        &self.folded
+    }
+
+    /// Whether, since the last call, one has come or a rule has hit one that it had not hit before.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     pub fn take(&mut self) -> Vec<Folded> {

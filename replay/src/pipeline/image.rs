@@ -387,6 +387,16 @@ impl ImageState {
         }
     }
 
+    /// The deviations found so far, in order of their first event.
+    pub fn folded(&self) -> &[Folded] {
+        self.folds.so_far()
+    }
+
+    /// Whether there are others, or other rules hit them, since the last call.
+    pub fn take_changed(&mut self) -> bool {
+        self.folds.take_changed()
+    }
+
     /// The deviations found; none are left here.
     pub fn take_folded(&mut self) -> Vec<Folded> {
         self.folds.take()

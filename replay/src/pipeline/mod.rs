@@ -22,6 +22,7 @@ use crate::engines::Level;
 use crate::error::Result;
 use crate::observe::{Context, HOST, Peers, ProcessTable, peers};
 use crate::profile::Profile;
+use fold::Folded;
 use image::{ImageState, Rules, Surroundings};
 
 /// Events in memory at once.
@@ -170,6 +171,17 @@ impl Lanes {
     /// What was seen of the present recording.
     pub fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// The deviations of all images so far.
+    pub fn folded(&self) -> Vec<Folded> {
+        self.lanes.values().flat_map(|lane| lane.state.folded().iter().cloned()).collect()
+    }
+
+    /// Whether there are others since the last call.
+    pub fn take_changed(&mut self) -> bool {
+        // Each is asked, and asked once.
+        self.lanes.values_mut().fold(false, |changed, lane| lane.state.take_changed() | changed)
     }
 
     /// The states, ended.
