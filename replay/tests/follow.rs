@@ -255,9 +255,9 @@ fn rules_are_read_again_when_their_files_change_and_on_request() {
     let (_tmp, [source, baseline, live, out, rules]) = paths(["source", "baseline", "live", "out", "rules"]);
     let mut script = Script::new();
     script.ordinary(0, 200);
-    for second in [100, 150, 190] {
+    for (second, what) in [(100, "files"), (150, "users"), (190, "ports")] {
         // Each a program of its own: equal deviations are one, and a rule that hits a later one hits all.
-        let program = format!("/srv/app/bin/audit-{second}");
+        let program = format!("/srv/app/bin/audit-{what}");
         let job = script.exec(BEGIN + second * SECOND + 77, 1, &program, &["audit", "--all"]);
         script.open(BEGIN + second * SECOND + 78, job, "/srv/app/data/items/1.json", 0, 3);
     }
