@@ -321,7 +321,7 @@ impl Follow {
         self.merge.late()
     }
 
-    /// Segments that were gone before they were read, to make room for newer ones.
+    /// Segments that were gone before they were read, to make room for newer ones; those that it had come to hear of.
     pub fn gone(&self) -> u64 {
         self.gone + self.merge.gone()
     }
