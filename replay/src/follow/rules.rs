@@ -101,7 +101,7 @@ mod tests {
         std::fs::write(&file, "title: one").unwrap();
         let mut watch = Watch::new(dir.path().to_str().unwrap());
         let first = watch.sha256().to_owned();
-        let mut look = |watch: &mut Watch| {
+        let look = |watch: &mut Watch| {
             watch.looked = Instant::now() - LOOK;
             watch.has_changed(false)
         };
