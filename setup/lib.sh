@@ -199,7 +199,8 @@ setup_record() {
 # Python packages that only tests of replay's sinks use; those tests are left out without.
 setup_receivers() {
 	local stamp dir=.cache/receivers
-	stamp=$(stamp_of setup/python/receivers.txt)
+	# Their wheels are for one version of Python.
+	stamp="$(stamp_of setup/python/receivers.txt) $(.venv/bin/python -V)"
 	if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then
 		done_already "receivers of alerts for tests in $dir"
 		return

@@ -22,6 +22,7 @@ const RUN: &str = "run.json";
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertRow {
     pub id: String,
+    /// Low for one that the replay's allow-list kept from being raised.
     pub severity: Severity,
     /// Unix time of the event that brought the score to the severity, ns.
     pub raised_at: i64,
@@ -35,7 +36,7 @@ impl From<&replay::alert::Alert> for AlertRow {
     fn from(alert: &replay::alert::Alert) -> Self {
         AlertRow {
             id: alert.id.clone(),
-            severity: alert.severity,
+            severity: if alert.allowed.is_some() { Severity::Low } else { alert.severity },
             raised_at: alert.raised_at,
             exec_id: alert.exec_id,
             evidence: alert.deviations.iter().flat_map(|found| &found.rows).copied().collect(),
@@ -106,11 +107,14 @@ fn append(batch: &RecordBatch, out: &mut Vec<AlertRow>) -> Result<(), String> {
     let raised: &PrimitiveArray<TimestampNanosecondType> = numbers(batch, "raised_at", false)?;
     let exec_ids: &PrimitiveArray<UInt64Type> = numbers(batch, "exec_id", true)?;
     let evidence = Evidence::of(batch)?;
+    // Replays before there was an allow-list have no such column.
+    let is_allowed = |row| batch.column_by_name("allowed").is_some_and(|column| column.is_valid(row));
     for row in 0..batch.num_rows() {
         let name = severities.value(row);
+        let severity = Severity::from_name(name).ok_or_else(|| format!("column severity: unknown value {name:?}"))?;
         out.push(AlertRow {
             id: ids.value(row).to_owned(),
-            severity: Severity::from_name(name).ok_or_else(|| format!("column severity: unknown value {name:?}"))?,
+            severity: if is_allowed(row) { Severity::Low } else { severity },
             raised_at: raised.value(row),
             exec_id: exec_ids.is_valid(row).then(|| exec_ids.value(row)),
             evidence: evidence.rows(row)?,

@@ -142,7 +142,7 @@ fn what_fails_for_now_is_tried_again() {
             Reply::TooMany(1),
             Reply::Answer(500, "busy".to_owned()),
             Reply::CutOff,
-            Reply::Hang(Duration::from_millis(700)),
+            Reply::Hang(Duration::from_secs(3)),
         ],
         Reply::Answer(204, String::new()),
     );
@@ -162,7 +162,7 @@ fn what_fails_for_now_is_tried_again() {
         ),
     );
     let config = format!(
-        "[sinks.a]\ntype = 'webhook'\nurl = '{}'\ntimeout = 0.5\n[sinks.b]\ntype = 'wecom'\nurl = '{}'\n\
+        "[sinks.a]\ntype = 'webhook'\nurl = '{}'\ntimeout = 2\nattempts = 8\n[sinks.b]\ntype = 'wecom'\nurl = '{}'\n\
          [sinks.c]\ntype = 'ecs'\nurl = '{}'\n",
         patient.url, wecom.url, elastic.url
     );
@@ -201,9 +201,9 @@ fn a_bad_receiver_costs_its_deadline_and_is_named() {
     let begin = Instant::now();
     let output = replayed(tmp.path(), &config, &[], &[]);
     assert_eq!(output.status.code(), Some(0), "the exit code tells of alerts: {}", stderr(&output));
-    // All wait at once: the longest deadline counts, not their sum. The machine may be slower this time.
+    // Five attempts of ten seconds at each alert would take minutes. The machine may be slower this time.
     let more = begin.elapsed().saturating_sub(without);
-    assert!(more < Duration::from_secs(8), "{more:?} more than without sinks");
+    assert!(more < Duration::from_secs(25), "{more:?} more than without sinks");
     assert!(before == names.map(files), "what sinks do changes what is written");
     let text = stderr(&output);
     for needle in [
