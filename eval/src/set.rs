@@ -172,15 +172,10 @@ fn options(plan: &Plan<'_>, recording: &Recording, learn: Option<&Path>) -> repl
     let text = |path: &Path| path.to_string_lossy().into_owned();
     replay::cli::Replay {
         recording: Some(text(recording.dir())),
-        scenario: None,
         learn: learn.map(text),
         config: plan.config.map(Path::to_owned),
         sets: plan.sets.to_vec(),
-        model: replay::cli::ModelFlags::default(),
-        threads: 0,
-        format: replay::cli::Format::Table,
-        fail_on: None,
-        output: None,
+        ..replay::cli::Replay::default()
     }
 }
 

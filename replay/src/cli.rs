@@ -54,7 +54,7 @@ Examples:
 Writes alerts.parquet, alerts.jsonl, incidents.jsonl, run.json, profile.json and report.html.
 Exit codes: 0 ok, 1 --fail-on reached, 2 usage or config, 3 model or ONNX Runtime missing, 4 bad input, 5 cannot write.";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Replay {
     /// Directory of a recording, or the name of one that ships
     #[arg(conflicts_with = "scenario")]
@@ -115,9 +115,10 @@ impl ModelFlags {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Default)]
 pub enum Format {
     /// A block per alert at medium or above, and a summary
+    #[default]
     Table,
     /// All alerts as a JSON array; with --follow a JSON object per line
     Json,

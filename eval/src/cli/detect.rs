@@ -111,15 +111,10 @@ fn check_splits(args: &Args, recording: &Recording) -> Result<Option<Split>> {
 fn options(args: &Args, recording: &Recording) -> replay::cli::Replay {
     replay::cli::Replay {
         recording: Some(recording.dir().to_string_lossy().into_owned()),
-        scenario: None,
         learn: args.learn.clone(),
         config: args.config.clone(),
         sets: args.sets.clone(),
-        model: replay::cli::ModelFlags::default(),
-        threads: 0,
-        format: replay::cli::Format::Table,
-        fail_on: None,
-        output: None,
+        ..replay::cli::Replay::default()
     }
 }
 

@@ -3,8 +3,12 @@
 //! `eval workload NAME` runs one in a process tree of its own and prints a [`Measured`] as JSON: so every recorder, and none,
 //! sees the same processes.
 
+mod compile;
+mod copying;
 pub(crate) mod forkexec;
+mod http;
 mod redis;
+mod smallfiles;
 mod storm;
 mod tree;
 
@@ -37,10 +41,33 @@ pub enum Workload {
     Findgrep,
     /// redis-benchmark -t set,get -n 100000 -c 50 against a server on a Unix socket
     Redis,
+    /// Pack that tree with tar
+    Tar,
+    /// Read a block of a file and write it elsewhere in it, 200,000 times
+    Readwrite,
+    /// Send 200,000 messages of 64 bytes through a pipe to another thread
+    Pipe,
+    /// Small files as a mail server has them, after PostMark: 20,000 transactions
+    Smallfiles,
+    /// 2,000 requests to Python's web server on loopback, four at a time
+    Http,
+    /// Compile 24 C files and link them
+    Compile,
 }
 
 impl Workload {
-    pub const ALL: [Workload; 4] = [Workload::Storm, Workload::Forkexec, Workload::Findgrep, Workload::Redis];
+    pub const ALL: [Workload; 10] = [
+        Workload::Storm,
+        Workload::Forkexec,
+        Workload::Findgrep,
+        Workload::Redis,
+        Workload::Tar,
+        Workload::Readwrite,
+        Workload::Pipe,
+        Workload::Smallfiles,
+        Workload::Http,
+        Workload::Compile,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -48,6 +75,12 @@ impl Workload {
             Workload::Forkexec => "forkexec",
             Workload::Findgrep => "findgrep",
             Workload::Redis => "redis",
+            Workload::Tar => "tar",
+            Workload::Readwrite => "readwrite",
+            Workload::Pipe => "pipe",
+            Workload::Smallfiles => "smallfiles",
+            Workload::Http => "http",
+            Workload::Compile => "compile",
         }
     }
 
@@ -57,14 +90,17 @@ impl Workload {
             Workload::Storm => "open-read-close",
             Workload::Forkexec => "fork+exec",
             Workload::Findgrep => "find+grep",
-            Workload::Redis => "redis",
+            _ => self.name(),
         }
     }
 
     /// Programs it needs; the first that is missing.
     pub fn missing(self) -> Option<&'static str> {
         let needed: &[&str] = match self {
-            Workload::Storm | Workload::Forkexec => &[],
+            Workload::Storm | Workload::Forkexec | Workload::Readwrite | Workload::Pipe | Workload::Smallfiles => &[],
+            Workload::Tar => &["tar"],
+            Workload::Http => &["python3"],
+            Workload::Compile => &["cc"],
             Workload::Findgrep => &["find", "xargs", "grep"],
             Workload::Redis => &["redis-server", "redis-benchmark"],
         };
@@ -79,8 +115,10 @@ impl Workload {
         let made = match self {
             Workload::Storm => storm::prepare(dir),
             Workload::Forkexec => forkexec::prepare(dir),
-            Workload::Findgrep => tree::prepare(dir),
-            Workload::Redis => Ok(()),
+            Workload::Findgrep | Workload::Tar => tree::prepare(dir),
+            Workload::Http => http::prepare(dir),
+            Workload::Compile => compile::prepare(dir),
+            Workload::Redis | Workload::Readwrite | Workload::Pipe | Workload::Smallfiles => Ok(()),
         };
         made.map_err(|source| Error::Workload { name: self.name(), reason: source.to_string() })
     }
@@ -96,6 +134,12 @@ impl Workload {
             Workload::Forkexec => forkexec::run(dir, times(2_000)),
             Workload::Findgrep => tree::run(dir),
             Workload::Redis => redis::run(dir, times(100_000)),
+            Workload::Tar => copying::tar(dir),
+            Workload::Readwrite => copying::readwrite(dir, times(200_000)),
+            Workload::Pipe => copying::pipe(times(200_000)),
+            Workload::Smallfiles => smallfiles::run(dir, times(20_000)),
+            Workload::Http => http::run(dir, times(2_000)),
+            Workload::Compile => compile::run(dir, times(24)),
         };
         let (elapsed, operations) =
             run.map_err(|source| Error::Workload { name: self.name(), reason: source.to_string() })?;
@@ -124,4 +168,29 @@ fn cpu_time() -> Duration {
         time(usage.ru_utime) + time(usage.ru_stime)
     };
     used(libc::RUSAGE_SELF) + used(libc::RUSAGE_CHILDREN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_runs_and_leaves_what_it_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = || {
+            let entries = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            entries.filter(|name| !name.to_string_lossy().ends_with(".log")).collect::<std::collections::BTreeSet<_>>()
+        };
+        for workload in Workload::ALL {
+            if let Some(program) = workload.missing() {
+                eprintln!("\n*** SKIPPED {}: {program} is not installed ***\n", workload.name());
+                continue;
+            }
+            workload.prepare(dir.path()).unwrap();
+            let before = files();
+            let measured = workload.run(dir.path(), 0.01).unwrap();
+            assert!(measured.seconds > 0.0 && measured.operations > 0, "{}: {measured:?}", workload.name());
+            assert_eq!(files(), before, "{}", workload.name());
+        }
+    }
 }

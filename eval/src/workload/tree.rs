@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const FOLDER: &str = "tree";
+pub(super) const FOLDER: &str = "tree";
 
 /// As many as the tree that the published figures of other recorders were measured over.
-const FILES: usize = 11_207;
+pub(super) const FILES: usize = 11_207;
 const PER_FOLDER: usize = 57;
 
 /// Files of 200 to 8,000 bytes of text, in two levels of folders; one in 100 holds the word that is looked for.

@@ -9,6 +9,7 @@
 //! web, drop and mask are in container 1, job is in container 2. drop and mask are the attack: 5 of 11 events.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -153,6 +154,7 @@ pub fn alert(id: &str, severity: Severity, exec_id: Option<u64>, raised: i64, ro
         kind: DeviationKind::NewPath,
         tier: Tier::Structure,
         text: "x opens /tmp/x".into(),
+        host_path: None,
         path: vec!["image".into(), "x".into()],
         at: 1,
         risk: None,
@@ -162,6 +164,7 @@ pub fn alert(id: &str, severity: Severity, exec_id: Option<u64>, raised: i64, ro
         ts: at(raised),
         count: 1,
         rows: vec![*row],
+        reached: BTreeMap::new(),
     };
     Alert {
         id: id.to_owned(),
@@ -172,17 +175,23 @@ pub fn alert(id: &str, severity: Severity, exec_id: Option<u64>, raised: i64, ro
         time: "2026-09-21T00:00:00Z".to_owned(),
         raised_at: at(raised),
         image: "image".into(),
+        image_digest: None,
         container: "1".repeat(64).into(),
         container_name: None,
+        runtime: None,
         pod: None,
+        namespace: None,
         pid: 7,
         exec_id,
         process: "x".into(),
         ancestry: Vec::new(),
         engines: Vec::new(),
+        rules: Vec::new(),
         technique: None,
         action: "look".to_owned(),
+        commands: Vec::new(),
         deviations: rows.iter().map(finding).collect(),
+        allowed: None,
         truth: None,
     }
 }
