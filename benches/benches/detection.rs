@@ -4,12 +4,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use datasets::{Event, Recording};
+use datasets::Recording;
 use replay::args::Canonical;
 use replay::args::vectors::Vectors;
 use replay::config::{self, Config};
 use replay::embed::Embedding;
-use replay::engines::Verdict;
 use replay::error::{Error, Result};
 use replay::judge::Judges;
 use replay::pipeline::{self, Stage, Start, Streamed, World};
@@ -76,7 +75,7 @@ impl Replay {
 
     /// Reads, learns or compares, and runs every rule on every event that the profile looks at.
     fn run(&self, start: Start<'_>) -> Streamed {
-        let rules = |event: &Event| -> Vec<Verdict> { self.judges.rules(event, &self.world) };
+        let rules = self.judges.of(&self.world);
         let stage = Stage { world: &self.world, start, config: &self.config, vectors: &NoModel, rules: &rules };
         pipeline::stream(&self.recording, &stage, |_| {}).expect("a replay")
     }

@@ -164,6 +164,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ProfileCommand,
     },
+    /// List the rules: which speak in full, which in part, and why others cannot
+    Rules(Rules),
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +213,28 @@ pub enum SinksCommand {
         sinks: Vec<String>,
     },
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = RULES_AFTER)]
+pub struct Rules {
+    /// Folder of Sigma rules to list instead of those that ship [default: engines.rules, with those that ship]
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// TOML file over the defaults
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one configuration value, as engines.rules=DIR; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+    pub format: ProfileFormat,
+}
+
+const RULES_AFTER: &str = "\
+Examples:
+  replay rules                             the rules that ship
+  replay rules --rules sigma/rules/linux   what becomes of a folder of others";
 
 #[derive(Debug, Args)]
 #[command(after_help = LEARN_AFTER)]

@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use datasets::Recording;
-use replay::cli::{Learn, ProfileCommand, ProfileFormat};
+use replay::cli::{Learn, ProfileCommand, ProfileFormat, Rules};
 use replay::config::{self, Config};
+use replay::engines::rules_load::Listed;
 use replay::error::{Error, Result, exit};
+use replay::judge::Judges;
 use replay::profile::siblings::{self, Replica, Siblings};
 use replay::profile::{Profile, bounds, diff, export, show};
-use replay::{input, learn, run};
+use replay::{input, learn, rules_table, run};
 
 use crate::print;
 
@@ -31,6 +33,22 @@ pub fn learn(options: &Learn) -> Result<ExitCode> {
             print(&format!("profile: {}\ncurve: {paths}\n", profile.display()));
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists rule documents.
+pub fn rules(options: &Rules) -> Result<ExitCode> {
+    let mut config = config::load(options.config.as_deref(), &options.sets)?;
+    if let Some(folder) = &options.rules {
+        config.engines.rules = folder.display().to_string();
+    }
+    let judges = Judges::open(&config)?;
+    let wanted = |listed: &&Listed| options.rules.is_none() || !listed.built_in;
+    let listed: Vec<&Listed> = judges.listed().iter().filter(wanted).collect();
+    print(&match options.format {
+        ProfileFormat::Table => rules_table::render(&listed),
+        ProfileFormat::Json => rules_table::to_json(&listed),
+    });
     Ok(ExitCode::SUCCESS)
 }
 

@@ -56,6 +56,24 @@ pub enum DeviationKind {
     NewFileOperation,
     NewPeer,
     NewPort,
+    /// Nothing that a profile describes: a rule hit it.
+    RuleHit,
+}
+
+impl DeviationKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeviationKind::UnknownImage => "unknown_image",
+            DeviationKind::NewParent => "new_parent",
+            DeviationKind::NewProcess => "new_process",
+            DeviationKind::NewArguments => "new_arguments",
+            DeviationKind::NewPath => "new_path",
+            DeviationKind::NewFileOperation => "new_file_operation",
+            DeviationKind::NewPeer => "new_peer",
+            DeviationKind::NewPort => "new_port",
+            DeviationKind::RuleHit => "rule_hit",
+        }
+    }
 }
 
 /// The argument tier that decided, cheapest first.

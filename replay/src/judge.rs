@@ -9,14 +9,17 @@ use crate::alert::group::Judged;
 use crate::args::vectors::{LazyModel, embedding_failed};
 use crate::config::Config;
 use crate::deviation::Deviation;
+use crate::engines::correlation::{Contribution, Correlations, Correlator, Met};
 use crate::engines::exemplars::Exemplar;
-use crate::engines::rules::{RuleEngine, RuleHit, Skipped};
+use crate::engines::rules::{RuleEngine, RuleHit};
+use crate::engines::rules_load::{self, Listed};
 use crate::engines::semantics::{Judge, JudgeError, Knn};
-use crate::engines::sigma_fields::EventView;
+use crate::engines::sigma_fields::{Category, EventView, Known};
 use crate::engines::statistics::{self, Population};
 use crate::engines::{Verdict, exemplars};
 use crate::error::{Error, Result};
 use crate::pipeline::fold::Folded;
+use crate::pipeline::ruling::Rules;
 use crate::pipeline::{Streamed, World};
 
 /// The engines, loaded.
@@ -53,32 +56,20 @@ impl Judges {
         self.rules.len()
     }
 
-    /// Rule documents that can never speak here, or not in full, with why.
+    /// What to warn of: the user's own rule documents that can never speak here, or not in full. A folder full of them is
+    /// summed up.
     pub fn skipped_rules(&self) -> Vec<String> {
-        let skipped = self.rules.skipped().iter().map(|skipped| ("skipped", skipped));
-        let unmapped = self.rules.unmapped().iter().map(|unmapped| ("in part without effect", unmapped));
-        let line = |(what, rule): (&str, &Skipped)| {
-            format!("rule {what}: {}: {}: {}", rule.path.display(), rule.title, rule.reason)
-        };
-        skipped.chain(unmapped).map(line).collect()
+        rules_load::warnings(self.rules.listed())
     }
 
-    /// The rules that hit an event.
-    pub fn rules(&self, event: &Event, world: &World) -> Vec<Verdict> {
-        let common = event.common();
-        let process = common.exec_id.and_then(|id| world.processes.get(id));
-        let parent = process.and_then(|process| process.parent_exec_id).and_then(|id| world.processes.get(id));
-        let container = common.container.as_ref().and_then(|id| world.containers.get(id));
-        let peer = match event {
-            Event::Network(event) => {
-                let address = event.peer_addr.as_deref();
-                let id = address.and_then(|address| world.peers.container(address, event.common.ts));
-                id.and_then(|id| world.containers.get(id))
-            }
-            _ => None,
-        };
-        let view = EventView { event, process, parent, container, peer };
-        self.rules.evaluate(&view).iter().map(RuleHit::verdict).collect()
+    /// All rule documents, with what becomes of each.
+    pub fn listed(&self) -> &[Listed] {
+        self.rules.listed()
+    }
+
+    /// The rules engine for a recording.
+    pub fn of<'a>(&'a self, world: &'a World) -> RulesOf<'a> {
+        RulesOf { rules: &self.rules, world }
     }
 
     /// Every deviation with what all engines say about it.
@@ -123,4 +114,57 @@ fn path(text: &str) -> Option<PathBuf> {
 fn load_rules(config: &Config) -> Result<RuleEngine> {
     RuleEngine::load(path(&config.engines.rules).as_deref())
         .map_err(|error| Error::config(error.to_string(), "mend the rule, or change engines.rules"))
+}
+
+/// The rules engine with what a recording says about processes and containers.
+pub struct RulesOf<'a> {
+    rules: &'a RuleEngine,
+    world: &'a World,
+}
+
+impl RulesOf<'_> {
+    fn view<'b>(&'b self, event: &'b Event, known: Known) -> EventView<'b> {
+        let RulesOf { world, .. } = self;
+        let common = event.common();
+        let process = common.exec_id.and_then(|id| world.processes.get(id));
+        let parent = process.and_then(|process| process.parent_exec_id).and_then(|id| world.processes.get(id));
+        let container = common.container.as_ref().and_then(|id| world.containers.get(id));
+        let peer = match event {
+            Event::Network(event) => {
+                let address = event.peer_addr.as_deref();
+                let id = address.and_then(|address| world.peers.container(address, event.common.ts));
+                id.and_then(|id| world.containers.get(id))
+            }
+            _ => None,
+        };
+        EventView { event, process, parent, container, peer, processes: Some(&world.processes), known }
+    }
+}
+
+impl Rules for RulesOf<'_> {
+    fn hits(&self, event: &Event, known: Known) -> Vec<RuleHit> {
+        // Most events are of no category.
+        if known.deviation.is_none() && Category::of(event).is_empty() {
+            return Vec::new();
+        }
+        self.rules.evaluate(&self.view(event, known))
+    }
+
+    fn judges_deviations(&self) -> bool {
+        self.rules.asks_for(Category::Deviation)
+    }
+
+    fn correlations(&self) -> Option<&Correlations> {
+        Some(self.rules.correlations())
+    }
+
+    fn correlate(
+        &self,
+        correlator: &mut Correlator,
+        event: &Event,
+        known: Known,
+        hits: &[RuleHit],
+    ) -> (Vec<Met>, Vec<Contribution>) {
+        correlator.see(self.rules.correlations(), hits, &self.view(event, known))
+    }
 }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Learn(options)) => commands::learn(&options),
         Some(Command::Profile { command }) => commands::profile(command),
+        Some(Command::Rules(options)) => commands::rules(&options),
         Some(Command::Allow(options)) => alerting::allow(&options),
         Some(Command::Sinks { command }) => alerting::sinks(&command),
         None => replay(&cli.replay, &cli.alerting),

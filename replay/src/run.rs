@@ -185,7 +185,7 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
         truth.see(event.class(), common.cpu, common.seq, common.ts);
     };
     let streamed = timed(&mut timings.stream_ms, || {
-        let rules = |event: &Event| judges.rules(event, &world);
+        let rules = judges.of(&world);
         let stage = Stage { world: &world, start, config, vectors: &model, rules: &rules };
         stream(&sources.recording, &stage, "replaying", watch)
     })?;
@@ -302,7 +302,7 @@ pub(crate) fn learn_baseline(
         Baseline::Recording(recording) => {
             let files = input::verify(recording)?;
             let world = World::load(recording, config)?;
-            let rules = |event: &Event| judges.rules(event, &world);
+            let rules = judges.of(&world);
             let stage = Stage { world: &world, start: Start::LearnAll, config, vectors: model, rules: &rules };
             let streamed = stream(recording, &stage, "learning", |_| {})?;
             (streamed.profile(), "recording", files)

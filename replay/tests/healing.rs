@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{BEGIN, SECOND, Script};
-use datasets::{Event, Recording};
+use datasets::Recording;
 use replay::args::vectors::LazyModel;
 use replay::config::{self, Config};
 use replay::deviation::Tree;
@@ -79,7 +79,7 @@ fn write(script: Script, dir: &Path) -> Recording {
 fn replayed(recording: &Recording, baseline: Option<&Profile>, config: &Config) -> (ImageState, Vec<Folded>) {
     let world = World::load(recording, config).unwrap();
     let judges = Judges::open(config).unwrap();
-    let rules = |event: &Event| judges.rules(event, &world);
+    let rules = judges.of(&world);
     let model = LazyModel::new(&config.model, 1);
     let start = baseline.map_or(Start::Learn, Start::Baseline);
     let stage = Stage { world: &world, start, config, vectors: &model, rules: &rules };

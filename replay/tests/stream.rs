@@ -12,6 +12,7 @@ use replay::deviation::{DeviationKind, Tree};
 use replay::engines::{Engine, Level, Verdict};
 use replay::pipeline::fold::Folded;
 use replay::pipeline::image::{ImageState, Phase};
+use replay::pipeline::ruling::Rules;
 use replay::pipeline::{self, Stage, Start, World};
 
 fn config(sets: &[&str]) -> Config {
@@ -34,7 +35,7 @@ fn rule_on(marker: &'static str) -> impl Fn(&Event) -> Vec<Verdict> + Sync {
 }
 
 /// The state of the app's image at the end, and its deviations.
-fn run(script: Script, sets: &[&str], rules: &(dyn Fn(&Event) -> Vec<Verdict> + Sync)) -> (ImageState, Vec<Folded>) {
+fn run(script: Script, sets: &[&str], rules: &dyn Rules) -> (ImageState, Vec<Folded>) {
     let tmp = tempfile::tempdir().unwrap();
     let recording = Recording::open(script.write(&tmp.path().join("rec"))).unwrap();
     let config = config(sets);
@@ -58,7 +59,7 @@ fn equal_deviations_fold_and_keep_their_first_rows() {
     for i in 0..40 {
         script.exec(second(150) + i, 1, "/usr/bin/id", &["id", "-u"]);
     }
-    let (_, folded) = run(script, &["alerts.evidence_rows=5"], &|_| Vec::new());
+    let (_, folded) = run(script, &["alerts.evidence_rows=5"], &|_: &Event| Vec::new());
     assert_eq!(folded.len(), 1, "{folded:#?}");
     let deviation = &folded[0].deviation;
     assert_eq!((deviation.count, deviation.rows.len(), deviation.kind), (40, 5, DeviationKind::NewProcess));
@@ -113,7 +114,7 @@ fn a_deviating_process_teaches_the_trees_that_still_learn_nothing() {
     script.ordinary(100, 200);
     let intruder = script.exec(second(150), 1, "/opt/implant", &["implant"]);
     script.open(second(150) + 1, intruder, "/srv/loot", 0, 3);
-    let (app, folded) = run(script, &[], &|_| Vec::new());
+    let (app, folded) = run(script, &[], &|_: &Event| Vec::new());
     assert!(matches!(app.phases[&Tree::Process], Phase::Locked(_)));
     assert!(matches!(app.phases[&Tree::File], Phase::Learning(_)));
     assert_eq!(folded.len(), 1);
@@ -140,7 +141,7 @@ fn kinds_and_marks_say_what_is_new() {
     script.connect(at + 6, 1, "203.0.113.50", 6379);
     script.open(at + 7, 1, "/srv/app/never/there", 0, -2);
     script.open(at + 8, 1, "/etc/shadow", 0, -13);
-    let (_, folded) = run(script, &[], &|_| Vec::new());
+    let (_, folded) = run(script, &[], &|_: &Event| Vec::new());
     let got: Vec<_> = folded.iter().map(|f| (f.deviation.kind, f.deviation.path[f.deviation.at].to_string())).collect();
     let expected = [
         (DeviationKind::NewParent, "/srv/app/bin/worker"),
@@ -170,7 +171,7 @@ fn a_peer_outside_is_the_domain_it_was_asked_for_under() {
     // A name server outside is not believed when it calls an address by a learned name.
     script.answer(at + 2, 1, "198.51.100.53", "api.pay.example", "198.51.100.9");
     script.connect(at + 3, 1, "198.51.100.9", 443);
-    let (_, folded) = run(script, &[], &|_| Vec::new());
+    let (_, folded) = run(script, &[], &|_: &Event| Vec::new());
     let got: Vec<_> = folded.iter().map(|f| f.deviation.path[f.deviation.at].to_string()).collect();
     assert_eq!(got, ["domain drop.evil.example public", "public 198.51.100.0/24"], "{folded:#?}");
 }
@@ -179,7 +180,7 @@ fn a_peer_outside_is_the_domain_it_was_asked_for_under() {
 fn a_timer_locks_by_the_clock_alone() {
     let mut script = Script::new();
     script.ordinary(0, 40);
-    let (app, _) = run(script, &["convergence.rule=timer", "convergence.timer=20"], &|_| Vec::new());
+    let (app, _) = run(script, &["convergence.rule=timer", "convergence.timer=20"], &|_: &Event| Vec::new());
     for phase in app.phases.values() {
         let Phase::Locked(locked) = phase else { panic!("still learning") };
         let after = (locked.at.unwrap() - BEGIN) as f64 / 1e9;

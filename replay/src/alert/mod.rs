@@ -193,6 +193,7 @@ impl Finding {
             DeviationKind::NewFileOperation => "new operation on a known path",
             DeviationKind::NewPeer => "new peer",
             DeviationKind::NewPort => "new port",
+            DeviationKind::RuleHit => "a rule's hit",
         }
     }
 

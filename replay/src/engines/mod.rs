@@ -1,14 +1,18 @@
 //! Three engines judge each deviation: rules, statistics, semantics. [`Weights`] turns their verdicts into one number.
 //!
-//! - [`rules`]: Sigma rules on single events. They also run while a profile is learned, and what a high-confidence rule
+//! - [`rules`]: Sigma rules on single events, and [`correlation`] of their hits. They also run while a profile is learned, and what a high-confidence rule
 //!   hits is never learned.
 //! - [`statistics`]: how rare a deviation is among the replicas of its image, and how much happens around it.
 //! - [`semantics`]: what a deviation resembles, told by a judge.
 
+mod built_in;
+pub mod correlation;
 pub mod exemplars;
 pub mod rules;
+pub mod rules_load;
 pub mod semantics;
 pub mod sigma_fields;
+mod sigma_values;
 pub mod statistics;
 
 use serde::Serialize;
@@ -48,6 +52,16 @@ pub enum Level {
 impl Level {
     pub const fn is_high_confidence(self) -> bool {
         matches!(self, Level::High | Level::Critical)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Informational => "informational",
+            Level::Low => "low",
+            Level::Medium => "medium",
+            Level::High => "high",
+            Level::Critical => "critical",
+        }
     }
 
     /// The rules engine's score for a hit, 0 to 1. With the default weight of 40, a critical rule gives 40 points: alone

@@ -1,4 +1,4 @@
-//! The rules engine: Sigma rules on single events, through rsigma.
+//! The rules engine: Sigma rules on single events, through rsigma, and what correlations make of their hits.
 //!
 //! Rules are the project's own (`replay/rules/`, built in) and those of a directory that the user names; a user's rule
 //! with the id of a built-in one replaces it. Fields and categories are those of [`super::sigma_fields`].
@@ -6,39 +6,17 @@
 //! Every event passes here, during learning too, so answers are remembered by the values of the fields that the
 //! category's rules name: an event that looks like an earlier one costs a hash.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rsigma_eval::{EvaluationResult, EventValue};
-use rsigma_parser::{Detection, SigmaRule, parse_sigma_yaml};
 
+use super::correlation::{Correlations, Feed};
+use super::rules_load::{Folder, Listed, bad};
 use super::sigma_fields::{Category, EventView, Field, SigmaEvent};
 use super::{Engine, Level, Verdict};
-
-macro_rules! built_in {
-    ($($file:literal)*) => {
-        /// `(file name, text)` of the rules that ship.
-        const BUILT_IN: &[(&str, &str)] = &[$(($file, include_str!(concat!("../../rules/", $file)))),*];
-    };
-}
-
-built_in! {
-    "account_command.yml" "account_file_write.yml" "capability_granted.yml" "chmod_command_in_temp.yml"
-    "chmod_in_temp.yml" "cloud_metadata.yml" "command_injection.yml" "container_recon_tool.yml"
-    "credential_file_read.yml" "credential_search.yml" "cron_persistence.yml" "debugger_attached.yml"
-    "decode_to_shell.yml" "deleted_executable.yml" "destruction_command.yml" "download_to_shell.yml"
-    "download_to_temp.yml" "encryption_command.yml" "escape_chroot.yml" "escape_kernel_helper.yml" "escape_mount.yml"
-    "escape_nsenter.yml" "escape_runtime_socket.yml" "fileless_execution.yml" "firewall_flushed.yml" "fork_bomb.yml"
-    "history_command.yml" "history_deleted.yml" "immutable_attribute.yml" "kernel_module_command.yml"
-    "log_deleted.yml" "log_emptied.yml" "login_module_written.yml" "miner_command_line.yml" "mining_pool.yml"
-    "mining_port.yml" "network_scanner.yml" "onion_service.yml" "preload_hijack.yml" "private_key_read.yml"
-    "process_memory_read.yml" "raw_disk_read.yml" "raw_disk_write.yml" "reverse_shell.yml" "security_tool_stopped.yml"
-    "service_account_token_read.yml" "service_written.yml" "setuid_set.yml" "shadow_read.yml"
-    "shell_from_web_server.yml" "shell_profile_written.yml" "ssh_forwarding.yml" "ssh_key_write.yml"
-    "temp_execution.yml" "timestamp_set.yml" "tunnel_tool.yml" "upload_command.yml" "web_script_written.yml"
-}
 
 /// Remembered answers, over all shards, before a shard is emptied. An answer is a few machine words; the whole stays
 /// below some 30 MB.
@@ -58,6 +36,10 @@ pub struct RuleHit {
     pub technique: Option<Arc<str>>,
     /// Title and the values that matched.
     pub reason: Arc<str>,
+    /// It only serves a correlation.
+    pub silent: bool,
+    /// Correlations that it counts for.
+    pub feeds: Arc<[Feed]>,
 }
 
 impl RuleHit {
@@ -82,19 +64,11 @@ pub enum RuleError {
     Bad { path: PathBuf, reason: String },
 }
 
-/// A document of a rule file that can never speak here, or not in full, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Skipped {
-    pub path: PathBuf,
-    pub title: String,
-    pub reason: String,
-}
-
 /// Rules, compiled and sorted by category.
 pub struct RuleEngine {
     categories: Vec<Compiled>,
-    skipped: Vec<Skipped>,
-    unmapped: Vec<Skipped>,
+    correlations: Correlations,
+    listed: Vec<Listed>,
     memo: Vec<Mutex<HashMap<u128, Arc<[RuleHit]>>>>,
 }
 
@@ -105,40 +79,22 @@ struct Compiled {
     fields: Vec<Field>,
 }
 
-/// A parsed rule with where it came from.
-struct Loaded {
-    path: PathBuf,
-    rule: SigmaRule,
-    fields: Vec<Field>,
-}
-
 impl RuleEngine {
     /// The built-in rules, and those below `directory` (`*.yml`, `*.yaml`, in order of path).
     ///
     /// # Errors
     /// An unreadable directory, or a file that is no valid Sigma; the message names it. Documents that are valid but have
-    /// no meaning here (other products, unknown categories, correlations, filters) are listed by [`RuleEngine::skipped`].
+    /// no meaning here (other products, unknown categories, filters) are in the [list](RuleEngine::listed).
     pub fn load(directory: Option<&Path>) -> Result<RuleEngine, RuleError> {
-        let mut loaded = Vec::new();
-        let mut skipped = Vec::new();
-        for (name, text) in BUILT_IN {
-            parse(Path::new(name), text, &mut loaded, &mut skipped)?;
-        }
-        if let Some(directory) = directory {
-            for path in rule_files(directory)? {
-                let text =
-                    std::fs::read_to_string(&path).map_err(|source| RuleError::Read { path: path.clone(), source })?;
-                parse(&path, &text, &mut loaded, &mut skipped)?;
-            }
-        }
-        let unmapped = loaded.iter().filter_map(unmapped).collect();
+        let Folder { rules, correlations, listed, .. } = Folder::read(directory)?;
         let mut categories = Vec::new();
-        for category in Category::ALL {
+        for category in Category::ALL.iter().copied() {
             let mut compiled = Compiled { category, engine: rsigma_eval::Engine::new(), fields: Vec::new() };
-            for rule in loaded.iter().filter(|rule| rule.rule.logsource.category.as_deref() == Some(category.name())) {
-                let bad = |error: rsigma_eval::EvalError| bad(&rule.path, error);
-                compiled.engine.add_rule(&rule.rule).map_err(bad)?;
-                compiled.fields.extend(&rule.fields);
+            for loaded in
+                rules.iter().filter(|loaded| loaded.rule.logsource.category.as_deref() == Some(category.name()))
+            {
+                compiled.engine.add_rule(&loaded.rule).map_err(|error| bad(&loaded.path, error))?;
+                compiled.fields.extend(&loaded.fields);
             }
             compiled.fields.sort_unstable();
             compiled.fields.dedup();
@@ -147,31 +103,37 @@ impl RuleEngine {
             }
         }
         let memo = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Ok(RuleEngine { categories, skipped, unmapped, memo })
+        Ok(RuleEngine { categories, correlations, listed, memo })
     }
 
-    /// Number of rules that can speak.
+    /// Number of rules and correlations that can speak.
     pub fn len(&self) -> usize {
-        self.categories.iter().map(|compiled| compiled.engine.rule_count()).sum()
+        let rules: usize = self.categories.iter().map(|compiled| compiled.engine.rule_count()).sum();
+        rules + self.correlations.documents().len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    pub fn skipped(&self) -> &[Skipped] {
-        &self.skipped
+    /// All documents, in the order they were read.
+    pub fn listed(&self) -> &[Listed] {
+        &self.listed
     }
 
-    /// Rules that are loaded, and ask for fields that no event here has: what they say of those never holds.
-    pub fn unmapped(&self) -> &[Skipped] {
-        &self.unmapped
+    pub fn correlations(&self) -> &Correlations {
+        &self.correlations
+    }
+
+    /// Whether any rule asks for events of a category.
+    pub fn asks_for(&self, category: Category) -> bool {
+        self.categories.iter().any(|compiled| compiled.category == category)
     }
 
     /// The rules that the event matches, by id. Depends on the view alone.
     pub fn evaluate(&self, view: &EventView<'_>) -> Vec<RuleHit> {
         let mut hits = Vec::new();
-        for category in Category::of(view.event) {
+        for category in view.categories() {
             let Some(compiled) = self.categories.iter().find(|compiled| compiled.category == *category) else {
                 continue;
             };
@@ -189,7 +151,8 @@ impl RuleEngine {
         if let Some(hits) = shard.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Arc::clone(hits);
         }
-        let hits: Arc<[RuleHit]> = compiled.engine.evaluate(&event).iter().map(hit).collect();
+        let hits: Arc<[RuleHit]> =
+            compiled.engine.evaluate(&event).iter().map(|result| hit(result, &self.correlations)).collect();
         // A keyword search reads fields that are not in the key.
         if !event.searched_all.get() {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,87 +198,7 @@ fn hash_value(value: Option<&EventValue<'_>>, hasher: &mut DefaultHasher) {
     }
 }
 
-fn parse(path: &Path, text: &str, loaded: &mut Vec<Loaded>, skipped: &mut Vec<Skipped>) -> Result<(), RuleError> {
-    let collection = parse_sigma_yaml(text).map_err(|error| bad(path, error))?;
-    let collection = collection.into_result().map_err(|errors| bad(path, errors.join("; ")))?;
-    let mut skip = |title: &str, reason: String| {
-        skipped.push(Skipped { path: path.to_path_buf(), title: title.to_owned(), reason });
-    };
-    for correlation in &collection.correlations {
-        skip(&correlation.title, "correlations over several events are not supported".to_owned());
-    }
-    for filter in &collection.filters {
-        skip(&filter.title, "Sigma filters are not supported".to_owned());
-    }
-    // A name that does not occur in the text cannot be asked for; one that does only widens the key.
-    let fields: Vec<Field> = Field::ALL.iter().copied().filter(|field| text.contains(field.name())).collect();
-    for rule in collection.rules {
-        let source = &rule.logsource;
-        let category = source.category.as_deref().unwrap_or("none");
-        if source.product.as_deref().is_some_and(|product| product != "linux") {
-            skip(&rule.title, format!("for product {}", source.product.as_deref().unwrap_or_default()));
-        } else if source.service.is_some() || Category::ALL.iter().all(|known| known.name() != category) {
-            skip(
-                &rule.title,
-                format!("no events for category {category}, service {}", source.service.as_deref().unwrap_or("none")),
-            );
-        } else {
-            if rule.id.is_some() {
-                loaded.retain(|other| other.rule.id != rule.id);
-            }
-            loaded.push(Loaded { path: path.to_path_buf(), rule, fields: fields.clone() });
-        }
-    }
-    Ok(())
-}
-
-fn unmapped(loaded: &Loaded) -> Option<Skipped> {
-    let mut names = BTreeSet::new();
-    loaded.rule.detection.named.values().for_each(|detection| asked(detection, &mut names));
-    names.retain(|name| Field::from_name(name).is_none());
-    let reason = format!("no event has {}", names.iter().copied().collect::<Vec<_>>().join(", "));
-    (!names.is_empty()).then(|| Skipped { path: loaded.path.clone(), title: loaded.rule.title.clone(), reason })
-}
-
-/// Names of the event's own fields that a detection asks for. Within an array's element names are the element's.
-fn asked<'a>(detection: &'a Detection, names: &mut BTreeSet<&'a str>) {
-    match detection {
-        Detection::AllOf(items) => names.extend(items.iter().filter_map(|item| item.field.name.as_deref())),
-        Detection::AnyOf(parts) | Detection::And(parts) => parts.iter().for_each(|part| asked(part, names)),
-        Detection::ArrayMatch { field, .. } => names.extend([field.as_str()]),
-        Detection::Conditional { named, .. } => named.values().for_each(|part| asked(part, names)),
-        Detection::Keywords(_) => {}
-    }
-}
-
-fn bad(path: &Path, error: impl std::fmt::Display) -> RuleError {
-    // Parsers point into the text over several lines; ours is one line.
-    let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    RuleError::Bad { path: path.to_path_buf(), reason }
-}
-
-/// Rule files below a directory, sorted.
-pub(crate) fn rule_files(directory: &Path) -> Result<Vec<PathBuf>, RuleError> {
-    let failed = |path: &Path, source| RuleError::Read { path: path.to_path_buf(), source };
-    let mut files = Vec::new();
-    let mut pending = vec![directory.to_path_buf()];
-    while let Some(folder) = pending.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {
-            let entry = entry.map_err(|error| failed(&folder, error))?;
-            let path = entry.path();
-            // Links to directories are not followed: they could lead round in a circle.
-            if entry.file_type().map_err(|error| failed(&path, error))?.is_dir() {
-                pending.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn hit(result: &EvaluationResult) -> RuleHit {
+fn hit(result: &EvaluationResult, correlations: &Correlations) -> RuleHit {
     let header = &result.header;
     let fields = result.as_detection().map(|body| body.matched_fields.as_slice()).unwrap_or_default();
     let mut quoted: Vec<String> = Vec::new();
@@ -329,8 +212,10 @@ fn hit(result: &EvaluationResult) -> RuleHit {
         }
     }
     quoted.sort();
+    let id = header.rule_id.as_deref().unwrap_or(&header.rule_title);
+    let roles = correlations.roles(id);
     RuleHit {
-        id: header.rule_id.as_deref().unwrap_or(&header.rule_title).into(),
+        id: id.into(),
         title: header.rule_title.as_str().into(),
         level: level(header.level),
         technique: technique(&header.tags).map(Into::into),
@@ -338,11 +223,13 @@ fn hit(result: &EvaluationResult) -> RuleHit {
             true => header.rule_title.as_str().into(),
             false => format!("{}: {}", header.rule_title, quoted.join(", ")).into(),
         },
+        silent: roles.silent,
+        feeds: roles.feeds,
     }
 }
 
 /// A rule without a level is one whose author did not claim anything: it is low.
-fn level(level: Option<rsigma_parser::Level>) -> Level {
+pub(super) fn level(level: Option<rsigma_parser::Level>) -> Level {
     match level {
         Some(rsigma_parser::Level::Critical) => Level::Critical,
         Some(rsigma_parser::Level::High) => Level::High,
@@ -353,7 +240,7 @@ fn level(level: Option<rsigma_parser::Level>) -> Level {
 }
 
 /// `attack.t1059.004` → `T1059.004`; tactics (`attack.execution`) are passed over.
-fn technique(tags: &[String]) -> Option<String> {
+pub(super) fn technique(tags: &[String]) -> Option<String> {
     tags.iter().find_map(|tag| {
         let id = tag.strip_prefix("attack.t")?;
         id.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("T{id}"))

@@ -3,7 +3,11 @@
 use datasets::{Common, Container, Event, FileEvent, NetworkEvent, Origin, Process, ProcessEvent};
 use record_bpf::Kind;
 
+use rsigma_parser::parse_sigma_yaml;
+
 use super::*;
+use crate::engines::built_in::BUILT_IN;
+use crate::engines::rules_load::{State, rule_files};
 
 fn common(kind: Kind) -> Common {
     Common { ts: 0, cpu: 0, seq: 0, kind, container: Some("c".into()), pid: 1, tid: 1, exec_id: Some(1) }
@@ -107,10 +111,10 @@ fn hits(
     peer: Option<&Container>,
 ) -> Vec<(String, Level)> {
     let engine = RuleEngine::load(None).unwrap();
-    let view = EventView { event: &event, process, parent, container: None, peer };
+    let view = EventView { process, parent, peer, ..EventView::new(&event) };
     let hits = engine.evaluate(&view);
     assert_eq!(hits, engine.evaluate(&view), "the remembered answer is the same");
-    hits.into_iter().map(|hit| (hit.title.to_string(), hit.level)).collect()
+    hits.into_iter().filter(|hit| !hit.silent).map(|hit| (hit.title.to_string(), hit.level)).collect()
 }
 
 fn exec_hits(parent: &str, parent_line: &str, exe: &str, line: &str) -> Vec<(String, Level)> {
@@ -131,13 +135,19 @@ fn the_folder_holds_the_built_in_rules_and_each_is_complete() {
     built_in.sort();
     assert_eq!(names, built_in);
     let engine = RuleEngine::load(None).unwrap();
-    assert_eq!((engine.len(), engine.skipped(), engine.unmapped()), (BUILT_IN.len(), &[][..], &[][..]));
+    assert!(engine.listed().iter().all(|listed| listed.state == State::Loaded), "{:?}", engine.listed());
+    assert_eq!(engine.len(), engine.listed().len());
     assert!(engine.len() >= 40);
     for (name, text) in BUILT_IN {
         let warnings = rsigma_parser::lint::lint_yaml_str(text);
         assert!(warnings.is_empty(), "{name}: {warnings:?}");
-        let rule = &parse_sigma_yaml(text).unwrap().rules[0];
-        assert!(technique(&rule.tags).is_some() && rule.id.is_some() && rule.level.is_some(), "{name}");
+        let documents = parse_sigma_yaml(text).unwrap();
+        // Rules that only serve a correlation need no technique of their own.
+        let (tags, id, level) = match documents.correlations.last() {
+            Some(rule) => (&rule.tags, &rule.id, rule.level),
+            None => (&documents.rules[0].tags, &documents.rules[0].id, documents.rules[0].level),
+        };
+        assert!(technique(tags).is_some() && id.is_some() && level.is_some(), "{name}");
     }
 }
 
@@ -306,7 +316,7 @@ fn ordinary_life_hits_nothing_that_matters() {
 fn a_hit_says_why() {
     let engine = RuleEngine::load(None).unwrap();
     let event = Event::Process(exec("/srv/worker", "worker -o stratum+tcp://xmr.example:1"));
-    let view = EventView { event: &event, process: None, parent: None, container: None, peer: None };
+    let view = EventView::new(&event);
     let hit = engine.evaluate(&view).remove(0);
     assert_eq!(&*hit.reason, "Cryptocurrency miner command line: CommandLine worker -o stratum+tcp://xmr.example:1");
     let verdict = hit.verdict();
@@ -335,9 +345,10 @@ fn a_users_rules_are_added_and_replace_built_in_ones_of_the_same_id() {
     let built_in = RuleEngine::load(None).unwrap().len();
     let engine = RuleEngine::load(Some(folder.path())).unwrap();
     assert_eq!(engine.len(), built_in + 1);
-    assert_eq!(engine.skipped().len(), 2);
+    let skipped = engine.listed().iter().filter(|listed| matches!(listed.state, State::Skipped { .. }));
+    assert_eq!(skipped.count(), 2);
     let event = Event::Process(exec("/bin/a", "a frobnicate"));
-    let view = EventView { event: &event, process: None, parent: None, container: None, peer: None };
+    let view = EventView::new(&event);
     let hits = engine.evaluate(&view);
     assert_eq!((hits.len(), hits[0].level, hits[0].technique.as_deref()), (1, Level::Low, None));
 
@@ -357,7 +368,7 @@ fn a_keyword_rule_sees_every_field_and_is_not_remembered_wrongly() {
         let mut event = exec("/bin/a", "a");
         event.cwd = Some(cwd.into());
         let event = Event::Process(event);
-        let view = EventView { event: &event, process: None, parent: None, container: None, peer: None };
+        let view = EventView::new(&event);
         let mine = engine.evaluate(&view).iter().filter(|found| &*found.title == "Mine").count();
         assert_eq!(mine, hit, "{cwd}");
     }
@@ -371,12 +382,11 @@ fn fields_that_no_event_has_are_listed_by_rule() {
     let rule = USER_RULE.replace("{a: {CommandLine|contains: frobnicate}, condition: a}", detection);
     std::fs::write(folder.path().join("a.yml"), rule).unwrap();
     let engine = RuleEngine::load(Some(folder.path())).unwrap();
-    let [unmapped] = engine.unmapped() else { panic!("{:?}", engine.unmapped()) };
-    assert_eq!(
-        (unmapped.title.as_str(), unmapped.reason.as_str()),
-        ("Mine", "no event has Hashes, LogonId, OriginalFileName")
-    );
-    assert!(unmapped.path.ends_with("a.yml") && engine.skipped().is_empty());
+    let unmapped: Vec<_> = engine.listed().iter().filter(|listed| listed.state != State::Loaded).collect();
+    let [unmapped] = unmapped[..] else { panic!("{unmapped:?}") };
+    let names = ["Hashes", "LogonId", "OriginalFileName"].map(str::to_owned).to_vec();
+    assert_eq!((unmapped.title.as_str(), &unmapped.state), ("Mine", &State::Partly { unmapped: names }));
+    assert!(unmapped.file.ends_with("a.yml"));
 }
 
 #[test]

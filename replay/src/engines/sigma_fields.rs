@@ -1,27 +1,44 @@
 //! Our events under Sigma's field names.
 //!
-//! | Sigma category       | our event                                   | fields besides the common ones |
-//! |----------------------|---------------------------------------------|--------------------------------|
-//! | `process_creation`   | exec                                        | CurrentDirectory, ImageMemfd, ImageDeleted |
-//! | `file_event`         | open for writing; rename, for the new name  | TargetFilename |
-//! | `file_access`        | open for reading only                       | TargetFilename |
-//! | `file_rename`        | rename                                      | SourceFilename, TargetFilename |
-//! | `file_delete`        | unlink, rmdir                               | TargetFilename |
-//! | `file_change`        | chmod                                       | TargetFilename, FileMode (octal), FileExecutable |
-//! | `network_connection` | connect, accept                             | Initiated, Protocol, DestinationIp, DestinationPort, DestinationHostname, SourceIp, SourcePort |
+//! | category              | our event                                   | fields besides the common ones |
+//! |-----------------------|---------------------------------------------|--------------------------------|
+//! | `process_creation`    | exec                                        | CurrentDirectory, ImageMemfd, ImageDeleted, ImageUpper (not part of the image) |
+//! | `process_termination` | exit                                        | ExitCode, ExitSignal |
+//! | `file_event`          | open for writing; rename, for the new name  | TargetFilename |
+//! | `file_access`         | open for reading only                       | TargetFilename |
+//! | `file_rename`         | rename                                      | SourceFilename, TargetFilename |
+//! | `file_delete`         | unlink, rmdir                               | TargetFilename |
+//! | `file_change`         | chmod                                       | TargetFilename, FileMode (octal), FileExecutable |
+//! | `network_connection`  | connect, accept                             | Initiated, Protocol, SocketType, DestinationIp, DestinationPort, DestinationHostname, SourceIp, SourcePort, Result |
+//! | `dns_query`           | a query, or an answer that was received     | QueryName, QueryType, QueryStatus (answers: NOERROR, NXDOMAIN, …), QueryLabelLength (of the longest label), QueryParent (last two labels), DestinationIp |
+//! | `network_socket` *    | socket                                      | Protocol, SocketType |
+//! | `network_close` *     | a socket's close                            | those of `network_connection` but for the hostname, BytesSent, BytesReceived |
+//! | `network_state` *     | a TCP state change                          | those of `network_connection` but for the hostname, TcpState, TcpOldState |
+//! | `security` *          | any of class security                       | Operation (as in the schema), Request, Result, TargetFilename (path), SourceFilename, FileSystem, ObjectName, Signal, TargetPid, TargetIsSelf, TargetInContainer (the other process is in the same container) |
+//! | `tls` *               | an HTTP/1 message within TLS                | HttpMethod, HttpPath, HttpHost, HttpStatus |
+//! | `flow` *              | a 5-tuple's interval                        | Protocol, Source…, Destination…, FlowDirection, PacketCount, ByteCount, SynCount, SynAckCount, RstCount |
+//! | `resource` *          | a container's sample, once a second         | CpuPercent (of one CPU, since the sample before), MemoryBytes, ProcessCount |
+//! | `deviation` *         | an event that left a locked profile         | DeviationTree, DeviationKind, and those of the event |
 //!
-//! Common fields: Image, CommandLine, User, ParentImage, ParentCommandLine, ContainerImage, ContainerName. User is `root`
+//! Categories with a star are ours; Sigma has no name for them. Common fields: Image, CommandLine, User, ParentImage,
+//! ParentCommandLine, ContainerImage, ContainerName, ContainerId, ProcessGuid (the incarnation), ProcessTree. User is `root`
 //! for uid 0 and the number otherwise, as names are the container's own matter. CommandLine is argv joined by spaces.
-//! FileMode, FileExecutable, ImageMemfd, ImageDeleted and the container's fields are our additions; booleans are true and
-//! false. Failed calls are left out, except for connect: a refused connection was tried.
+//! ProcessTree numbers the tree within the container that a process belongs to: see
+//! [`ProcessTable::tree`](crate::observe::ProcessTable::tree). FileMode, FileExecutable, ImageMemfd, ImageDeleted, ImageUpper and the
+//! container's fields are our additions; booleans are true and false. Failed calls are left out, except for connect (a
+//! refused connection was tried) and `security` (Result is negative).
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
-use datasets::{Container, Event, FileEvent, NetworkEvent, Process};
+use datasets::{Container, Event, Process};
 use record_bpf::Kind;
 use rsigma_eval::EventValue;
+
+use super::sigma_values::{borrowed, of_event, text};
+use crate::deviation::{DeviationKind, Tree};
+use crate::observe::{HOST, ProcessTable};
 
 // From the kernel's include/uapi/asm-generic/fcntl.h.
 const O_ACCMODE: u32 = 0o3;
@@ -38,56 +55,101 @@ pub struct EventView<'a> {
     pub container: Option<&'a Container>,
     /// The container that has the peer's address, if one has.
     pub peer: Option<&'a Container>,
+    /// Says to which tree of its container a process belongs.
+    pub processes: Option<&'a ProcessTable>,
+    pub known: Known,
 }
 
-/// Sigma's `logsource.category`, those that we have events for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Category {
-    ProcessCreation,
-    FileEvent,
-    FileAccess,
-    FileRename,
-    FileDelete,
-    FileChange,
-    NetworkConnection,
+/// What the lane of an image knows about an event besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Known {
+    /// How it left the profile: then it is seen as a deviation, and as nothing else.
+    pub deviation: Option<(Tree, DeviationKind)>,
+    /// Of one CPU, since the container's sample before.
+    pub cpu_percent: Option<i64>,
 }
 
-impl Category {
-    pub const ALL: [Category; 7] = [
-        Category::ProcessCreation,
-        Category::FileEvent,
-        Category::FileAccess,
-        Category::FileRename,
-        Category::FileDelete,
-        Category::FileChange,
-        Category::NetworkConnection,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Category::ProcessCreation => "process_creation",
-            Category::FileEvent => "file_event",
-            Category::FileAccess => "file_access",
-            Category::FileRename => "file_rename",
-            Category::FileDelete => "file_delete",
-            Category::FileChange => "file_change",
-            Category::NetworkConnection => "network_connection",
+impl<'a> EventView<'a> {
+    /// Of which nothing else is known.
+    pub fn new(event: &'a Event) -> Self {
+        EventView {
+            event,
+            process: None,
+            parent: None,
+            container: None,
+            peer: None,
+            processes: None,
+            known: Known::default(),
         }
     }
 
-    /// The categories an event belongs to; none for events that no Sigma category describes.
+    /// The categories that it is evaluated under.
+    pub fn categories(&self) -> &'static [Category] {
+        if self.known.deviation.is_some() { &[Category::Deviation] } else { Category::of(self.event) }
+    }
+}
+
+macro_rules! categories {
+    ($($variant:ident $name:literal,)*) => {
+        /// `logsource.category`, those that we have events for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Category { $($variant),* }
+
+        impl Category {
+            pub const ALL: &[Category] = &[$(Category::$variant),*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Category::$variant => $name),* }
+            }
+        }
+    };
+}
+
+categories! {
+    ProcessCreation "process_creation",
+    ProcessTermination "process_termination",
+    FileEvent "file_event",
+    FileAccess "file_access",
+    FileRename "file_rename",
+    FileDelete "file_delete",
+    FileChange "file_change",
+    NetworkConnection "network_connection",
+    NetworkSocket "network_socket",
+    NetworkClose "network_close",
+    NetworkState "network_state",
+    DnsQuery "dns_query",
+    Security "security",
+    Tls "tls",
+    Flow "flow",
+    Resource "resource",
+    Deviation "deviation",
+}
+
+impl Category {
+    /// The categories an event belongs to; none for events that no rule can ask for.
     pub fn of(event: &Event) -> &'static [Category] {
         let kind = event.common().kind;
         match (event, kind) {
             (Event::Process(_), Kind::Exec) => &[Category::ProcessCreation],
+            (Event::Process(_), Kind::Exit) => &[Category::ProcessTermination],
             (Event::Network(_), Kind::Connect) => &[Category::NetworkConnection],
             (Event::Network(event), Kind::Accept) if event.ret >= 0 => &[Category::NetworkConnection],
+            (Event::Network(event), Kind::Socket) if event.ret >= 0 => &[Category::NetworkSocket],
+            (Event::Network(_), Kind::NetClose) => &[Category::NetworkClose],
+            (Event::Network(_), Kind::TcpState) => &[Category::NetworkState],
             (Event::File(event), _) if event.ret < 0 => &[],
             (Event::File(event), Kind::Open) if writes(event.flags) => &[Category::FileEvent],
             (Event::File(_), Kind::Open) => &[Category::FileAccess],
             (Event::File(_), Kind::Rename) => &[Category::FileRename, Category::FileEvent],
             (Event::File(_), Kind::Unlink | Kind::Rmdir) => &[Category::FileDelete],
             (Event::File(_), Kind::Chmod) => &[Category::FileChange],
+            // A query that was received is its sender's.
+            (Event::Dns(event), Kind::DnsQuery) if &*event.direction == "sent" => &[Category::DnsQuery],
+            (Event::Dns(event), Kind::DnsAnswer) if &*event.direction == "received" => &[Category::DnsQuery],
+            (Event::Security(_), _) => &[Category::Security],
+            (Event::Tls(event), _) if event.http_method.is_some() || event.http_status.is_some() => &[Category::Tls],
+            (Event::Flow(_), _) => &[Category::Flow],
+            (Event::Resource(_), _) => &[Category::Resource],
             _ => &[],
         }
     }
@@ -118,9 +180,23 @@ macro_rules! fields {
 }
 
 fields! {
-    Image CommandLine User CurrentDirectory ImageMemfd ImageDeleted ParentImage ParentCommandLine ContainerImage
-    ContainerName TargetFilename SourceFilename FileMode FileExecutable Initiated Protocol DestinationIp DestinationPort
-    DestinationHostname SourceIp SourcePort
+    Image CommandLine User CurrentDirectory ImageMemfd ImageDeleted ImageUpper ParentImage ParentCommandLine ContainerImage
+    ContainerName ContainerId ProcessGuid ProcessTree TargetFilename SourceFilename FileMode FileExecutable Initiated
+    Protocol SocketType DestinationIp DestinationPort DestinationHostname SourceIp SourcePort Result BytesSent BytesReceived
+    TcpState TcpOldState QueryName QueryType QueryStatus QueryLabelLength QueryParent Operation Request FileSystem
+    ObjectName Signal TargetPid TargetIsSelf TargetInContainer ExitCode ExitSignal HttpMethod HttpPath HttpHost HttpStatus
+    FlowDirection PacketCount ByteCount SynCount SynAckCount RstCount CpuPercent MemoryBytes ProcessCount DeviationTree
+    DeviationKind
+}
+
+impl Field {
+    /// Whether events that have the same value are of one container, or of one image.
+    pub const fn is_of_one_container(self) -> bool {
+        matches!(
+            self,
+            Field::ContainerId | Field::ContainerName | Field::ContainerImage | Field::ProcessGuid | Field::ProcessTree
+        )
+    }
 }
 
 /// A view as rsigma reads it.
@@ -136,7 +212,7 @@ impl<'a> SigmaEvent<'a> {
     }
 
     pub fn field(&self, field: Field) -> Option<EventValue<'a>> {
-        let EventView { event, process, parent, container, .. } = *self.view;
+        let EventView { event, process, parent, container, peer, processes, known } = *self.view;
         let exec = match event {
             Event::Process(event) => Some(event),
             _ => None,
@@ -156,34 +232,22 @@ impl<'a> SigmaEvent<'a> {
             Field::ParentCommandLine => line(parent?.argv.as_deref()),
             Field::ContainerImage => container?.image.as_deref().map(borrowed),
             Field::ContainerName => container?.name.as_deref().map(borrowed),
-            Field::TargetFilename | Field::SourceFilename | Field::FileMode | Field::FileExecutable => match event {
-                Event::File(event) => file_field(event, field),
-                _ => None,
-            },
-            Field::Initiated
-            | Field::Protocol
-            | Field::DestinationIp
-            | Field::DestinationPort
-            | Field::DestinationHostname
-            | Field::SourceIp
-            | Field::SourcePort => match event {
-                Event::Network(event) => network_field(event, self.view.peer, field),
-                _ => None,
-            },
+            Field::ContainerId => Some(event.common().container.as_deref().map_or_else(|| borrowed(HOST), borrowed)),
+            Field::ProcessGuid => event.common().exec_id.and_then(|id| i64::try_from(id).ok()).map(EventValue::Int),
+            Field::ProcessTree => {
+                let tree = processes?.tree(event.common().exec_id?)?;
+                i64::try_from(tree).ok().map(EventValue::Int)
+            }
+            Field::CpuPercent => known.cpu_percent.map(EventValue::Int),
+            Field::DeviationTree => known.deviation.map(|(tree, _)| borrowed(tree.name())),
+            Field::DeviationKind => known.deviation.map(|(_, kind)| borrowed(kind.name())),
+            own => of_event(event, peer, own),
         }
     }
 
     fn values(&self) -> impl Iterator<Item = (Field, EventValue<'a>)> {
         Field::ALL.iter().filter_map(|field| Some((*field, self.field(*field)?)))
     }
-}
-
-fn borrowed(value: &str) -> EventValue<'_> {
-    EventValue::Str(Cow::Borrowed(value))
-}
-
-fn text(value: Option<&Arc<str>>) -> Option<EventValue<'_>> {
-    value.map(|value| borrowed(value))
 }
 
 fn line(argv: Option<&[Arc<str>]>) -> Option<EventValue<'_>> {
@@ -196,40 +260,6 @@ fn line(argv: Option<&[Arc<str>]>) -> Option<EventValue<'_>> {
 
 fn user(uid: u32) -> EventValue<'static> {
     EventValue::Str(if uid == 0 { Cow::Borrowed("root") } else { Cow::Owned(uid.to_string()) })
-}
-
-fn file_field(event: &FileEvent, field: Field) -> Option<EventValue<'_>> {
-    let renamed = event.common.kind == Kind::Rename;
-    match field {
-        Field::TargetFilename if renamed => text(event.new_path.as_ref()),
-        Field::TargetFilename => text(event.path.as_ref()),
-        Field::SourceFilename if renamed => text(event.path.as_ref()),
-        Field::FileMode => event.mode.map(|mode| EventValue::Str(Cow::Owned(format!("{:04o}", mode & 0o7777)))),
-        Field::FileExecutable => event.mode.map(|mode| EventValue::Bool(mode & 0o111 != 0)),
-        _ => None,
-    }
-}
-
-fn network_field<'a>(event: &'a NetworkEvent, peer: Option<&'a Container>, field: Field) -> Option<EventValue<'a>> {
-    let initiated = event.common.kind == Kind::Connect;
-    let local = (event.local_addr.as_ref(), event.local_port);
-    let remote = (event.peer_addr.as_ref(), event.peer_port);
-    let (source, destination) = if initiated { (local, remote) } else { (remote, local) };
-    match field {
-        Field::Initiated => Some(EventValue::Bool(initiated)),
-        Field::Protocol => Some(borrowed(&event.protocol)),
-        Field::DestinationIp => text(destination.0),
-        Field::DestinationPort => destination.1.map(|port| EventValue::Int(port.into())),
-        Field::SourceIp => text(source.0),
-        Field::SourcePort => source.1.map(|port| EventValue::Int(port.into())),
-        // Every name the peer goes by; a rule matches if any of them does.
-        Field::DestinationHostname if initiated => {
-            let peer = peer?;
-            let names = peer.aliases.iter().chain(&peer.name).map(|name| borrowed(name)).collect();
-            Some(EventValue::Array(names))
-        }
-        _ => None,
-    }
 }
 
 impl rsigma_eval::Event for SigmaEvent<'_> {

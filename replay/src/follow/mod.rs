@@ -12,7 +12,7 @@ mod signals;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use datasets::{Event, Follow, Growth};
+use datasets::{Follow, Growth};
 use serde::Serialize;
 
 use crate::alert::Alert;
@@ -243,7 +243,7 @@ impl<'a> Following<'a> {
     fn take(&mut self, signals: &Signals) -> Result<()> {
         self.known.grow(self.recording.take_tables(), &self.config.network);
         let Self { known, judges, config, model, baseline, lanes, recording, events, .. } = self;
-        let rules = |event: &Event| judges.rules(event, &known.world);
+        let rules = judges.of(&known.world);
         let start = start(baseline.as_ref());
         let stage = Stage { world: &known.world, start, config, vectors: model, rules: &rules };
         let ready = recording.ready().take_while(|_| !signals.ends());
@@ -320,7 +320,7 @@ impl<'a> Following<'a> {
     /// The results of what there was so far.
     fn conclude(&mut self) -> Result<Outcome> {
         let Self { known, judges, allow, config, model, baseline, lanes, recording, name, threads, .. } = self;
-        let rules = |event: &Event| judges.rules(event, &known.world);
+        let rules = judges.of(&known.world);
         let start = start(baseline.as_ref());
         let stage = Stage { world: &known.world, start, config, vectors: model, rules: &rules };
         let streamed = std::mem::take(lanes).end(&stage);

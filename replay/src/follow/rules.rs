@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::engines::rules::rule_files;
+use crate::engines::rules_load::rule_files;
 use crate::input::hex;
 
 /// Between two looks at the files.

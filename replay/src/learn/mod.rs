@@ -131,7 +131,7 @@ fn learn_all(recordings: &[(String, Recording)], config: &Config, threads: usize
         input::verify(recording)?;
         let world = World::load(recording, config)?;
         names.extend(world.containers.keys().map(|id| (id.to_string(), world.container_name(id))));
-        let rules = |event: &Event| judges.rules(event, &world);
+        let rules = judges.of(&world);
         let withheld = hit_by_rules(recording, &world, &rules)?;
         let hit = withheld.len() as u64;
         lanes.begin_recording(withheld);

@@ -15,6 +15,10 @@ pub const OUTSIDE: &str = "(outside)";
 /// Ancestors kept of one process; deeper chains are cut (and a damaged table cannot loop).
 const DEPTH: usize = 64;
 
+/// Programs that set a container up, and that then become its first program.
+const RUNTIMES: [&str; 4] = ["runc", "crun", "runc-dmz", "youki"];
+const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"];
+
 /// `processes.parquet`, by incarnation.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
@@ -75,6 +79,29 @@ impl ProcessTable {
     pub fn was_started(&self, exec_id: u64) -> bool {
         let Some(process) = self.get(exec_id) else { return false };
         process.origin == Origin::Exec && self.lineage(exec_id).any(|above| above.pid != process.pid)
+    }
+
+    /// The process tree that an incarnation belongs to, by the incarnation at its root: the outermost ancestor within the
+    /// container, or, where that is a server and not a shell, the outermost one below it that runs another program. So what a
+    /// web server, a login service or cron starts is a tree for each request, session or job; what a container's script
+    /// starts, or someone who entered the container, is one tree; and what the server does itself is its own.
+    pub fn tree(&self, exec_id: u64) -> Option<u64> {
+        let name =
+            |process: &Process| process.exe.as_deref().map(|exe| exe.rsplit('/').next().unwrap_or(exe).to_owned());
+        let mut chain: Vec<&Process> = self.lineage(exec_id).collect();
+        // The container runtime's own processes, before they become the container's program.
+        while chain.len() > 1
+            && chain.last().and_then(|outer| name(outer)).is_none_or(|name| RUNTIMES.contains(&&*name))
+        {
+            chain.pop();
+        }
+        let pid = chain.last()?.pid;
+        let outermost = chain.iter().rev().take_while(|process| process.pid == pid).last()?;
+        if name(outermost).is_some_and(|name| SHELLS.contains(&&*name)) {
+            return Some(outermost.exec_id);
+        }
+        let below = chain.iter().rev().find(|process| process.pid != pid && process.exe != outermost.exe);
+        Some(below.unwrap_or(outermost).exec_id)
     }
 
     /// The processes above `exec_id`, outermost first, itself last. A program that was replaced by exec is listed only

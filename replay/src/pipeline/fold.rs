@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::deviation::{Deviation, DeviationKind, Tree};
+use super::ruling::Ruling;
+use crate::deviation::{Deviation, DeviationKind, RowRef, Tree};
 use crate::engines::Verdict;
 use crate::observe::Observation;
 use crate::profile::Departure;
@@ -38,11 +39,11 @@ impl Folds {
     }
 
     /// Adds an event that left the profile, with the rules that hit it.
-    pub fn add(&mut self, observation: &Observation, departure: Departure, hits: &[Verdict]) {
+    pub fn add(&mut self, observation: &Observation, departure: Departure, ruling: &Ruling) {
         let key = key(observation, &departure);
         if let Some(&i) = self.index.get(&key) {
             let Folded { deviation, hits: known } = &mut self.folded[i];
-            for hit in hits {
+            for hit in &ruling.verdicts {
                 if !known.iter().any(|other| other.judge == hit.judge) {
                     known.push(hit.clone());
                     self.changed = true;
@@ -52,9 +53,7 @@ impl Folds {
             if let Some(id) = &observation.reached {
                 deviation.reached.entry(Arc::clone(id)).or_insert(observation.ts);
             }
-            if deviation.rows.len() < self.evidence_rows && deviation.rows.last() != Some(&observation.row) {
-                deviation.rows.push(observation.row);
-            }
+            prove(&mut deviation.rows, ruling.rows.iter().chain([&observation.row]), self.evidence_rows);
             return;
         }
         self.changed = true;
@@ -63,6 +62,9 @@ impl Folds {
         path.extend(observation.steps.iter().cloned());
         path.extend(observation.args.as_ref().map(|args| Arc::from(args.text())));
         self.index.insert(key, self.folded.len());
+        // First the event itself, then those that a correlation joins with it.
+        let mut rows = vec![observation.row];
+        prove(&mut rows, ruling.rows.iter(), self.evidence_rows);
         let deviation = Deviation {
             ts: observation.ts,
             tree: observation.tree,
@@ -82,9 +84,13 @@ impl Folds {
             token_novelty,
             nearest,
             count: 1,
-            rows: vec![observation.row],
+            rows,
         };
-        self.folded.push(Folded { deviation, hits: hits.to_vec() });
+        self.folded.push(Folded { deviation, hits: ruling.verdicts.clone() });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.folded.is_empty()
     }
 
     /// Those so far.
@@ -100,6 +106,18 @@ impl Folds {
     pub fn take(&mut self) -> Vec<Folded> {
         self.index.clear();
         std::mem::take(&mut self.folded)
+    }
+}
+
+/// Adds rows that are not there yet, up to `most` in all.
+fn prove<'a>(rows: &mut Vec<RowRef>, further: impl Iterator<Item = &'a RowRef>, most: usize) {
+    for row in further {
+        if rows.len() >= most {
+            return;
+        }
+        if !rows.contains(row) {
+            rows.push(*row);
+        }
     }
 }
 

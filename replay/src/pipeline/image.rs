@@ -1,17 +1,20 @@
 //! One image through its stream of events: learn until converged, then compare, and take in slowly what recurs.
 
+mod outside;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datasets::Event;
 
 use super::fold::{Folded, Folds};
+use super::ruling::{Memory, Rules, Ruling};
 use super::tune::{Fate, Tuning};
 use crate::args::Tiers;
 use crate::config::{After, Config};
 use crate::convergence::{self, Curve, LockTest, Since, Tracker};
 use crate::deviation::{DeviationKind, Tree};
-use crate::engines::{Level, Verdict};
 use crate::error::Result;
 use crate::observe::{Context, Observation, Observer, ProcessTable};
 use crate::profile::siblings::{Replicas, Siblings};
@@ -21,15 +24,12 @@ use crate::profile::{Departure, ImageProfile, LockedTree, store};
 /// Convergence is judged at most this often, in ns of event time, and always before the event that ends a silence.
 const CHECK: i64 = 250_000_000;
 
-/// The rules that hit an event, as verdicts of the rules engine.
-pub type Rules<'a> = dyn Fn(&Event) -> Vec<Verdict> + Sync + 'a;
-
 /// What one image needs from outside, for every event.
 pub struct Surroundings<'a> {
     pub context: Context<'a>,
     pub tiers: Tiers<'a>,
     pub config: &'a Config,
-    pub rules: &'a Rules<'a>,
+    pub rules: &'a dyn Rules,
 }
 
 /// What happened to the events of an image.
@@ -86,6 +86,8 @@ pub struct ImageState {
     tuning: Tuning,
     /// What locked trees saw.
     since: BTreeMap<Tree, Since>,
+    /// Of rules' hits.
+    pub memory: Memory,
 }
 
 impl ImageState {
@@ -112,6 +114,7 @@ impl ImageState {
             replicas: None,
             tuning: Tuning::default(),
             since: BTreeMap::new(),
+            memory: Memory::default(),
         }
     }
 
@@ -132,6 +135,7 @@ impl ImageState {
         self.tainted = withheld.iter().map(|id| (*id, true)).collect();
         self.clean.clear();
         self.observer = Observer::new();
+        self.memory.clear();
         self.begun = false;
     }
 
@@ -191,18 +195,25 @@ impl ImageState {
         }
         let mut observations = std::mem::take(&mut self.scratch);
         self.observer.observe(event, &around.context, &mut observations);
-        if !observations.is_empty() {
-            let hits = (around.rules)(event);
-            for observation in observations.drain(..) {
-                self.take(&observation, &hits, around)?;
-            }
+        let ruling = self.memory.judge(event, None, around.rules, &around.context);
+        if observations.is_empty() {
+            self.outside(event, &ruling, around);
+        }
+        for observation in observations.drain(..) {
+            self.take(event, &observation, &ruling, around)?;
         }
         self.scratch = observations;
         Ok(())
     }
 
-    fn take(&mut self, observation: &Observation, hits: &[Verdict], around: &Surroundings<'_>) -> Result<()> {
-        let hit = hits.iter().any(|hit| hit.level.is_some_and(Level::is_high_confidence));
+    fn take(
+        &mut self,
+        event: &Event,
+        observation: &Observation,
+        ruling: &Ruling,
+        around: &Surroundings<'_>,
+    ) -> Result<()> {
+        let hit = ruling.is_high_confidence();
         self.counts.observations += 1;
         if let Some(replicas) = &mut self.replicas {
             replicas.see(observation, around.config);
@@ -212,7 +223,7 @@ impl ImageState {
             self.tuning.heard(&observation.container, observation.ts);
         }
         if self.unknown {
-            self.folds.add(observation, Departure::plain(DeviationKind::UnknownImage, 0), hits);
+            self.folds.add(observation, Departure::plain(DeviationKind::UnknownImage, 0), ruling);
             self.unknown = false;
         }
         let locked = matches!(self.phases.get(&observation.tree), Some(Phase::Locked(_)));
@@ -222,6 +233,9 @@ impl ImageState {
         let taint = self.taint(observation.exec_id, around);
         if !locked && !hit && taint.is_none() {
             self.learn(observation, around.config);
+            if ruling.met {
+                self.folds.add(observation, known_but_hit(observation), ruling);
+            }
             return Ok(());
         }
         let mut departure = None;
@@ -232,7 +246,16 @@ impl ImageState {
         if !locked {
             self.counts.withheld += 1;
         }
-        if departure.is_none() && hit {
+        let mut ruling = Cow::Borrowed(ruling);
+        if let Some(departure) = departure.as_ref().filter(|_| around.rules.judges_deviations()) {
+            let what = Some((observation.tree, departure.kind));
+            let further = self.memory.judge(event, what, around.rules, &around.context);
+            if !further.verdicts.is_empty() {
+                ruling.to_mut().extend(further);
+            }
+        }
+        let (ruling, hit) = (&*ruling, ruling.is_high_confidence());
+        if departure.is_none() && (hit || ruling.met) {
             departure = Some(known_but_hit(observation));
         }
         let Some(departure) = departure else { return Ok(()) };
@@ -240,27 +263,20 @@ impl ImageState {
         if let Some(since) = self.since.get_mut(&observation.tree).filter(|_| locked && !hit && taint != Some(true)) {
             since.departed(observation);
         }
-        if let Some(id) = observation.exec_id.filter(|_| hit || observation.tree == Tree::Process) {
-            self.clean.remove(&id);
-            *self.tainted.entry(id).or_default() |= hit;
+        if hit || observation.tree == Tree::Process {
+            self.strike(observation, hit, around);
         }
-        if tunes {
-            if hit {
-                self.tuning.strike(observation, &|id| self.tainted.contains_key(&id), around.context.processes);
-            }
-            let suspect = hits.iter().any(|hit| hit.level.is_some_and(|level| level >= Level::Medium));
-            if locked && !suspect && taint != Some(true) {
-                let config = &around.config.tuning;
-                match self.tuning.see(observation, departure.kind, around.context.processes, config) {
-                    Fate::Grave => self.counts.grave += 1,
-                    Fate::Waits => {}
-                    Fate::TakenIn => {
-                        self.profile.learn(observation, around.config);
-                    }
+        if tunes && locked && !ruling.is_suspect() && taint != Some(true) {
+            let config = &around.config.tuning;
+            match self.tuning.see(observation, departure.kind, around.context.processes, config) {
+                Fate::Grave => self.counts.grave += 1,
+                Fate::Waits => {}
+                Fate::TakenIn => {
+                    self.profile.learn(observation, around.config);
                 }
             }
         }
-        self.folds.add(observation, departure, hits);
+        self.folds.add(observation, departure, ruling);
         Ok(())
     }
 

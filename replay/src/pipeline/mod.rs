@@ -6,6 +6,7 @@
 
 pub mod fold;
 pub mod image;
+pub mod ruling;
 mod tune;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,20 +19,35 @@ use record_bpf::Class;
 use crate::args::Tiers;
 use crate::args::vectors::Vectors;
 use crate::config::Config;
-use crate::engines::Level;
+use crate::engines::correlation::{Contribution, Correlator};
+use crate::engines::sigma_fields::Known;
 use crate::error::Result;
 use crate::observe::{Context, HOST, Peers, ProcessTable, peers};
 use crate::profile::Profile;
 use fold::Folded;
-use image::{ImageState, Rules, Surroundings};
+use image::{ImageState, Surroundings};
+use ruling::{Rules, Ruling};
 
 /// Events in memory at once.
 const CHUNK: usize = 1 << 16;
 
 /// The classes that a profile is learned from and that rules judge; DNS answers give addresses their names.
-pub const JUDGED: [Class; 4] = [Class::Process, Class::File, Class::Network, Class::Dns];
-/// The classes that rules judge.
-const RULED: [Class; 3] = [Class::Process, Class::File, Class::Network];
+/// The classes that a replay reads: rules judge them all.
+pub const JUDGED: [Class; 8] = [
+    Class::Process,
+    Class::File,
+    Class::Network,
+    Class::Dns,
+    Class::Security,
+    Class::Tls,
+    Class::Flow,
+    Class::Resource,
+];
+/// The classes that a profile is learned from; DNS answers give addresses their names. The others do not tell the time of
+/// learning.
+const LEARNED: [Class; 4] = [Class::Process, Class::File, Class::Network, Class::Dns];
+/// The classes in which a rule may hit what is not to be learned.
+const RULED: [Class; 5] = [Class::Process, Class::File, Class::Network, Class::Dns, Class::Security];
 
 /// What a recording says about processes and containers.
 pub struct World {
@@ -109,7 +125,7 @@ pub struct Stage<'a> {
     pub start: Start<'a>,
     pub config: &'a Config,
     pub vectors: &'a dyn Vectors,
-    pub rules: &'a Rules<'a>,
+    pub rules: &'a dyn Rules,
 }
 
 /// Runs all events of a recording through their images' states. `watch` sees every event, in order.
@@ -148,6 +164,8 @@ pub struct Lanes {
     withheld: BTreeSet<u64>,
     /// Of the present recording.
     seen: Seen,
+    /// What is correlated over containers.
+    across: Correlator,
 }
 
 impl Lanes {
@@ -161,6 +179,7 @@ impl Lanes {
         self.lanes.values_mut().for_each(|lane| lane.state.begin_recording(&withheld));
         self.withheld = withheld;
         self.seen = Seen::default();
+        self.across = Correlator::default();
     }
 
     /// It ends, at `end` of its own time.
@@ -186,7 +205,8 @@ impl Lanes {
 
     /// The states, ended.
     pub fn finish(self, end: i64, config: &Config) -> Vec<ImageState> {
-        let states = self.lanes.into_values().map(|lane| {
+        let seen = self.lanes.into_values().filter(|lane| !lane.state.is_empty());
+        let states = seen.map(|lane| {
             let mut state = lane.state;
             state.finish(end, config);
             state
@@ -222,14 +242,16 @@ impl Lanes {
         };
         let replicas = world.replicas();
         self.replicated.extend(replicas.iter().filter(|(_, count)| **count > 1).map(|(image, _)| Arc::clone(image)));
-        let Self { lanes, replicated, withheld, seen } = self;
+        let Self { lanes, replicated, withheld, seen, across } = self;
         let mut image_of: HashMap<Option<Arc<str>>, Arc<str>> = HashMap::new();
         loop {
             let mut read = false;
             for event in events.by_ref().take(CHUNK) {
                 let event = event?;
                 watch(&event);
-                seen.see(event.common().ts);
+                if LEARNED.contains(&event.class()) {
+                    seen.see(event.common().ts);
+                }
                 let container = &event.common().container;
                 let image = match image_of.get(container) {
                     Some(image) => image,
@@ -255,6 +277,25 @@ impl Lanes {
             let results: Vec<Result<()>> =
                 busy.into_par_iter().with_max_len(1).map(|lane| lane.drain(&around())).collect();
             results.into_iter().collect::<Result<()>>()?;
+            join(lanes, across, world, rules);
+        }
+    }
+}
+
+/// Correlates what containers did with each other, in order. What is met is told, and nothing else: learning must not
+/// depend on where a chunk ends.
+fn join(lanes: &mut BTreeMap<Arc<str>, Lane>, across: &mut Correlator, world: &World, rules: &dyn Rules) {
+    let Some(correlations) = rules.correlations() else { return };
+    let mut abroad: Vec<Contribution> =
+        lanes.values_mut().flat_map(|lane| std::mem::take(&mut lane.state.memory.abroad)).collect();
+    abroad.sort_by_key(Contribution::order);
+    for mut contribution in abroad {
+        let observation = contribution.observation.take();
+        let (Some(met), Some(observation)) = (across.join(correlations, contribution), observation) else { continue };
+        let container = Some(&observation.container).filter(|id| ***id != *HOST);
+        if let Some(lane) = lanes.get_mut(&world.image(container)) {
+            let ruling = Ruling { verdicts: vec![met.hit.verdict()], rows: met.rows, met: true, level: None };
+            lane.state.fold_hit(&observation, &ruling);
         }
     }
 }
@@ -264,7 +305,7 @@ impl Lanes {
 ///
 /// # Errors
 /// Unreadable events.
-pub fn hit_by_rules(recording: &Recording, world: &World, rules: &Rules<'_>) -> Result<BTreeSet<u64>> {
+pub fn hit_by_rules(recording: &Recording, world: &World, rules: &dyn Rules) -> Result<BTreeSet<u64>> {
     let mut hit = BTreeSet::new();
     let mut events = recording.events_of(&RULED);
     loop {
@@ -274,7 +315,8 @@ pub fn hit_by_rules(recording: &Recording, world: &World, rules: &Rules<'_>) -> 
         }
         let ids = chunk.par_iter().filter_map(|event| {
             let id = event.common().exec_id?;
-            let severe = rules(event).iter().any(|hit| hit.level.is_some_and(Level::is_high_confidence));
+            let hits = rules.hits(event, Known::default());
+            let severe = hits.iter().any(|hit| !hit.silent && hit.level.is_high_confidence());
             (severe && world.processes.was_started(id)).then_some(id)
         });
         hit.extend(ids.collect::<Vec<_>>());
@@ -302,7 +344,11 @@ struct Lane {
 impl Lane {
     fn drain(&mut self, around: &Surroundings<'_>) -> Result<()> {
         for event in self.queue.drain(..) {
-            self.state.process(&event, around)?;
+            if LEARNED.contains(&event.class()) {
+                self.state.process(&event, around)?;
+            } else {
+                self.state.rule(&event, around);
+            }
         }
         Ok(())
     }

@@ -1,0 +1,180 @@
+//! What the events of each class hold under Sigma's field names, and ours.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use datasets::{
+    Container, DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, SecurityEvent,
+    TlsEvent,
+};
+use record_bpf::Kind;
+use rsigma_eval::EventValue;
+
+use super::sigma_fields::Field;
+
+/// A field of the event's own, not of the process that did it.
+pub(super) fn of_event<'a>(event: &'a Event, peer: Option<&'a Container>, field: Field) -> Option<EventValue<'a>> {
+    match event {
+        Event::Process(event) => process(event, field),
+        Event::Security(event) => security(event, field),
+        Event::File(event) => file(event, field),
+        Event::Network(event) => network(event, peer, field),
+        Event::Dns(event) => dns(event, field),
+        Event::Tls(event) => tls(event, field),
+        Event::Flow(event) => flow(event, field),
+        Event::Resource(event) => resource(event, field),
+        Event::Syscall(_) => None,
+    }
+}
+
+pub(super) fn borrowed(value: &str) -> EventValue<'_> {
+    EventValue::Str(Cow::Borrowed(value))
+}
+
+pub(super) fn text(value: Option<&Arc<str>>) -> Option<EventValue<'_>> {
+    value.map(|value| borrowed(value))
+}
+
+fn number(value: impl TryInto<i64>) -> EventValue<'static> {
+    EventValue::Int(value.try_into().unwrap_or(i64::MAX))
+}
+
+fn process(event: &ProcessEvent, field: Field) -> Option<EventValue<'_>> {
+    match field {
+        Field::ImageUpper => event.exe_upper.map(EventValue::Bool),
+        Field::ExitCode => event.exit_code.map(number),
+        Field::ExitSignal => event.exit_signal.map(number),
+        _ => None,
+    }
+}
+
+fn security(event: &SecurityEvent, field: Field) -> Option<EventValue<'_>> {
+    match field {
+        Field::Operation => Some(borrowed(event.common.kind.op())),
+        Field::Request => text(event.request.as_ref()),
+        Field::Result => Some(number(event.ret)),
+        Field::TargetFilename => text(event.path.as_ref()),
+        Field::SourceFilename => text(event.source.as_ref()),
+        Field::FileSystem => text(event.fs_type.as_ref()),
+        Field::ObjectName => text(event.name.as_ref()),
+        Field::Signal => event.signal.map(number),
+        Field::TargetPid => event.target_pid.map(number),
+        Field::TargetIsSelf => event.target_pid.map(|pid| EventValue::Bool(pid == event.common.pid)),
+        Field::TargetInContainer => {
+            event.target_pid.map(|_| EventValue::Bool(event.target_container == event.common.container))
+        }
+        _ => None,
+    }
+}
+
+fn file(event: &FileEvent, field: Field) -> Option<EventValue<'_>> {
+    let renamed = event.common.kind == Kind::Rename;
+    match field {
+        Field::TargetFilename if renamed => text(event.new_path.as_ref()),
+        Field::TargetFilename => text(event.path.as_ref()),
+        Field::SourceFilename if renamed => text(event.path.as_ref()),
+        Field::FileMode => event.mode.map(|mode| EventValue::Str(Cow::Owned(format!("{:04o}", mode & 0o7777)))),
+        Field::FileExecutable => event.mode.map(|mode| EventValue::Bool(mode & 0o111 != 0)),
+        Field::Result => Some(number(event.ret)),
+        _ => None,
+    }
+}
+
+fn network<'a>(event: &'a NetworkEvent, peer: Option<&'a Container>, field: Field) -> Option<EventValue<'a>> {
+    // Of a socket that is closed or changes its state nobody says who began; its far end is the destination.
+    let initiated = event.common.kind != Kind::Accept;
+    let local = (event.local_addr.as_ref(), event.local_port);
+    let remote = (event.peer_addr.as_ref(), event.peer_port);
+    let (source, destination) = if initiated { (local, remote) } else { (remote, local) };
+    match field {
+        Field::Initiated => Some(EventValue::Bool(initiated)),
+        Field::Protocol => Some(borrowed(&event.protocol)),
+        Field::DestinationIp => text(destination.0),
+        Field::DestinationPort => destination.1.map(number),
+        Field::SourceIp => text(source.0),
+        Field::SourcePort => source.1.map(number),
+        Field::SocketType => text(event.socket_type.as_ref()),
+        Field::BytesSent => event.bytes_sent.map(number),
+        Field::BytesReceived => event.bytes_received.map(number),
+        Field::TcpState => text(event.state.as_ref()),
+        Field::TcpOldState => text(event.old_state.as_ref()),
+        Field::Result => Some(number(event.ret)),
+        // Every name the peer goes by; a rule matches if any of them does.
+        Field::DestinationHostname if initiated => {
+            let peer = peer?;
+            let names = peer.aliases.iter().chain(&peer.name).map(|name| borrowed(name)).collect();
+            Some(EventValue::Array(names))
+        }
+        _ => None,
+    }
+}
+
+fn dns(event: &DnsEvent, field: Field) -> Option<EventValue<'_>> {
+    let name = event.question.as_deref();
+    match field {
+        Field::QueryName => name.map(borrowed),
+        Field::QueryType => text(event.qtype.as_ref()),
+        Field::QueryStatus => text(event.rcode.as_ref()),
+        Field::QueryLabelLength => name.and_then(|name| name.split('.').map(str::len).max()).map(number),
+        Field::QueryParent => name.and_then(parent).map(borrowed),
+        Field::DestinationIp => text(event.peer_addr.as_ref()),
+        Field::DestinationPort => Some(number(event.peer_port)),
+        Field::Protocol => Some(borrowed(&event.protocol)),
+        _ => None,
+    }
+}
+
+/// The last two labels of a name that has more.
+fn parent(name: &str) -> Option<&str> {
+    let (front, _) = name.rsplit_once('.')?;
+    let (_, second) = front.rsplit_once('.')?;
+    Some(&name[name.len() - (name.len() - front.len()) - second.len()..])
+}
+
+fn tls(event: &TlsEvent, field: Field) -> Option<EventValue<'_>> {
+    match field {
+        Field::HttpMethod => text(event.http_method.as_ref()),
+        Field::HttpPath => text(event.http_path.as_ref()),
+        Field::HttpHost => text(event.http_host.as_ref()),
+        Field::HttpStatus => event.http_status.map(number),
+        _ => None,
+    }
+}
+
+fn flow(event: &FlowEvent, field: Field) -> Option<EventValue<'_>> {
+    match field {
+        Field::Protocol => text(event.protocol.as_ref()),
+        Field::SourceIp => text(event.src_addr.as_ref()),
+        Field::SourcePort => event.src_port.map(number),
+        Field::DestinationIp => text(event.dst_addr.as_ref()),
+        Field::DestinationPort => event.dst_port.map(number),
+        Field::FlowDirection => Some(borrowed(&event.direction)),
+        Field::PacketCount => Some(number(event.packets)),
+        Field::ByteCount => Some(number(event.bytes)),
+        Field::SynCount => Some(number(event.syn)),
+        Field::SynAckCount => Some(number(event.syn_ack)),
+        Field::RstCount => Some(number(event.rst)),
+        _ => None,
+    }
+}
+
+fn resource(event: &ResourceEvent, field: Field) -> Option<EventValue<'_>> {
+    match field {
+        Field::MemoryBytes => event.memory.map(number),
+        Field::ProcessCount => event.processes.map(number),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_names_parent_is_its_last_two_labels() {
+        assert_eq!(parent("a.b.assets.example"), Some("assets.example"));
+        assert_eq!(parent("x.assets.example"), Some("assets.example"));
+        assert_eq!(parent("assets.example"), None);
+        assert_eq!(parent("cache"), None);
+    }
+}

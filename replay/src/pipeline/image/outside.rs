@@ -1,0 +1,57 @@
+//! Events that no tree describes: only rules have something to say of them.
+
+use datasets::Event;
+
+use super::{ImageState, Surroundings};
+use crate::config::After;
+use crate::deviation::DeviationKind;
+use crate::observe::Observation;
+use crate::pipeline::ruling::{self, Ruling};
+use crate::profile::Departure;
+
+impl ImageState {
+    /// Takes an event of a class that no profile is learned from: it tells the time to nobody.
+    pub fn rule(&mut self, event: &Event, around: &Surroundings<'_>) {
+        let ruling = self.memory.judge(event, None, around.rules, &around.context);
+        self.outside(event, &ruling, around);
+    }
+
+    /// An event that no tree describes.
+    pub(super) fn outside(&mut self, event: &Event, ruling: &Ruling, around: &Surroundings<'_>) {
+        if ruling.verdicts.is_empty() {
+            return;
+        }
+        let hit = ruling.is_high_confidence();
+        let deviates = ruling.is_suspect() && self.taint(event.common().exec_id, around).is_some();
+        if !hit && !ruling.met && !deviates {
+            return;
+        }
+        let observation = ruling::observation(event, &around.context);
+        if hit {
+            self.strike(&observation, true, around);
+        }
+        self.fold_hit(&observation, ruling);
+    }
+
+    /// A deviation that is nothing but what rules hit.
+    pub fn fold_hit(&mut self, observation: &Observation, ruling: &Ruling) {
+        let departure = Departure::plain(DeviationKind::RuleHit, observation.steps.len());
+        self.folds.add(observation, departure, ruling);
+    }
+
+    /// Whether anything was seen of the image.
+    pub fn is_empty(&self) -> bool {
+        self.counts.events == 0 && self.folds.is_empty()
+    }
+
+    /// Notes that a process did what is not to be learned; `hit`: because a rule says so.
+    pub(super) fn strike(&mut self, observation: &Observation, hit: bool, around: &Surroundings<'_>) {
+        if let Some(id) = observation.exec_id {
+            self.clean.remove(&id);
+            *self.tainted.entry(id).or_default() |= hit;
+        }
+        if hit && self.converges && around.config.convergence.after == After::Tune {
+            self.tuning.strike(observation, &|id| self.tainted.contains_key(&id), around.context.processes);
+        }
+    }
+}
