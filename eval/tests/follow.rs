@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Commands that look like a miner's and only print their arguments, each at a random moment.
+/// Commands that look like a miner's and only print their arguments, each at a random moment, and each with a pool of its own: equal
+/// deviations are one.
 const ATTACKS: usize = 20;
 
 /// Ordinary life: the same three commands over and over. `sys.argv[1]`: seconds; `sys.argv[2]`: attacks after that.
@@ -18,9 +19,10 @@ end = time.monotonic() + float(sys.argv[1])
 while time.monotonic() < end:
     run('/bin/ls', '/usr/share'); run('/bin/cat', '/etc/hosts'); run('/bin/date', '+%s')
     time.sleep(0.1)
-for _ in range(int(sys.argv[2])):
+names = 'alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo sierra tango'
+for name in names.split()[:int(sys.argv[2])]:
     time.sleep(random.uniform(0.1, 0.7))
-    run('/bin/echo', '-o', 'stratum+tcp://pool.minexmr.com:3333', '-u', '4RetroscopeStandIn' + 'x' * 60, '--donate-level', '1')
+    run('/bin/echo', '-o', f'stratum+tcp://{name}.minexmr.com:3333', '-u', '4RetroscopeStandIn' + 'x' * 60, '--donate-level', '1')
 ";
 
 /// The slack is for a machine that runs other tests; `replay/README.md` has what was measured on a quiet one.
@@ -91,9 +93,12 @@ fn an_alert_comes_while_it_is_news_and_the_end_is_that_of_a_replay() {
     assert!(follower.wait().unwrap().success(), "{text}");
 
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let is_miner = |line: &&Value| line["alert"]["process"].as_str().is_some_and(|it| it.contains("minexmr"));
+    let is_miner = |line: &&Value| {
+        // The load itself has all of it in its arguments.
+        line["alert"]["process"].as_str().is_some_and(|it| it.contains("minexmr") && !it.contains("import"))
+    };
     let told: Vec<&Value> = lines.iter().filter(|line| line["live"] == "alert").filter(is_miner).collect();
-    assert_eq!(told.len(), ATTACKS, "{text}");
+    assert_eq!(told.len(), ATTACKS, "{:#?}", told.iter().map(|line| &line["alert"]["process"]).collect::<Vec<_>>());
     let mut latencies: Vec<f64> = told.iter().map(|line| line["latency_ms"].as_f64().unwrap()).collect();
     latencies.sort_by(f64::total_cmp);
     let report = lines.last().unwrap();
