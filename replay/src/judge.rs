@@ -72,6 +72,17 @@ impl Judges {
         RulesOf { rules: &self.rules, world }
     }
 
+    /// Opens what the first deviation would have to wait for.
+    ///
+    /// # Errors
+    /// The judge needs a model that is missing.
+    pub fn prepare(&self, model: &LazyModel) -> Result<()> {
+        if !self.weighs_semantics {
+            return Ok(());
+        }
+        Knn::new(model.get()?, self.exemplars.clone()).prepare().map_err(|error| embedding_failed(&error))
+    }
+
     /// Every deviation with what all engines say about it.
     ///
     /// # Errors

@@ -76,6 +76,11 @@ impl<'a> Knn<'a> {
         Knn { embedder, exemplars, vectors: OnceLock::new() }
     }
 
+    /// Makes what the first verdict would have to wait for.
+    pub fn prepare(&self) -> Result<(), EmbedError> {
+        self.vectors().map(drop)
+    }
+
     fn vectors(&self) -> Result<&[Embedding], EmbedError> {
         if let Some(vectors) = self.vectors.get() {
             return Ok(vectors);

@@ -179,6 +179,8 @@ impl<'a> Following<'a> {
         for skipped in judges.skipped_rules() {
             eprintln!("warning: {skipped}");
         }
+        // An alert is not to wait for the model.
+        judges.prepare(&model)?;
         let name = base_name(dir);
         let baseline: Option<(String, Baseline)> = match &options.learn {
             Some(learn) => Some((base_name(Path::new(learn)), input::baseline(learn)?)),
