@@ -50,6 +50,7 @@ Examples:
   replay --follow rec/ --learn shop.json  alerts while rec/ is being recorded
   replay learn rec/ -o shop.json          learn a profile, and see its learning curve
   replay rec/ --set convergence.window=30 --fail-on high
+  replay explain A0001 out/rec            how that alert's score came to be
 
 Writes alerts.parquet, alerts.jsonl, incidents.jsonl, run.json, profile.json and report.html.
 Exit codes: 0 ok, 1 --fail-on reached, 2 usage or config, 3 model or ONNX Runtime missing, 4 bad input, 5 cannot write.";
@@ -154,6 +155,8 @@ pub enum Command {
         #[command(subcommand)]
         command: SinksCommand,
     },
+    /// Print how an alert's score came to be, and the rows of the recording that prove it
+    Explain(Explain),
     /// Measure the argument tiers on labelled pairs of command lines
     Args {
         #[command(subcommand)]
@@ -255,6 +258,25 @@ pub struct Learn {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub threads: u16,
     /// What goes to stdout: a table with small curves, or all of it as JSON
+    #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+    pub format: ProfileFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// An alert, as A0014, or an incident with all its alerts, as I0003
+    #[arg(value_name = "ALERT")]
+    pub id: String,
+    /// Directory of a replay's results [default: the last one in out/]
+    #[arg(value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Where the recording is, by directory or name [default: where it was when it was replayed]
+    #[arg(long, value_name = "RECORDING")]
+    pub recording: Option<String>,
+    /// Leave out the recording's rows: then it need not be there
+    #[arg(long)]
+    pub no_rows: bool,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
     pub format: ProfileFormat,
 }

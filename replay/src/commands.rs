@@ -1,4 +1,4 @@
-//! The subcommands on profiles: learn, show, diff, merge, bounds, export.
+//! The subcommands: learn, explain, and those on profiles (show, diff, merge, bounds, export).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use datasets::Recording;
-use replay::cli::{Learn, ProfileCommand, ProfileFormat, Rules};
+use replay::cli::{Explain, Learn, ProfileCommand, ProfileFormat, Rules};
 use replay::config::{self, Config};
 use replay::engines::rules_load::Listed;
 use replay::error::{Error, Result, exit};
 use replay::judge::Judges;
 use replay::profile::siblings::{self, Replica, Siblings};
 use replay::profile::{Profile, bounds, diff, export, show};
-use replay::{input, learn, rules_table, run};
+use replay::{explain, input, learn, rules_table, run};
 
 use crate::print;
 
@@ -48,6 +48,17 @@ pub fn rules(options: &Rules) -> Result<ExitCode> {
     print(&match options.format {
         ProfileFormat::Table => rules_table::render(&listed),
         ProfileFormat::Json => rules_table::to_json(&listed),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Explains an alert, or all of an incident.
+pub fn explain(options: Explain) -> Result<ExitCode> {
+    let Explain { id, run, recording, no_rows, format } = options;
+    let explanation = explain::explain(&explain::Wanted { id, run, recording, rows: !no_rows })?;
+    print(&match format {
+        ProfileFormat::Table => explain::render(&explanation),
+        ProfileFormat::Json => explanation.to_json(),
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -7,9 +7,9 @@ use record_bpf::Class;
 use serde::{Deserialize, Serialize};
 
 /// A row of the recording that proves something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RowRef {
-    #[serde(serialize_with = "class_name")]
+    #[serde(serialize_with = "class_name", deserialize_with = "class_of_name")]
     pub class: Class,
     pub cpu: u16,
     pub seq: u64,
@@ -17,6 +17,11 @@ pub struct RowRef {
 
 fn class_name<S: serde::Serializer>(class: &Class, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(class.name())
+}
+
+fn class_of_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Class, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Class::from_name(&name).ok_or_else(|| serde::de::Error::custom(format!("no class is called {name:?}")))
 }
 
 /// The prefix tree that an event left.
@@ -41,7 +46,7 @@ impl Tree {
 }
 
 /// What was new about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviationKind {
     /// The image has no profile: nothing was learned about it.
@@ -76,8 +81,25 @@ impl DeviationKind {
     }
 }
 
+impl DeviationKind {
+    /// In words.
+    pub const fn what(self) -> &'static str {
+        match self {
+            DeviationKind::UnknownImage => "image without a profile",
+            DeviationKind::NewParent => "known program, new parent",
+            DeviationKind::NewProcess => "new program",
+            DeviationKind::NewArguments => "new arguments",
+            DeviationKind::NewPath => "new path",
+            DeviationKind::NewFileOperation => "new operation on a known path",
+            DeviationKind::NewPeer => "new peer",
+            DeviationKind::NewPort => "new port",
+            DeviationKind::RuleHit => "a rule's hit",
+        }
+    }
+}
+
 /// The argument tier that decided, cheapest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// Decided by the tree alone, before arguments were looked at.
@@ -89,7 +111,7 @@ pub enum Tier {
 }
 
 /// The learned argument pattern nearest to the one observed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Nearest {
     pub pattern: Arc<str>,
     /// Cosine similarity of the sentence embeddings, -1 to 1.

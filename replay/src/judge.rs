@@ -7,39 +7,79 @@ use datasets::Event;
 
 use crate::alert::group::Judged;
 use crate::args::vectors::{LazyModel, embedding_failed};
-use crate::config::Config;
+use crate::config::{Config, JudgeKind, Statistics};
 use crate::deviation::Deviation;
 use crate::engines::correlation::{Contribution, Correlations, Correlator, Met};
 use crate::engines::exemplars::Exemplar;
+use crate::engines::llm::{LlmError, LlmJudge, Use};
 use crate::engines::rules::{RuleEngine, RuleHit};
 use crate::engines::rules_load::{self, Listed};
 use crate::engines::semantics::{Judge, JudgeError, Knn};
 use crate::engines::sigma_fields::{Category, EventView, Known};
 use crate::engines::statistics::{self, Population};
-use crate::engines::{Verdict, exemplars};
+use crate::engines::{Engine, Unanswered, Verdict, Weights, exemplars};
 use crate::error::{Error, Result};
+use crate::output::text::{clean, shorten};
 use crate::pipeline::fold::Folded;
 use crate::pipeline::ruling::Rules;
 use crate::pipeline::{Streamed, World};
 
+/// Deviations without an answer that are named on stderr; the alerts name all.
+const NAMED: usize = 10;
+
 /// The engines, loaded.
 pub struct Judges {
     rules: RuleEngine,
-    exemplars: Vec<Exemplar>,
-    /// Without weight the judge is not asked, and its model not needed.
-    weighs_semantics: bool,
+    semantics: Semantics,
+    statistics: Statistics,
+    weights: Weights,
+}
+
+/// Who speaks for the semantics engine.
+enum Semantics {
+    /// Without weight no judge is asked, and no model needed.
+    Silent,
+    Knn(Vec<Exemplar>),
+    Llm(Box<LlmJudge>),
 }
 
 impl Judges {
-    /// The built-in rules and exemplars, with those the configuration names.
+    /// The built-in rules and exemplars, with those the configuration names, or the llm judge.
     ///
     /// # Errors
-    /// A rule or exemplar file that cannot be read or is not valid.
+    /// A rule, exemplar file or prompt that cannot be read or is not valid; an API key or verdict store that is not there.
     pub fn open(config: &Config) -> Result<Self> {
         let rules = load_rules(config)?;
-        let exemplars = exemplars::load(path(&config.engines.exemplars).as_deref())
-            .map_err(|error| Error::config(error.to_string(), "mend the file, or change engines.exemplars"))?;
-        Ok(Self { rules, exemplars, weighs_semantics: config.engines.weights.semantics > 0.0 })
+        let semantics =
+            match config.engines.judge {
+                _ if config.engines.weights.semantics <= 0.0 => Semantics::Silent,
+                JudgeKind::Knn => {
+                    let exemplars = exemplars::load(path(&config.engines.exemplars).as_deref());
+                    Semantics::Knn(exemplars.map_err(|error| {
+                        Error::config(error.to_string(), "mend the file, or change engines.exemplars")
+                    })?)
+                }
+                JudgeKind::Llm => Semantics::Llm(Box::new(LlmJudge::open(&config.engines.llm).map_err(llm_error)?)),
+            };
+        let weights = &config.engines.weights;
+        let weights = Weights { rules: weights.rules, statistics: weights.statistics, semantics: weights.semantics };
+        Ok(Self { rules, semantics, statistics: config.engines.statistics.clone(), weights })
+    }
+
+    /// Who speaks for the semantics engine, by name.
+    pub fn semantics(&self) -> &str {
+        match &self.semantics {
+            Semantics::Silent => "none",
+            Semantics::Knn(_) => "knn",
+            Semantics::Llm(judge) => judge.name(),
+        }
+    }
+
+    /// What the llm judge has spent, if it is the judge. `judged`: what it was asked about.
+    pub fn llm_use(&self, judged: &[Judged]) -> Option<Use> {
+        let Semantics::Llm(judge) = &self.semantics else { return None };
+        let unanswered = judged.iter().filter(|judged| !judged.unanswered.is_empty()).count() as u64;
+        Some(Use { answered: judged.len() as u64 - unanswered, unanswered, spent: judge.spent() })
     }
 
     /// Reads the rules again, and forgets what the old ones said. After an error these are still in use.
@@ -77,10 +117,9 @@ impl Judges {
     /// # Errors
     /// The judge needs a model that is missing.
     pub fn prepare(&self, model: &LazyModel) -> Result<()> {
-        if !self.weighs_semantics {
-            return Ok(());
-        }
-        Knn::new(model.get()?, self.exemplars.clone()).prepare().map_err(|error| embedding_failed(&error))
+        // The other judges need no model.
+        let Semantics::Knn(exemplars) = &self.semantics else { return Ok(()) };
+        Knn::new(model.get()?, exemplars.clone()).prepare().map_err(|error| embedding_failed(&error))
     }
 
     /// Every deviation with what all engines say about it.
@@ -98,23 +137,71 @@ impl Judges {
             folded.into_iter().map(|folded| (folded.deviation, folded.hits)).unzip();
         let replicas = world.containers.keys().map(|id| (world.image(Some(id)), Arc::clone(id)));
         let population = Population::new(replicas, streamed.span);
-        let statistics = statistics::judge(&deviations, &population);
+        let statistics = statistics::judge(&deviations, &population, &self.statistics);
         for (all, verdict) in verdicts.iter_mut().zip(statistics) {
             all.push(verdict);
         }
-        // The model is opened by the first deviation, so that an uneventful recording needs none.
-        if !deviations.is_empty() && self.weighs_semantics {
-            let judge = Knn::new(model.get()?, self.exemplars.clone());
-            let semantics = judge.judge(&deviations.iter().collect::<Vec<_>>());
-            let semantics = semantics.map_err(|error| match error {
-                JudgeError::Embed(error) => embedding_failed(&error),
-            })?;
-            for (all, verdict) in verdicts.iter_mut().zip(semantics) {
-                all.push(verdict);
+        let semantics = self.mean(&deviations, &verdicts, model)?;
+        let mut unanswered: Vec<Vec<Unanswered>> = vec![Vec::new(); deviations.len()];
+        for (i, said) in semantics.into_iter().enumerate() {
+            match said {
+                Ok(verdict) => verdicts[i].push(verdict),
+                Err(why) => {
+                    unanswered[i].push(Unanswered {
+                        engine: Engine::Semantics,
+                        judge: self.semantics().to_owned(),
+                        why,
+                    });
+                }
             }
         }
-        let judged = deviations.into_iter().zip(verdicts);
-        Ok(judged.map(|(deviation, verdicts)| Judged { deviation, verdicts }).collect())
+        let judged = deviations.into_iter().zip(verdicts).zip(unanswered);
+        Ok(judged.map(|((deviation, verdicts), unanswered)| Judged { deviation, verdicts, unanswered }).collect())
+    }
+
+    /// What the deviations mean, or why there is no answer; empty where nobody is asked.
+    fn mean(
+        &self,
+        deviations: &[Deviation],
+        verdicts: &[Vec<Verdict>],
+        model: &LazyModel,
+    ) -> Result<Vec<std::result::Result<Verdict, String>>> {
+        let all: Vec<&Deviation> = deviations.iter().collect();
+        match &self.semantics {
+            Semantics::Silent => Ok(Vec::new()),
+            // The model is opened by the first deviation, so that an uneventful recording needs none.
+            Semantics::Knn(_) if all.is_empty() => Ok(Vec::new()),
+            Semantics::Knn(exemplars) => {
+                let said = Knn::new(model.get()?, exemplars.clone()).judge(&all);
+                let said = said.map_err(|error| match error {
+                    JudgeError::Embed(error) => embedding_failed(&error),
+                })?;
+                Ok(said.into_iter().map(Ok).collect())
+            }
+            Semantics::Llm(judge) => {
+                let points: Vec<f32> = verdicts.iter().map(|verdicts| self.weights.total(verdicts)).collect();
+                Ok(judge.judge(&all, &points))
+            }
+        }
+    }
+
+    /// Says on stderr which deviations have no answer.
+    pub fn warn_unanswered(&self, judged: &[Judged]) {
+        let silent: Vec<&Judged> = judged.iter().filter(|judged| !judged.unanswered.is_empty()).collect();
+        if silent.is_empty() {
+            return;
+        }
+        let all = judged.len();
+        let (count, judge) = (silent.len(), self.semantics());
+        eprintln!(
+            "warning: the {judge} judge gave no answer about {count} of {all} deviations; their scores are lower bounds"
+        );
+        for Judged { deviation, .. } in silent.iter().take(NAMED) {
+            eprintln!("  no answer: {}", shorten(&clean(&deviation.text), 160));
+        }
+        if count > NAMED {
+            eprintln!("  and {} more; alerts.jsonl says why of each", count - NAMED);
+        }
     }
 }
 
@@ -178,4 +265,15 @@ impl Rules for RulesOf<'_> {
     ) -> (Vec<Met>, Vec<Contribution>) {
         correlator.see(self.rules.correlations(), hits, &self.view(event, known))
     }
+}
+
+fn llm_error(error: LlmError) -> Error {
+    let hint = match &error {
+        LlmError::Prompt(_) => "replay/prompts/judge.jinja is one that works; change engines.llm.prompt",
+        LlmError::Store(_) => "choose a file with engines.llm.verdicts",
+        LlmError::Key(_) => {
+            "set it, change engines.llm.api_key_env, or use recorded verdicts: engines.llm.offline=true"
+        }
+    };
+    Error::config(error.to_string(), hint)
 }

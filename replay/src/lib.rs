@@ -12,6 +12,7 @@ pub mod deviation;
 pub mod embed;
 pub mod engines;
 pub mod error;
+pub mod explain;
 pub mod follow;
 pub mod input;
 pub mod judge;

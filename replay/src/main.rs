@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             config.and_then(|config| ablate(&pairs, &config, svg.as_deref(), errors))
         }
         Some(Command::Learn(options)) => commands::learn(&options),
+        Some(Command::Explain(options)) => commands::explain(options),
         Some(Command::Profile { command }) => commands::profile(command),
         Some(Command::Rules(options)) => commands::rules(&options),
         Some(Command::Allow(options)) => alerting::allow(&options),

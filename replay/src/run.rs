@@ -65,10 +65,13 @@ impl Sources {
     }
 }
 
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// The last part of a path, made absolute first.
 pub fn base_name(path: &Path) -> String {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    absolute.file_name().map_or_else(|| "recording".to_owned(), |name| name.to_string_lossy().into_owned())
+    absolute(path).file_name().map_or_else(|| "recording".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What came of it.
@@ -191,6 +194,7 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     })?;
     let inputs = summary::Inputs {
         name: sources.name(),
+        dir: absolute(sources.recording.dir()),
         manifest: sources.recording.manifest(),
         files,
         baseline: baseline.map(|(_, input)| input),
@@ -232,11 +236,13 @@ pub(crate) fn conclude(mut streamed: Streamed, conclusion: Conclusion<'_>) -> Re
     let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded).collect();
     let judged = timed(&mut timings.engines_ms, || judges.judge(folded, &streamed, world, model))?;
     let deviations = judged.len() as u64;
+    timings.judge = judges.llm_use(&judged);
+    judges.warn_unanswered(&judged);
     let mut alerts = alerts(judged, world, config, truth);
     let allowed = allow.apply(&mut alerts);
     let incidents = incident::gather(&alerts, config.alerts.lateral);
     timings.total_ms = milliseconds(begin.elapsed());
-    let engines = summary::Engines { model: model.name(), judge: "knn".to_owned() };
+    let engines = summary::Engines { model: model.name(), judge: judges.semantics().to_owned() };
     let mut run = summary::run(inputs, engines, config, &streamed, world, &alerts, deviations, truth, timings);
     run.allowed.entries = allowed;
     let timeline = summary::timeline(&streamed, &alerts);

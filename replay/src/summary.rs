@@ -1,6 +1,7 @@
 //! The run in numbers: `run.json`, and what the charts of the report show.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use datasets::Manifest;
 
@@ -22,6 +23,7 @@ use crate::run::by_severity;
 /// What a run was made from.
 pub struct Inputs<'a> {
     pub name: String,
+    pub dir: PathBuf,
     pub manifest: &'a Manifest,
     pub files: Vec<InputFile>,
     pub baseline: Option<BaselineInput>,
@@ -46,7 +48,7 @@ pub fn run(
     truth: &GroundTruth,
     mut timings: Timings,
 ) -> Run {
-    let Inputs { name, manifest, files, baseline } = inputs;
+    let Inputs { name, dir, manifest, files, baseline } = inputs;
     let Engines { model, judge } = engines;
     let mut counts = Counts { deviations, alerts: by_severity(alerts), ..Counts::default() };
     for state in &streamed.images {
@@ -66,6 +68,7 @@ pub fn run(
         versions: Versions { replay: env!("CARGO_PKG_VERSION"), schema: record_bpf::schema::VERSION },
         recording: Input {
             name,
+            dir,
             scenario: manifest.scenario.as_ref().map(|scenario| scenario.name.clone()),
             kernel: format!("{} {}", manifest.kernel.release, manifest.kernel.machine),
             started: manifest.started.utc.clone(),

@@ -9,7 +9,7 @@ use datasets::{Event, Recording};
 use replay::args::vectors::LazyModel;
 use replay::config::{self, Config};
 use replay::deviation::{DeviationKind, Tree};
-use replay::engines::{Engine, Level, Verdict};
+use replay::engines::{Engine, Grounds, Level, Verdict};
 use replay::pipeline::fold::Folded;
 use replay::pipeline::image::{ImageState, Phase};
 use replay::pipeline::ruling::Rules;
@@ -29,6 +29,7 @@ fn rule_on(marker: &'static str) -> impl Fn(&Event) -> Vec<Verdict> + Sync {
             technique: None,
             judge: marker.to_owned(),
             level: Some(Level::High),
+            grounds: Grounds::default(),
         }],
         _ => Vec::new(),
     }

@@ -116,6 +116,10 @@ impl Follow {
         listed
     }
 
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The manifest as it was when this began; when the recording has ended, as it is then.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

@@ -165,6 +165,8 @@ pub fn alert(id: &str, severity: Severity, exec_id: Option<u64>, raised: i64, ro
         count: 1,
         rows: vec![*row],
         reached: BTreeMap::new(),
+        verdicts: Vec::new(),
+        unanswered: Vec::new(),
     };
     Alert {
         id: id.to_owned(),

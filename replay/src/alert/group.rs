@@ -9,7 +9,7 @@ use record_bpf::Class;
 use super::{Alert, Ancestor, EngineScore, Finding, Place, Technique, Truth, action, command, incident, round};
 use crate::convergence::seconds;
 use crate::deviation::{Deviation, RowRef};
-use crate::engines::{Engine, Thresholds, Verdict, Weights, strongest};
+use crate::engines::{Engine, Thresholds, Unanswered, Verdict, Weights, strongest};
 use crate::observe::process::command_line;
 use crate::output::text;
 use crate::pipeline::World;
@@ -19,6 +19,8 @@ use crate::pipeline::World;
 pub struct Judged {
     pub deviation: Deviation,
     pub verdicts: Vec<Verdict>,
+    /// Engines that should have spoken and did not.
+    pub unanswered: Vec<Unanswered>,
 }
 
 /// Ground truth, by event, and when each act began.
@@ -109,11 +111,11 @@ fn alert(
     let score = round(weights.total(&verdicts), 2);
     let severity = bounds.severity(score);
     let raised_at = raised_at(group, weights, bounds);
-    let engines = Engine::ALL.map(|engine| engine_score(engine, &verdicts, weights)).into();
+    let engines = Engine::ALL.map(|engine| engine_score(engine, group, &verdicts, weights)).into();
     let technique = technique(&verdicts, weights);
     let container = world.containers.get(&first.container);
     let place = Place::new(container, Arc::clone(&first.image), Arc::clone(&first.container));
-    let findings: Vec<Finding> = group.iter().map(|judged| Finding::from(&judged.deviation)).collect();
+    let findings: Vec<Finding> = group.iter().map(Finding::from).collect();
     let ancestry = ancestry(world, first.exec_id);
     let process = ancestry.last().map_or_else(|| Arc::clone(&first.text), |process| Arc::clone(&process.command));
     let commands = command::suggest(severity, technique.as_ref(), &place, &id, first.pid);
@@ -164,22 +166,28 @@ fn raised_at(group: &[Judged], weights: Weights, bounds: Thresholds) -> i64 {
     group.last().map_or(0, |judged| judged.deviation.ts)
 }
 
-fn engine_score(engine: Engine, verdicts: &[Verdict], weights: Weights) -> EngineScore {
+fn engine_score(engine: Engine, group: &[Judged], verdicts: &[Verdict], weights: Weights) -> EngineScore {
     let weight = weights.of(engine);
+    let silent: Vec<&Unanswered> =
+        group.iter().filter_map(|judged| judged.unanswered.iter().find(|silent| silent.engine == engine)).collect();
+    let no_answer = silent.first().map(|first| match group.len() {
+        1 => format!("no answer: {}", first.why),
+        all => format!("no answer about {} of {all} deviations: {}", silent.len(), first.why),
+    });
     match strongest(verdicts, engine) {
         Some(verdict) => EngineScore {
             engine: engine.name(),
             points: round(weight * verdict.score, 2),
             weight,
-            reason: verdict.reason.clone(),
+            reason: verdict.reason.clone() + &no_answer.map_or_else(String::new, |text| format!("; {text}")),
             judge: verdict.judge.clone(),
         },
         None => EngineScore {
             engine: engine.name(),
             points: 0.0,
             weight,
-            reason: "nothing to say".to_owned(),
-            judge: String::new(),
+            reason: no_answer.unwrap_or_else(|| "nothing to say".to_owned()),
+            judge: silent.first().map_or_else(String::new, |first| first.judge.clone()),
         },
     }
 }

@@ -12,10 +12,11 @@ pub mod technique;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::deviation::{Deviation, DeviationKind, Nearest, RowRef, Tier, Tree};
-use crate::engines::Severity;
+use crate::deviation::{DeviationKind, Nearest, RowRef, Tier, Tree};
+use crate::engines::{Severity, Unanswered, Verdict};
+use group::Judged;
 
 pub use allow::Allowed;
 pub use command::Command;
@@ -92,7 +93,7 @@ pub struct EngineScore {
 }
 
 /// One deviation as part of an alert.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
     pub tree: Tree,
     pub kind: DeviationKind,
@@ -106,7 +107,7 @@ pub struct Finding {
     pub at: usize,
     /// Risk of what the arguments add to those learned, 0 to 1, and what they add, the riskiest first.
     pub risk: Option<f32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Arc<str>>,
     pub token_novelty: Option<f32>,
     pub nearest: Option<Nearest>,
@@ -114,12 +115,16 @@ pub struct Finding {
     pub count: u64,
     pub rows: Vec<RowRef>,
     /// Containers that it connected to, with the time of the first connection, Unix ns.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reached: BTreeMap<Arc<str>, i64>,
+    /// What every engine said of it, with the numbers its score was made of.
+    pub verdicts: Vec<Verdict>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<Unanswered>,
 }
 
-impl From<&Deviation> for Finding {
-    fn from(deviation: &Deviation) -> Self {
+impl From<&Judged> for Finding {
+    fn from(Judged { deviation, verdicts, unanswered }: &Judged) -> Self {
         Finding {
             tree: deviation.tree,
             kind: deviation.kind,
@@ -136,6 +141,8 @@ impl From<&Deviation> for Finding {
             count: deviation.count,
             rows: deviation.rows.clone(),
             reached: deviation.reached.clone(),
+            verdicts: verdicts.clone(),
+            unanswered: unanswered.clone(),
         }
     }
 }
@@ -184,17 +191,7 @@ impl Finding {
 
     /// What is new, in words.
     pub fn what(&self) -> &'static str {
-        match self.kind {
-            DeviationKind::UnknownImage => "image without a profile",
-            DeviationKind::NewParent => "known program, new parent",
-            DeviationKind::NewProcess => "new program",
-            DeviationKind::NewArguments => "new arguments",
-            DeviationKind::NewPath => "new path",
-            DeviationKind::NewFileOperation => "new operation on a known path",
-            DeviationKind::NewPeer => "new peer",
-            DeviationKind::NewPort => "new port",
-            DeviationKind::RuleHit => "a rule's hit",
-        }
+        self.kind.what()
     }
 
     pub fn tier_name(&self) -> &'static str {

@@ -110,6 +110,11 @@ const NAMES: &[(&str, &str)] = &[
     ("T1620", "Reflective Code Loading"),
 ];
 
+/// The ids of all techniques that have a name here, in order.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(id, _)| *id)
+}
+
 impl Technique {
     /// The technique of an id, with its name where it is known here (or else that of its parent technique).
     pub fn new(id: &str) -> Self {

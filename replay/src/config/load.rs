@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, JudgeKind};
 use crate::error::{Error, Result};
 use crate::sink::SinkConfig;
 
@@ -197,6 +197,58 @@ fn check(config: &Config) -> Result<()> {
                 .all(|weight| (0.0..=1000.0).contains(weight)),
             "engines.weights",
             "0 to 1000",
+        ),
+        (
+            seconds(config.engines.statistics.window),
+            "engines.statistics.window",
+            "more than 0 and at most a year, in seconds",
+        ),
+        (
+            seconds(config.engines.statistics.gap),
+            "engines.statistics.gap",
+            "more than 0 and at most a year, in seconds",
+        ),
+        (
+            [config.engines.statistics.half, config.engines.statistics.siblings]
+                .iter()
+                .all(|x| (1e-3..=1e6).contains(x)),
+            "engines.statistics.half and engines.statistics.siblings",
+            "0.001 to 1000000",
+        ),
+        (seconds(config.engines.llm.time), "engines.llm.time", "more than 0 and at most a year, in seconds"),
+        (
+            config.engines.llm.timeout >= 0.001 && config.engines.llm.timeout <= 3600.0,
+            "engines.llm.timeout",
+            "0.001 to 3600, in seconds",
+        ),
+        (
+            config.engines.llm.backoff >= 0.001 && config.engines.llm.backoff <= 3600.0,
+            "engines.llm.backoff",
+            "0.001 to 3600, in seconds",
+        ),
+        (
+            (0.01..=1e6).contains(&config.engines.llm.requests_per_minute),
+            "engines.llm.requests_per_minute",
+            "0.01 to 1000000",
+        ),
+        (config.engines.llm.retries <= 100, "engines.llm.retries", "at most 100"),
+        ((1..=1 << 40).contains(&config.engines.llm.answer_tokens), "engines.llm.answer_tokens", "at least 1"),
+        (config.engines.llm.max_text >= 16, "engines.llm.max_text", "at least 16"),
+        (
+            config.engines.judge == JudgeKind::Knn || !config.engines.llm.model.is_empty(),
+            "engines.llm.model",
+            "the name of a model, with engines.judge = \"llm\"",
+        ),
+        (
+            ["http://", "https://"].iter().any(|scheme| config.engines.llm.url.starts_with(scheme))
+                && !config.engines.llm.url.contains('@'),
+            "engines.llm.url",
+            "an http:// or https:// URL without credentials in it; a key goes into an environment variable",
+        ),
+        (
+            (0.0..=2.0).contains(&config.engines.statistics.similar),
+            "engines.statistics.similar",
+            "0 to 1, or 2 for never",
         ),
         (
             config.severity.medium <= config.severity.high && config.severity.high <= config.severity.critical,

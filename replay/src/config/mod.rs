@@ -128,7 +128,50 @@ pub struct Convergence {
 pub struct Engines {
     pub rules: String,
     pub exemplars: String,
+    pub judge: JudgeKind,
     pub weights: WeightPoints,
+    pub statistics: Statistics,
+    pub llm: Llm,
+}
+
+/// Who speaks for the semantics engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgeKind {
+    Knn,
+    Llm,
+}
+
+/// The llm judge; the API key itself is never part of a configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Llm {
+    pub url: String,
+    pub model: String,
+    pub api_key_env: String,
+    pub prompt: String,
+    pub verdicts: String,
+    pub offline: bool,
+    pub max_requests: u64,
+    pub max_tokens: u64,
+    pub time: f64,
+    pub requests_per_minute: f64,
+    pub timeout: f64,
+    pub retries: usize,
+    pub backoff: f64,
+    pub answer_tokens: u64,
+    pub max_text: usize,
+    pub seed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statistics {
+    pub window: f64,
+    pub half: f64,
+    pub siblings: f64,
+    pub gap: f64,
+    pub similar: f32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

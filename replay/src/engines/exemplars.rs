@@ -16,6 +16,15 @@ pub enum Label {
     Benign(String),
 }
 
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Label::Malicious(technique) => write!(f, "malicious, {technique}"),
+            Label::Benign(purpose) => write!(f, "benign, {purpose}"),
+        }
+    }
+}
+
 /// One labelled line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exemplar {

@@ -1,13 +1,33 @@
-//! Three engines judge each deviation: rules, statistics, semantics. [`Weights`] turns their verdicts into one number.
+//! Three engines judge each deviation: rules, statistics, semantics. This file alone turns their verdicts into one number.
 //!
 //! - [`rules`]: Sigma rules on single events, and [`correlation`] of their hits. They also run while a profile is learned, and what a high-confidence rule
 //!   hits is never learned.
 //! - [`statistics`]: how rare a deviation is among the replicas of its image, and how much happens around it.
 //! - [`semantics`]: what a deviation resembles, told by a judge.
+//!
+//! ```text
+//! score    = Σ over engines of  weight(engine) · highest score of the engine over the alert's deviations
+//! severity = critical from 80, high from 60, medium from 40, else low (kept, not raised)
+//! ```
+//!
+//! Weights ([`Weights`], rules 40, statistics 20, semantics 40) and cut-offs ([`Thresholds`]) are `engines.weights.*` and
+//! `severity.*` of the configuration. An engine that has no answer adds nothing, and its weight is not shared out among the
+//! others: there are two kinds, told apart on the alert.
+//!
+//! - *Nothing to say*: no rule hit. That is an answer, and it is 0.
+//! - *No answer* ([`Unanswered`]): the judge could not be asked, or what it said was no verdict. Then the score is a lower
+//!   bound, and the alert says so. Sharing the weight out would let silence raise an alert: with semantics silent, a critical
+//!   rule alone would give 67 points where it gives 40.
+//!
+//! Every verdict carries the numbers it was made of ([`Grounds`]), so that `replay explain` prints the formula with what went into
+//! it, and nothing is worked out a second time in another way.
 
 mod built_in;
+pub mod clusters;
 pub mod correlation;
 pub mod exemplars;
+pub mod grounds;
+pub mod llm;
 pub mod rules;
 pub mod rules_load;
 pub mod semantics;
@@ -15,10 +35,12 @@ pub mod sigma_fields;
 mod sigma_values;
 pub mod statistics;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub use grounds::Grounds;
 
 /// Who gave a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
     Rules,
@@ -39,7 +61,7 @@ impl Engine {
 }
 
 /// Sigma's levels. From [`Level::High`] on, a rule is trusted enough that its hits are never learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     Informational,
@@ -78,7 +100,7 @@ impl Level {
 }
 
 /// One engine's opinion of a deviation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub engine: Engine,
     /// 0: nothing speaks against it, 1: as bad as this engine can say.
@@ -91,6 +113,17 @@ pub struct Verdict {
     pub judge: String,
     /// Only from rules.
     pub level: Option<Level>,
+    /// The numbers that the score was made of.
+    pub grounds: Grounds,
+}
+
+/// An engine that should have spoken of a deviation, and why it did not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unanswered {
+    pub engine: Engine,
+    /// As of [`Verdict`].
+    pub judge: String,
+    pub why: String,
 }
 
 /// How many of 100 points each engine has.
@@ -116,9 +149,8 @@ impl Weights {
         }
     }
 
-    /// The sum over engines of weight times the engine's highest score; 0 to 100 with the default weights.
-    ///
-    /// An engine that gave no verdict adds nothing: its weight is not given to the others, as its silence is no evidence.
+    /// The sum over engines of weight times the engine's highest score; 0 to 100 with the default weights. An engine that
+    /// gave no verdict adds nothing.
     pub fn total(&self, verdicts: &[Verdict]) -> f32 {
         Engine::ALL.iter().map(|engine| self.of(*engine) * strongest(verdicts, *engine).map_or(0.0, |v| v.score)).sum()
     }
@@ -131,7 +163,7 @@ pub fn strongest(verdicts: &[Verdict], engine: Engine) -> Option<&Verdict> {
 }
 
 /// What an alert's total means. Below medium it is kept but not raised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     Low,
@@ -201,7 +233,15 @@ mod tests {
     use super::*;
 
     fn verdict(engine: Engine, score: f32) -> Verdict {
-        Verdict { engine, score, reason: String::new(), technique: None, judge: String::new(), level: None }
+        Verdict {
+            engine,
+            score,
+            reason: String::new(),
+            technique: None,
+            judge: String::new(),
+            level: None,
+            grounds: Grounds::default(),
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl RuleHit {
             technique: self.technique.as_deref().map(str::to_owned),
             judge: self.id.to_string(),
             level: Some(self.level),
+            grounds: super::Grounds::Level,
         }
     }
 }

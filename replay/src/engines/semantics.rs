@@ -18,8 +18,11 @@
 
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::exemplars::{Exemplar, Label};
-use super::{Engine, Verdict};
+use super::grounds::rounded;
+use super::{Engine, Grounds, Verdict};
 use crate::args::address::mask_address;
 use crate::args::mask::{is_hex, is_uuid};
 use crate::deviation::Deviation;
@@ -63,6 +66,64 @@ pub struct Knn<'a> {
     exemplars: Vec<Exemplar>,
     /// Made when the first deviation comes: about a second of one CPU.
     vectors: OnceLock<Vec<Embedding>>,
+}
+
+/// What the knn judge's score was made of: the terms of the formula above.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Σ w(malicious) and Σ w(all).
+    pub malicious: f64,
+    pub all: f64,
+    /// Cosine of the nearest.
+    pub cosine: f64,
+    /// 1, or one half for a text not wholly seen.
+    pub seen: f64,
+    /// Those that voted, nearest first.
+    pub exemplars: Vec<Voter>,
+}
+
+/// An exemplar that voted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Voter {
+    pub text: String,
+    /// As "malicious, T1496".
+    pub label: String,
+    pub cosine: f64,
+}
+
+impl Vote {
+    fn share(&self) -> f64 {
+        if self.all > 0.0 { self.malicious / self.all } else { 0.0 }
+    }
+
+    fn confidence(&self) -> f64 {
+        ((self.cosine - UNLIKE) / (ALIKE - UNLIKE)).clamp(0.0, 1.0) * self.seen
+    }
+
+    fn score(&self) -> f64 {
+        self.share() * self.confidence()
+    }
+
+    /// See [`Verdict::derivation`].
+    pub fn derivation(&self) -> Vec<String> {
+        let Vote { malicious, all, cosine, seen, .. } = self;
+        let mut lines = vec![
+            "score = share · confidence".to_owned(),
+            format!("share = Σ w(malicious) / Σ w(all) = {malicious:.3e} / {all:.3e} = {:.4}", self.share()),
+            format!(
+                "confidence = (cosine - {UNLIKE}) / ({ALIKE} - {UNLIKE}) in 0..1, · seen = ({cosine:.4} - {UNLIKE}) / {:.2} in 0..1, · {seen} = {:.4}",
+                ALIKE - UNLIKE,
+                self.confidence()
+            ),
+            format!("score = {:.4} · {:.4} = {:.4}", self.share(), self.confidence(), self.score()),
+        ];
+        let voters = self.exemplars.iter().map(|voter| {
+            let weight = ((voter.cosine - 1.0) / TEMPERATURE).exp();
+            format!("exemplar: cosine {:.4}, w {weight:.3e}, {}: {}", voter.cosine, voter.label, voter.text)
+        });
+        lines.extend(voters);
+        lines
+    }
 }
 
 /// An exemplar and how like the text it is.
@@ -133,19 +194,30 @@ fn verdict(query: &Embedding, neighbours: &[Neighbour<'_>]) -> Verdict {
             }
         }
     }
-    let malicious: f64 = techniques.iter().map(|(_, weight)| weight).sum();
-    let share = if all > 0.0 { malicious / all } else { 0.0 };
-    let nearest = neighbours.first().map_or(0.0, |neighbour| neighbour.cosine);
-    let seen = if query.is_whole() { 1.0 } else { HALF_SEEN };
-    let confidence = ((nearest - UNLIKE) / (ALIKE - UNLIKE)).clamp(0.0, 1.0) * seen;
+    let voters = neighbours.iter().map(|Neighbour { exemplar, cosine }| Voter {
+        text: exemplar.text.clone(),
+        label: exemplar.label.to_string(),
+        cosine: rounded(*cosine),
+    });
+    let vote = Vote {
+        malicious: techniques.iter().map(|(_, weight)| weight).sum(),
+        all,
+        cosine: neighbours.first().map_or(0.0, |neighbour| neighbour.cosine),
+        seen: if query.is_whole() { 1.0 } else { HALF_SEEN },
+        exemplars: voters.collect(),
+    };
+    let confidence = vote.confidence();
     let leading = techniques.into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best });
     Verdict {
         engine: Engine::Semantics,
-        score: (share * confidence) as f32,
+        score: vote.score() as f32,
         reason: reason(query, neighbours, confidence),
-        technique: leading.filter(|_| share >= 0.5 && confidence > 0.0).map(|(technique, _)| technique.to_owned()),
+        technique: leading
+            .filter(|_| vote.share() >= 0.5 && confidence > 0.0)
+            .map(|(technique, _)| technique.to_owned()),
         judge: "knn".to_owned(),
         level: None,
+        grounds: Grounds::Exemplars(vote),
     }
 }
 
@@ -156,11 +228,7 @@ fn reason(query: &Embedding, neighbours: &[Neighbour<'_>], confidence: f64) -> S
         .map(|Neighbour { exemplar, cosine }| {
             let short: String = exemplar.text.chars().take(60).collect();
             let ellipsis = if short.len() < exemplar.text.len() { "…" } else { "" };
-            let label = match &exemplar.label {
-                Label::Malicious(technique) => format!("malicious, {technique}"),
-                Label::Benign(purpose) => format!("benign, {purpose}"),
-            };
-            format!("'{short}{ellipsis}' ({label}; cosine {cosine:.2})")
+            format!("'{short}{ellipsis}' ({}; cosine {cosine:.2})", exemplar.label)
         })
         .collect();
     let verb = if confidence > 0.0 { "resembles" } else { "resembles nothing known; nearest" };

@@ -1,45 +1,44 @@
 //! The statistics engine: how rare is a deviation, among siblings and in time?
 //!
-//! Deviations are clustered by what they are (tree, kind, path up to the first element that the profile does not have),
-//! over containers, images and time. With `n` replicas of the image, `k` of which show the cluster:
+//! Deviations are clustered by what they are, over containers, images and time ([`super::clusters`]). With `n` replicas of the
+//! image, `k` of which are in the cluster:
 //!
 //! ```text
 //! rarity     = 1 - (k - 1) / (n - 1)              one of many: 1; all of them, as after a release: 0
-//! confidence = (n - 1) / (n - 1 + 2)              how much siblings can say: n = 1: 0, n = 3: 1/2, n = 100: 0.98
+//! confidence = (n - 1) / (n - 1 + siblings)       how much siblings can say: n = 1: 0, n = 3: 1/2, n = 100: 0.98
 //! own        = burst · (1 + novelty) / 2          what the container says by itself
 //! score      = (confidence · rarity + (1 - confidence) · own) · (1 - spread / 2)
 //! ```
 //!
-//! - `burst = x / (x + 3)`, where `x` is the number of distinct clusters of the container within half a minute before or
-//!   after, less the number usual for a minute of that container: the median over the other minutes of the recording. An
+//! - `burst = x / (x + half)`, where `x` is the number of distinct behaviours of the container within half a window before or
+//!   after, less the number usual for a window of that container: the median over the other windows of the recording. An
 //!   intrusion is many new things at once, from a container that was quiet; a container that deviates all day long raises
 //!   nobody's eyebrows with one deviation more. It is the median, as an intrusion's first burst must not make its second
-//!   one look usual.
+//!   one look usual. Behaviours are told apart by equality here: a hundred files of like names are a burst.
 //! - `novelty` is the share of tokens never seen at that leaf where arguments were compared, and 1 where the tree itself
 //!   had no such element.
-//! - `spread = (i - 1) / (m - 1)`, where `i` of the recording's `m` images show the cluster. What happens in all images
+//! - `spread = (i - 1) / (m - 1)`, where `i` of the recording's `m` images are in the cluster. What happens in all images
 //!   at once is the platform's doing more often than an intruder's, but an intruder moves from image to image too:
 //!   it takes away half at most, and nothing with fewer than [`SPREAD_IMAGES`] images.
 //!
+//! `siblings`, `half` and the window are `engines.statistics.*` of the configuration, as are the cosine and the gap of clusters.
+//!
 //! Limits: with one replica a release and an intrusion look alike to this engine. An intruder that reaches every replica
-//! of an image within the recording looks like a release.
+//! of an image, none longer than the gap after the one before, looks like a release; and so does, on the one replica, what is
+//! called much like what a release does on all of them. A canary, a release on few replicas that others follow later than the
+//! gap, looks like an intrusion.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Engine, Verdict};
-use crate::deviation::{Deviation, DeviationKind, Tree};
+use serde::{Deserialize, Serialize};
 
-/// Pseudo-count of the shrinkage towards the container's own evidence: with two siblings more than itself, a replica's
-/// siblings and its own history weigh the same.
-const PRIOR_REPLICAS: f64 = 2.0;
-
-/// Half of the burst window, ns of event time.
-const HALF_WINDOW: i64 = 30_000_000_000;
-
-/// Distinct deviations, above the expected, at which the burst term is one half.
-const BURST_HALF: f64 = 3.0;
+use super::clusters::{Cluster, Clusters, What, what};
+use super::grounds::rounded;
+use super::{Engine, Grounds, Verdict};
+use crate::config::Statistics;
+use crate::deviation::Deviation;
 
 /// Images that must be in the recording before presence in all of them means anything.
 pub const SPREAD_IMAGES: usize = 3;
@@ -69,31 +68,108 @@ impl Population {
     }
 }
 
-/// What makes two deviations the same one, wherever they happen.
-type What<'a> = (Tree, DeviationKind, &'a [Arc<str>]);
-
-fn what(deviation: &Deviation) -> What<'_> {
-    // The path begins with the image, which is not part of what happened.
-    let end = deviation.path.len().min(deviation.at + 1).max(1);
-    (deviation.tree, deviation.kind, deviation.path.get(1..end).unwrap_or_default())
+/// What a score was made of: the terms of the formula above.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rarity {
+    /// Replicas of the image, and those in the cluster.
+    pub n: usize,
+    pub k: usize,
+    /// Spellings in the cluster, and from its first deviation to its last, s.
+    pub variants: usize,
+    pub over: f64,
+    pub rarity: f64,
+    pub siblings: f64,
+    pub confidence: f64,
+    /// Behaviours of the container around this one, and what is usual.
+    pub here: usize,
+    pub usual: usize,
+    pub half: f64,
+    pub burst: f64,
+    pub novelty: f64,
+    pub own: f64,
+    /// Images of the recording, and those in the cluster.
+    pub m: usize,
+    pub i: usize,
+    pub spread: f64,
 }
 
-/// The clusters of a set of deviations.
-struct Clusters<'a> {
-    /// Containers by cluster and image.
-    containers: BTreeMap<What<'a>, BTreeMap<&'a str, BTreeSet<&'a str>>>,
-    /// Time of the first event of each distinct cluster, by container, sorted.
+impl Rarity {
+    fn score(&self) -> f64 {
+        let Rarity { confidence, rarity, own, spread, .. } = self;
+        ((confidence * rarity + (1.0 - confidence) * own) * (1.0 - spread / 2.0)).clamp(0.0, 1.0)
+    }
+
+    /// See [`Verdict::derivation`].
+    pub fn derivation(&self) -> Vec<String> {
+        let Rarity {
+            n,
+            k,
+            variants,
+            over,
+            rarity,
+            siblings,
+            confidence,
+            here,
+            usual,
+            half,
+            burst,
+            novelty,
+            own,
+            m,
+            i,
+            spread,
+        } = self;
+        let rare = match n {
+            1 => "rarity = 1, without siblings".to_owned(),
+            _ => format!("rarity = 1 - (k - 1) / (n - 1) = 1 - ({k} - 1) / ({n} - 1) = {rarity:.4}"),
+        };
+        let spread_line = match spread {
+            0.0 => "spread = 0".to_owned(),
+            _ => format!("spread = (i - 1) / (m - 1) = ({i} - 1) / ({m} - 1) = {spread:.4}"),
+        };
+        vec![
+            "score = (confidence · rarity + (1 - confidence) · own) · (1 - spread / 2)".to_owned(),
+            format!("cluster: {k} of {n} replicas, {i} of {m} images, {variants} spellings, over {over} s"),
+            rare,
+            format!("confidence = (n - 1) / (n - 1 + siblings) = ({n} - 1) / ({n} - 1 + {siblings}) = {confidence:.4}"),
+            format!("burst = x / (x + half), x = {here} - {usual}: {burst:.4} (half = {half})"),
+            format!("own = burst · (1 + novelty) / 2 = {burst:.4} · (1 + {novelty:.4}) / 2 = {own:.4}"),
+            spread_line,
+            format!(
+                "score = ({confidence:.4} · {rarity:.4} + (1 - {confidence:.4}) · {own:.4}) · (1 - {spread:.4} / 2) = {:.4}",
+                self.score()
+            ),
+        ]
+    }
+
+    fn reason(&self, window: f64) -> String {
+        let Rarity { n, k, variants, over, here, usual, m, i, spread, .. } = self;
+        let spellings = if *variants > 1 { format!(" in {variants} spellings") } else { String::new() };
+        let over = if *k > 1 && *over >= 1.0 { format!(" within {over:.0} s") } else { String::new() };
+        let siblings = match n {
+            1 => "no sibling replica to compare with".to_owned(),
+            _ => format!("{k} of {n} replicas of the image show it{spellings}{over}"),
+        };
+        let usual = if *usual > 0 { format!(", where {usual} are usual") } else { String::new() };
+        let across = if *spread > 0.0 { format!("; in {i} of {m} images") } else { String::new() };
+        let window = if window == 60.0 { "a minute".to_owned() } else { format!("{window} s") };
+        format!("{siblings}; {here} new behaviours of the container within {window}{usual}{across}")
+    }
+}
+
+/// When each container did something new.
+struct Bursts<'a> {
+    /// Time of the first event of each distinct behaviour, by container, sorted.
     times: BTreeMap<&'a str, Vec<i64>>,
+    /// ns of event time.
+    half_window: i64,
 }
 
-impl<'a> Clusters<'a> {
-    fn new(deviations: &[&'a Deviation]) -> Clusters<'a> {
-        let mut containers: BTreeMap<What<'a>, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+impl<'a> Bursts<'a> {
+    fn new(deviations: &[&'a Deviation], window: f64) -> Bursts<'a> {
         let mut first: BTreeMap<(&str, What<'a>), i64> = BTreeMap::new();
         for deviation in deviations {
-            let (what, container) = (what(deviation), &*deviation.container);
-            containers.entry(what).or_default().entry(&deviation.image).or_default().insert(container);
-            let time = first.entry((container, what)).or_insert(deviation.ts);
+            let time = first.entry((&deviation.container, what(deviation))).or_insert(deviation.ts);
             *time = deviation.ts.min(*time);
         }
         let mut times: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
@@ -101,79 +177,99 @@ impl<'a> Clusters<'a> {
             times.entry(container).or_default().push(time);
         }
         times.values_mut().for_each(|times| times.sort_unstable());
-        Clusters { containers, times }
+        Bursts { times, half_window: ((window * 5e8) as i64).max(1) }
     }
 
-    /// Distinct clusters of the container within half a window of `time`, and what is usual for one of its windows.
+    /// Distinct behaviours of the container within half a window of `time`, and what is usual for one of its windows.
     fn around(&self, container: &str, time: i64, span: Option<(i64, i64)>) -> (usize, usize) {
         let times = self.times.get(container).map_or(&[][..], Vec::as_slice);
-        let from = times.partition_point(|t| *t < time.saturating_sub(HALF_WINDOW));
-        let to = times.partition_point(|t| *t <= time.saturating_add(HALF_WINDOW));
+        let from = times.partition_point(|t| *t < time.saturating_sub(self.half_window));
+        let to = times.partition_point(|t| *t <= time.saturating_add(self.half_window));
         let others = times[..from].iter().chain(&times[to..]);
-        (to - from, span.map_or(0, |span| usual(others, span)))
+        (to - from, span.map_or(0, |span| self.usual(others, span)))
     }
-}
 
-/// The lower median of the number of clusters over the windows of the recording, the window in question left out.
-fn usual<'a>(others: impl Iterator<Item = &'a i64>, (first, last): (i64, i64)) -> usize {
-    let windows = (last.saturating_sub(first) / (2 * HALF_WINDOW) - 1).max(0) as usize;
-    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
-    for time in others {
-        *counts.entry(time.saturating_sub(first) / (2 * HALF_WINDOW)).or_default() += 1;
+    /// The lower median of the number of behaviours over the windows of the recording, the window in question left out.
+    fn usual<'t>(&self, others: impl Iterator<Item = &'t i64>, (first, last): (i64, i64)) -> usize {
+        let window = self.half_window.saturating_mul(2);
+        let windows = (last.saturating_sub(first) / window - 1).max(0) as usize;
+        let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+        for time in others {
+            *counts.entry(time.saturating_sub(first) / window).or_default() += 1;
+        }
+        let mut occupied: Vec<usize> = counts.into_values().collect();
+        occupied.sort_unstable();
+        // Most windows are empty, and there may be very many of them: they are counted, not listed.
+        let empty = windows.saturating_sub(occupied.len());
+        let middle = windows.saturating_sub(1) / 2;
+        if windows < 2 || middle < empty { 0 } else { occupied.get(middle - empty).copied().unwrap_or(0) }
     }
-    let mut occupied: Vec<usize> = counts.into_values().collect();
-    occupied.sort_unstable();
-    // Most windows are empty, and there may be very many of them: they are counted, not listed.
-    let empty = windows.saturating_sub(occupied.len());
-    let middle = windows.saturating_sub(1) / 2;
-    if windows < 2 || middle < empty { 0 } else { occupied.get(middle - empty).copied().unwrap_or(0) }
 }
 
 /// One verdict for each deviation, in order. Depends on the set of deviations, not on their order.
-pub fn judge<D: Borrow<Deviation>>(deviations: &[D], population: &Population) -> Vec<Verdict> {
+pub fn judge<D: Borrow<Deviation>>(deviations: &[D], population: &Population, config: &Statistics) -> Vec<Verdict> {
     let deviations: Vec<&Deviation> = deviations.iter().map(Borrow::borrow).collect();
-    let clusters = Clusters::new(&deviations);
-    deviations.iter().map(|deviation| verdict(deviation, &clusters, population)).collect()
+    let clusters = Clusters::new(&deviations, config.similar, (config.gap * 1e9) as i64);
+    let bursts = Bursts::new(&deviations, config.window);
+    let verdicts = deviations.iter().zip(&clusters.of).map(|(deviation, cluster)| {
+        let rarity = rarity(deviation, &clusters.clusters[*cluster], &bursts, population, config);
+        Verdict {
+            engine: Engine::Statistics,
+            score: rarity.score() as f32,
+            reason: rarity.reason(config.window),
+            technique: None,
+            judge: "rarity".to_owned(),
+            level: None,
+            grounds: Grounds::Rarity(rarity),
+        }
+    });
+    verdicts.collect()
 }
 
-fn verdict(deviation: &Deviation, clusters: &Clusters<'_>, population: &Population) -> Verdict {
-    let images = &clusters.containers[&what(deviation)];
+fn rarity(
+    deviation: &Deviation,
+    cluster: &Cluster<'_>,
+    bursts: &Bursts<'_>,
+    population: &Population,
+    config: &Statistics,
+) -> Rarity {
     let n = population.replicas(&deviation.image);
-    let k = images[&*deviation.image].len().min(n);
-    let siblings = (n - 1) as f64;
-    let rarity = if n > 1 { 1.0 - (k - 1) as f64 / siblings } else { 1.0 };
-    let confidence = siblings / (siblings + PRIOR_REPLICAS);
+    let k = cluster.containers[&*deviation.image].len().min(n);
+    let others = (n - 1) as f64;
+    let confidence = rounded(others / (others + config.siblings));
 
-    let (here, usual) = clusters.around(&deviation.container, deviation.ts, population.span);
+    let (here, usual) = bursts.around(&deviation.container, deviation.ts, population.span);
     let excess = here.saturating_sub(usual) as f64;
-    let burst = excess / (excess + BURST_HALF);
-    let novelty = deviation.token_novelty.map_or(1.0, f64::from).clamp(0.0, 1.0);
-    let own = burst * (1.0 + novelty) / 2.0;
+    let burst = rounded(excess / (excess + config.half));
+    let novelty = rounded(deviation.token_novelty.map_or(1.0, f64::from).clamp(0.0, 1.0));
 
-    let m = population.replicas.len();
-    let spread = if m >= SPREAD_IMAGES { (images.len() - 1) as f64 / (m - 1) as f64 } else { 0.0 };
-    let score = (confidence * rarity + (1.0 - confidence) * own) * (1.0 - spread.min(1.0) / 2.0);
-
-    let siblings = match n {
-        1 => "no sibling replica to compare with".to_owned(),
-        _ => format!("{k} of {n} replicas of the image show it"),
-    };
-    let usual = if usual > 0 { format!(", where {usual} are usual") } else { String::new() };
-    let across = if spread > 0.0 { format!("; in {} of {m} images", images.len()) } else { String::new() };
-    Verdict {
-        engine: Engine::Statistics,
-        score: score.clamp(0.0, 1.0) as f32,
-        reason: format!("{siblings}; {here} new behaviours of the container within a minute{usual}{across}"),
-        technique: None,
-        judge: "rarity".to_owned(),
-        level: None,
+    let (m, i) = (population.replicas.len(), cluster.containers.len());
+    let spread = if m >= SPREAD_IMAGES { rounded((i - 1) as f64 / (m - 1) as f64).min(1.0) } else { 0.0 };
+    Rarity {
+        n,
+        k,
+        variants: cluster.variants,
+        over: rounded(cluster.last.saturating_sub(cluster.first) as f64 / 1e9),
+        rarity: if n > 1 { rounded(1.0 - (k - 1) as f64 / others) } else { 1.0 },
+        siblings: config.siblings,
+        confidence,
+        here,
+        usual,
+        half: config.half,
+        burst,
+        novelty,
+        own: rounded(burst * (1.0 + novelty) / 2.0),
+        m,
+        i,
+        spread,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deviation::Tier;
+    use crate::config;
+    use crate::deviation::{DeviationKind, Tier, Tree};
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -207,8 +303,12 @@ mod tests {
         Population::new(names, Some((0, 3_600 * SECOND)))
     }
 
+    fn settings() -> Statistics {
+        config::load(None, &[]).unwrap().engines.statistics
+    }
+
     fn scores(deviations: &[Deviation], population: &Population) -> Vec<f32> {
-        judge(deviations, population).into_iter().map(|verdict| verdict.score).collect()
+        judge(deviations, population, &settings()).into_iter().map(|verdict| verdict.score).collect()
     }
 
     #[test]
@@ -290,8 +390,68 @@ mod tests {
         other.path.clear();
         other.ts = i64::MAX;
         let span = Some((i64::MIN, i64::MAX));
-        let verdicts = judge(&[odd, other], &Population::new([], span));
+        let verdicts = judge(&[odd, other], &Population::new([], span), &settings());
         assert!(verdicts.iter().all(|verdict| (0.0..=1.0).contains(&verdict.score)));
-        assert!(judge::<Deviation>(&[], &Population::default()).is_empty());
+        assert!(judge::<Deviation>(&[], &Population::default(), &settings()).is_empty());
+    }
+
+    #[test]
+    fn a_release_with_a_name_of_its_own_on_each_replica_is_one_and_its_gap_ends_it() {
+        let letters =
+            |i: usize| -> String { [i / 10, i % 10, i * 7 % 10].map(|d| char::from(b'p' + d as u8)).iter().collect() };
+        let population = population("web", 100);
+        // Staggered over ten minutes.
+        let mut all: Vec<_> = (0..100)
+            .map(|i| {
+                deviation(
+                    "web",
+                    &format!("c{i}"),
+                    100 + 6 * i as i64,
+                    &format!("/srv/shop/releases/{}/migrate", letters(i)),
+                )
+            })
+            .collect();
+        // The same two hours earlier, on one.
+        all.push(deviation("web", "c7", 100 - 7_200, "/srv/shop/releases/www/migrate"));
+        let verdicts = judge(&all, &population, &settings());
+        assert!(verdicts[..100].iter().all(|verdict| verdict.score < 0.05), "{:?}", verdicts[3]);
+        assert!(
+            verdicts[3].reason.contains("100 of 100") && verdicts[3].reason.contains("100 spellings"),
+            "{:?}",
+            verdicts[3]
+        );
+        assert!(verdicts[100].score > 0.95, "{:?}", verdicts[100]);
+        // Told apart by equality alone, each would be a stranger.
+        let exact = Statistics { similar: 2.0, ..settings() };
+        assert!(judge(&all, &population, &exact)[..100].iter().all(|verdict| verdict.score > 0.9));
+    }
+
+    #[test]
+    fn the_stored_terms_give_the_score() {
+        let deviations: Vec<_> =
+            (0..7).map(|i| deviation("web", &format!("c{}", i % 3), 100 + i, &format!("/opt/{}", i % 2))).collect();
+        for verdict in judge(&deviations, &population("web", 5), &settings()) {
+            let stored: Verdict = serde_json::from_str(&serde_json::to_string(&verdict).unwrap()).unwrap();
+            assert_eq!(stored, verdict);
+            let Grounds::Rarity(rarity) = &stored.grounds else { panic!("{stored:?}") };
+            assert_eq!(rarity.score() as f32, stored.score);
+            let last = stored.derivation().pop().unwrap();
+            assert!(last.ends_with(&format!("= {:.4}", stored.score)), "{last}");
+        }
+    }
+
+    #[test]
+    fn thousands_of_deviations_are_clustered_at_once() {
+        let names = (0..6_000u64).map(|i| format!("/srv/{:x}/run", i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let many: Vec<_> =
+            names.enumerate().map(|(i, name)| deviation("web", &format!("c{}", i % 100), i as i64, &name)).collect();
+        let begin = std::time::Instant::now();
+        let verdicts = judge(&many, &population("web", 100), &settings());
+        println!("{} deviations with as many names: {:.0?}", many.len(), begin.elapsed());
+        // At the bound, where names are compared.
+        let begin = std::time::Instant::now();
+        let bound = judge(&many[..1_000], &population("web", 100), &settings());
+        println!("{} deviations, all compared: {:.0?}", bound.len(), begin.elapsed());
+        assert!(verdicts.len() == 6_000 && bound.len() == 1_000);
     }
 }

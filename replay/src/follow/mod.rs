@@ -331,6 +331,7 @@ impl<'a> Following<'a> {
             Conclusion {
                 inputs: summary::Inputs {
                     name: name.clone(),
+                    dir: run::absolute(recording.dir()),
                     manifest: recording.manifest(),
                     // They were still changing.
                     files: Vec::new(),

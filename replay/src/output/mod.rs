@@ -6,6 +6,7 @@ pub mod report;
 pub mod run_json;
 pub mod table;
 pub mod text;
+mod verdicts;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use crate::alert::tactic::Tactic;
 use crate::alert::{Alert, Finding};
 use crate::error::{Error, Result};
+use crate::output::verdicts;
 
 /// The alerts as a Parquet file.
 ///
@@ -77,6 +78,7 @@ fn batch(alerts: &[Alert]) -> std::result::Result<RecordBatch, arrow::error::Arr
         ("evidence", evidence(alerts)),
         ("rules", lists(alerts, |alert| alert.rules.clone())),
         ("allowed", strings(alerts.iter().map(|alert| alert.allowed.as_ref().map(|allowed| &*allowed.reason)))),
+        ("verdicts", verdicts::column(alerts)),
         ("truth_act", strings(alerts.iter().map(|alert| alert.truth.as_ref().map(|truth| &*truth.act)))),
         ("time_to_detect_ms", times_to_detect(alerts)),
     ];

@@ -1,13 +1,15 @@
-//! `run.json`: what was run on what, and what came of it. Everything but `timings` and `sinks` is the same for the same input,
-//! configuration and version.
+//! `run.json`: what was run on what, and what came of it. Everything but `timings`, `sinks` and `recording.dir` is the same
+//! for the same input, configuration and version.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::alert::allow::Applied;
 use crate::config::Config;
 use crate::convergence::LockTest;
+use crate::engines::llm::Use;
 use crate::input::InputFile;
 use crate::profile::siblings::Siblings;
 use crate::sink::Delivery;
@@ -49,6 +51,8 @@ pub struct Versions {
 pub struct Input {
     /// The name of its directory.
     pub name: String,
+    /// Where that was when it was replayed.
+    pub dir: PathBuf,
     pub scenario: Option<String>,
     pub kernel: String,
     pub started: String,
@@ -147,6 +151,8 @@ pub struct Timings {
     pub engines_ms: f64,
     pub total_ms: f64,
     pub events_per_second: f64,
+    /// What the llm judge took; null with another one.
+    pub judge: Option<Use>,
 }
 
 impl Run {

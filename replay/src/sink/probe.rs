@@ -44,6 +44,8 @@ fn alert(severity: Severity, ts: i64) -> Alert {
         count: 1,
         rows: vec![RowRef { class: Class::Process, cpu: 0, seq: 0 }],
         reached: std::collections::BTreeMap::new(),
+        verdicts: Vec::new(),
+        unanswered: Vec::new(),
     };
     Alert {
         id: "TEST".to_owned(),

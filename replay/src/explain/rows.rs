@@ -1,0 +1,124 @@
+//! The rows of a recording that an alert names as its evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, TimestampNanosecondType, UInt16Type, UInt64Type};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datasets::Recording;
+use record_bpf::Class;
+use serde_json::{Map, Value};
+
+use super::stored::{File, StoredAlert};
+use crate::deviation::RowRef;
+use crate::error::{Error, Result};
+use crate::input;
+
+/// A row: its columns that are not null, in the order of the schema. Times are Unix time in ns.
+pub type Row = Map<String, Value>;
+
+#[derive(Debug, Default)]
+pub struct Rows(BTreeMap<RowRef, Row>);
+
+impl Rows {
+    /// The rows of one deviation, in the order it names them.
+    pub fn of(&self, wanted: &[RowRef]) -> Vec<Row> {
+        wanted.iter().filter_map(|row| self.0.get(row).cloned()).collect()
+    }
+}
+
+/// Reads the evidence of all alerts. `files`: those that were replayed, with their hashes; of the classes that are read they are
+/// compared with what is there now.
+///
+/// # Errors
+/// No recording there; another one; an unreadable file; a row that is not in it.
+pub fn read(place: &str, files: &[File], alerts: &[StoredAlert]) -> Result<Rows> {
+    let recording = Recording::find(place)?;
+    let mut wanted: BTreeMap<Class, BTreeSet<(u16, u64)>> = BTreeMap::new();
+    for row in alerts.iter().flat_map(|alert| &alert.deviations).flat_map(|found| &found.rows) {
+        wanted.entry(row.class).or_default().insert((row.cpu, row.seq));
+    }
+    let mut rows = Rows::default();
+    for (class, mut wanted) in wanted {
+        same_files(&recording, class, files)?;
+        for batch in recording.batches(class, None)? {
+            if wanted.is_empty() {
+                break;
+            }
+            take(&batch?, class, &mut wanted, &mut rows).map_err(|reason| {
+                Error::input(format!("{}: {reason}", recording.dir().display()), "check the recording")
+            })?;
+        }
+        if let Some((cpu, seq)) = wanted.first() {
+            return Err(Error::input(
+                format!("{} has no row {class} {cpu} {seq}", recording.dir().display()),
+                "the evidence is of another recording",
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+/// The class's segments are those that were replayed, byte for byte.
+fn same_files(recording: &Recording, class: Class, files: &[File]) -> Result<()> {
+    for segment in recording.manifest().class_segments(class) {
+        let path = recording.dir().join(&segment.file);
+        let (sha256, _) = input::hash(&path).map_err(|error| {
+            Error::input(format!("{}: cannot read: {error}", path.display()), "check the permissions")
+        })?;
+        // A recording that was followed had no hashes yet; then what its manifest says now must hold.
+        let replayed = files.iter().any(|file| file.file == segment.file && file.sha256 == sha256);
+        if !replayed && (!files.is_empty() || segment.sha256 != sha256) {
+            return Err(Error::input(
+                format!("{}: its content is not what was replayed (SHA-256 differs)", path.display()),
+                "name the recording that was replayed with --recording DIR, or replay this one",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Moves the wanted rows of a batch out of `wanted` into `rows`.
+fn take(
+    batch: &RecordBatch,
+    class: Class,
+    wanted: &mut BTreeSet<(u16, u64)>,
+    rows: &mut Rows,
+) -> std::result::Result<(), String> {
+    let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("{class} has no column {name}"));
+    let (cpus, seqs) = (column("cpu")?, column("seq")?);
+    let cpus = cpus.as_primitive_opt::<UInt16Type>().ok_or("cpu is no u16")?;
+    let seqs = seqs.as_primitive_opt::<UInt64Type>().ok_or("seq is no u64")?;
+    for index in 0..batch.num_rows() {
+        let (cpu, seq) = (cpus.value(index), seqs.value(index));
+        if wanted.remove(&(cpu, seq)) {
+            rows.0.insert(RowRef { class, cpu, seq }, row(batch, class, index)?);
+        }
+    }
+    Ok(())
+}
+
+fn row(batch: &RecordBatch, class: Class, index: usize) -> std::result::Result<Row, String> {
+    let mut out = Row::new();
+    out.insert("class".to_owned(), class.name().into());
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if column.is_null(index) {
+            continue;
+        }
+        if let Some(times) = column.as_primitive_opt::<TimestampNanosecondType>() {
+            out.insert(field.name().clone(), times.value(index).into());
+            continue;
+        }
+        let options = FormatOptions::default();
+        let text =
+            ArrayFormatter::try_new(column, &options).and_then(|formatter| formatter.value(index).try_to_string());
+        let text = text.map_err(|error| format!("column {}: {error}", field.name()))?;
+        out.insert(field.name().clone(), value(field.data_type(), text));
+    }
+    Ok(out)
+}
+
+fn value(kind: &DataType, text: String) -> Value {
+    let plain = kind.is_integer() || *kind == DataType::Boolean;
+    if plain { serde_json::from_str(&text).unwrap_or(Value::String(text)) } else { Value::String(text) }
+}
