@@ -110,18 +110,18 @@ fn services_are_restarted_crashed_deployed_and_scaled_while_customers_are_served
     let mut scenario = scenarios::Scenario { name: "smoke".into(), ..scenarios::load("webapp").unwrap() };
     scenario.operations = vec![
         operation("rush", "app", 1.0, Deed::Scale),
-        operation("maintenance", "web", 2.0, Deed::Restart),
+        operation("maintenance", "cache", 2.0, Deed::Restart),
         operation("crash", "app", 9.0, Deed::Crash),
-        operation("release", "cache", 12.0, Deed::Deploy),
+        operation("release", "web", 12.0, Deed::Deploy),
     ];
-    let options = RunOptions { seed: 3, benign: Some(Duration::from_secs(40)) };
+    let options = RunOptions { seed: 3, benign: Some(Duration::from_secs(50)) };
     let mut runner = Runner::prepare(scenario, options, &|line: &str| eprintln!("{line}")).unwrap();
     let env = runner.podman_env().clone();
     let timeline = run(&mut runner, &AtomicBool::new(false));
 
     let done: Vec<(&str, &str)> = timeline.operations.iter().map(|run| (&*run.name, &*run.service)).collect();
     let wanted =
-        [("rush", "app"), ("maintenance", "web"), ("rush: the end", "app"), ("crash", "app"), ("release", "cache")];
+        [("rush", "app"), ("maintenance", "cache"), ("rush: the end", "app"), ("crash", "app"), ("release", "web")];
     assert_eq!(done, wanted);
     assert!(timeline.operations.iter().all(|run| run.start_ns < run.end_ns));
     // Who was there when: replicas that came and went, and a container of the release after the one before it.
@@ -130,11 +130,11 @@ fn services_are_restarted_crashed_deployed_and_scaled_while_customers_are_served
         let [replica] = of(replica)[..] else { panic!("{:?}", timeline.containers) };
         assert!(replica.removed && replica.name.starts_with("retroscope-smoke-app-"), "{replica:?}");
     }
-    let [before, after] = of("cache")[..] else { panic!("{:?}", timeline.containers) };
+    let [before, after] = of("web")[..] else { panic!("{:?}", timeline.containers) };
     assert!(before.removed && !after.removed && before.id != after.id, "{before:?} {after:?}");
     assert_eq!((&before.name, &before.address), (&after.name, &after.address));
     // Crashed and restarted, they are the same containers, and serve.
-    assert!(of("app").len() == 1 && of("web").len() == 1, "{:?}", timeline.containers);
+    assert!(of("app").len() == 1 && of("cache").len() == 1, "{:?}", timeline.containers);
     let state = podman(&env, &["inspect", "--format", "{{.State.Status}}", &of("app")[0].id]);
     assert_eq!(state.trim(), "running");
     assert!(timeline.responses.get("200").copied().unwrap_or(0) >= 15, "answers: {:?}", timeline.responses);
