@@ -31,7 +31,6 @@ use ruling::{Rules, Ruling};
 /// Events in memory at once.
 const CHUNK: usize = 1 << 16;
 
-/// The classes that a profile is learned from and that rules judge; DNS answers give addresses their names.
 /// The classes that a replay reads: rules judge them all.
 pub const JUDGED: [Class; 8] = [
     Class::Process,
