@@ -339,7 +339,9 @@ def main():
         return
     if todo and os.geteuid() != 0:
         sys.exit("error: recording needs root\nhint: run it with sudo")
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # In the background of a shell interrupts are ignored, and what asks it to end would be too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
     into.mkdir(parents=True, exist_ok=True)
     maker = Maker(binaries, into)
