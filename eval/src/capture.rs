@@ -77,8 +77,8 @@ pub fn capture(recording: &Recording) -> Result<Capture> {
         recorded.iter().map(|class| entry(class.name(), account(*class), rows(*class), bytes(*class))).collect();
     let total = recorded.iter().try_fold(ClassAccount::default(), |sum, class| Some(add(sum, &account(*class)?)));
     let mut fields = Vec::new();
-    for check in CHECKS.iter().filter(|check| recorded.contains(&check.class)) {
-        fields.push(check.run(recording)?);
+    for class in Class::ALL.iter().filter(|class| recorded.contains(class)) {
+        fields.extend(completeness(recording, *class)?);
     }
     let failures = manifest.accounting.iter().flat_map(|accounting| &accounting.failures).filter(|(_, n)| **n > 0);
     Ok(Capture {
@@ -90,6 +90,14 @@ pub fn capture(recording: &Recording) -> Result<Capture> {
         failures: failures.map(|(name, n)| (name.clone(), *n)).collect(),
         table_bytes: manifest.tables.iter().map(|table| table.bytes).sum(),
     })
+}
+
+/// What is promised of the rows of a class, and how many keep it.
+///
+/// # Errors
+/// Unreadable segments.
+pub fn completeness(recording: &Recording, class: Class) -> Result<Vec<FieldCompleteness>> {
+    CHECKS.iter().filter(|check| check.class == class).map(|check| check.run(recording)).collect()
 }
 
 fn add(mut sum: ClassAccount, other: &ClassAccount) -> ClassAccount {

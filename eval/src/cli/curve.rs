@@ -9,7 +9,7 @@ use eval::error::{Error, Result};
 use eval::storm::deed::Deed;
 
 use super::text::{clean, count, or_none, percent, table};
-use super::{Format, Outcome, json};
+use super::{Format, Outcome, json, storm};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     rates: Option<Vec<u64>>,
     /// Length of one point, s
-    #[arg(long, default_value_t = 5.0, value_parser = super::storm::seconds)]
+    #[arg(long, default_value_t = 5.0, value_parser = storm::seconds)]
     seconds: f64,
     /// Exit with 1 if a smaller share is stored anywhere
     #[arg(long, value_name = "SHARE")]
@@ -98,21 +98,11 @@ fn write(found: &Curve, dir: &Path) -> Result<()> {
 }
 
 fn failed(found: &Curve, least: Option<f64>) -> Vec<String> {
-    let mut failed = Vec::new();
-    for point in &found.points {
+    let of = |point: &eval::curve::Point| {
         let what = format!("{} on CPU {}, {} a second", point.deed.name(), chart::cpus(&point.cpus), point.rate);
-        let storm = &point.storm;
-        if least.is_some_and(|least| storm.stored_share < least) {
-            failed.push(format!("{what}: {:.5} are stored, wanted {}", storm.stored_share, least.unwrap_or_default()));
-        }
-        if storm.accounted_share < 1.0 {
-            failed.push(format!("{what}: {:.7} are accounted for, wanted all", storm.accounted_share));
-        }
-        if !storm.verified {
-            failed.push(format!("{what}: the recording does not verify"));
-        }
-    }
-    failed
+        storm::failed(&point.storm, least).into_iter().map(|why| format!("{what}: {why}")).collect::<Vec<_>>()
+    };
+    found.points.iter().flat_map(of).collect()
 }
 
 fn render(found: &Curve) -> String {

@@ -32,7 +32,7 @@ Examples:
   eval set                                       what replay says of each recording that ships, as a table
   eval card rec/ -o rec/                         card.md and rates.svg
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
-  eval overhead --rounds 5                       our recorder and its peers on four workloads (root)
+  eval overhead --rounds 5                       our recorder and its peers on ten workloads (root)
   eval curve -o out/curve                        stored, lost, late against the rate of events, of each class (root)
   eval storm                                     a million system calls a second for a minute (root)
   eval soak -o out/soak --ask 'web/item?id=7'    an hour of a web shop: memory, loss, size, CPU time, a picture (root)

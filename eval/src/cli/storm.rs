@@ -79,13 +79,14 @@ pub fn run(args: &Args) -> Result<Outcome> {
         Format::Json => json(&found),
         Format::Table => render(&found),
     };
-    Ok(Outcome { text, failed: failed(&found, args) })
+    Ok(Outcome { text, failed: failed(&found, Some(args.least)) })
 }
 
-fn failed(found: &Storm, args: &Args) -> Vec<String> {
+/// What a storm did not keep, in words. `least`: share of the calls that must be stored.
+pub(super) fn failed(found: &Storm, least: Option<f64>) -> Vec<String> {
     let mut failed = Vec::new();
-    if found.stored_share < args.least {
-        failed.push(format!("{:.5} of the calls are stored, wanted {}", found.stored_share, args.least));
+    if let Some(least) = least.filter(|least| found.stored_share < *least) {
+        failed.push(format!("{:.5} of the calls are stored, wanted {least}", found.stored_share));
     }
     if found.accounted_share < 1.0 {
         failed.push(format!("{:.7} of the calls are accounted for, wanted all", found.accounted_share));

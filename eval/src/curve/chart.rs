@@ -28,7 +28,7 @@ struct Quantity {
 
 const QUANTITIES: [Quantity; 3] = [
     Quantity {
-        title: "stored (blue), lost (red), a second",
+        title: "stored, lost (red), a second",
         of: |point| point.storm.stored as f64 / point.storm.callers.seconds,
         lost: Some(Point::lost_per_second),
     },

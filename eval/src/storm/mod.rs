@@ -13,9 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use datasets::{ClassAccount, Recording, Verdict};
+use record_bpf::Class;
 use serde::Serialize;
 
-use crate::capture::capture;
+use crate::capture::completeness;
 use crate::error::{Error, Result};
 use calls::{Calls, pin};
 use deed::Deed;
@@ -108,7 +109,6 @@ pub fn storm(plan: &Plan) -> Result<Storm> {
     let all: u64 = recording.manifest().class_segments(class).map(|segment| segment.rows).sum();
     let (dropped, left_out) = (account.dropped.total(), account.sampled_out + account.known);
     let calls = callers.calls as f64;
-    let complete = completeness(&recording, class.name())?;
     let cpu_seconds = (used - callers.cpu_seconds).max(0.0);
     Ok(Storm {
         calls_per_second: calls / callers.seconds,
@@ -119,7 +119,7 @@ pub fn storm(plan: &Plan) -> Result<Storm> {
         left_out,
         accounted_share: ((all + dropped + left_out) as f64 / (calls * plan.deed.rows() as f64)).min(1.0),
         verified,
-        complete,
+        complete: complete(&recording, class)?,
         bytes_per_event: number(&format!("/classes/{}/bytes_per_event", class.name())),
         cpu_seconds,
         cpu_ns_per_event: cpu_seconds * 1e9 / calls,
@@ -159,10 +159,9 @@ fn rows(recording: &Recording, plan: &Plan) -> Result<u64> {
 }
 
 /// Complete rows of the class, of those that something is promised of.
-fn completeness(recording: &Recording, class: &str) -> Result<Option<f64>> {
-    let found = capture(recording)?.fields;
-    let of_class = found.iter().filter(|field| field.rows_of.split(':').next() == Some(class));
-    let (rows, complete) = of_class.fold((0, 0), |sum, field| (sum.0 + field.rows, sum.1 + field.complete));
+fn complete(recording: &Recording, class: Class) -> Result<Option<f64>> {
+    let found = completeness(recording, class)?;
+    let (rows, complete) = found.iter().fold((0, 0), |sum, field| (sum.0 + field.rows, sum.1 + field.complete));
     Ok((rows > 0).then(|| complete as f64 / rows as f64))
 }
 
