@@ -497,7 +497,7 @@ pub struct Process {
 }
 
 /// A row of `containers.parquet`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Container {
     pub id: Arc<str>,
     pub runtime: Option<String>,

@@ -97,17 +97,7 @@ mod tests {
             runtime: Some("podman".to_owned()),
             name: Some(name.to_owned()),
             image: Some(image.to_owned()),
-            image_id: None,
-            addresses: vec![],
-            aliases: vec![],
-            labels: None,
-            cgroup: String::new(),
-            first_seen: 0,
-            image_digest: None,
-            pod: None,
-            namespace: None,
-            pod_uid: None,
-            identity: None,
+            ..Container::default()
         }
     }
 

@@ -394,23 +394,8 @@ pub fn containers() -> Vec<Container> {
         pod_uid: Some("0b1c".to_owned()),
         identity: Some("docker config".to_owned()),
     };
-    let bare = Container {
-        id: "d".repeat(64).into(),
-        runtime: None,
-        name: None,
-        image: None,
-        image_id: None,
-        addresses: Vec::new(),
-        aliases: Vec::new(),
-        labels: None,
-        cgroup: "/d".to_owned(),
-        first_seen: START,
-        image_digest: None,
-        pod: None,
-        namespace: None,
-        pod_uid: None,
-        identity: None,
-    };
+    let bare =
+        Container { id: "d".repeat(64).into(), cgroup: "/d".to_owned(), first_seen: START, ..Container::default() };
     vec![full, bare]
 }
 

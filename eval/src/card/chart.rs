@@ -4,13 +4,13 @@
 
 use datasets::Manifest;
 use plotters::prelude::*;
+use replay::output::palette::{self, GREY};
 
 use super::Counts;
 use crate::{Error, Result};
 
-const GREY: RGBColor = RGBColor(136, 136, 136);
-const EVENTS: RGBColor = RGBColor(66, 133, 190);
-const ATTACK: RGBColor = RGBColor(205, 60, 60);
+const EVENTS: RGBColor = palette::BLUE;
+const ATTACK: RGBColor = palette::RED;
 
 const WIDTH: u32 = 960;
 /// Height of one class's lane, and of the time axis below the last.

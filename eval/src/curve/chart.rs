@@ -3,14 +3,10 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use replay::output::palette::{AMBER, BLUE, GREY, RED};
 
 use super::{Curve, Point};
 use crate::storm::deed::Deed;
-
-const GREY: RGBColor = RGBColor(136, 136, 136);
-const BLUE: RGBColor = RGBColor(66, 133, 190);
-const AMBER: RGBColor = RGBColor(200, 140, 40);
-const RED: RGBColor = RGBColor(205, 60, 60);
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 210;

@@ -2,14 +2,9 @@
 //! on a dark page; the background is the page's.
 
 use plotters::prelude::*;
+use replay::output::palette::{AMBER, BLUE, GREEN, GREY, RED};
 
 use super::{Long, Sample};
-
-const GREY: RGBColor = RGBColor(136, 136, 136);
-const BLUE: RGBColor = RGBColor(66, 133, 190);
-const AMBER: RGBColor = RGBColor(200, 140, 40);
-const GREEN: RGBColor = RGBColor(78, 154, 106);
-const RED: RGBColor = RGBColor(205, 60, 60);
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 190;

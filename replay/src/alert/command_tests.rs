@@ -12,18 +12,7 @@ fn container(runtime: &str, id: &str, name: &str) -> Container {
         id: id.into(),
         runtime: (!runtime.is_empty()).then(|| runtime.to_owned()),
         name: Some(name.to_owned()),
-        image: None,
-        image_id: None,
-        addresses: Vec::new(),
-        aliases: Vec::new(),
-        labels: None,
-        cgroup: String::new(),
-        first_seen: 0,
-        image_digest: None,
-        pod: None,
-        namespace: None,
-        pod_uid: None,
-        identity: None,
+        ..Container::default()
     }
 }
 

@@ -65,19 +65,8 @@ mod tests {
         let container = Container {
             id: "a".into(),
             runtime: Some("containerd".to_owned()),
-            name: None,
-            image: None,
-            image_id: None,
-            addresses: Vec::new(),
-            aliases: Vec::new(),
             labels: Some(labels.to_owned()),
-            cgroup: String::new(),
-            first_seen: 0,
-            image_digest: None,
-            pod: None,
-            namespace: None,
-            pod_uid: None,
-            identity: None,
+            ..Container::default()
         };
         let place = Place::new(Some(&container), "web:1".into(), "a".into());
         assert_eq!((place.pod.as_deref(), place.namespace.as_deref()), (Some("web-0"), Some("shop")));

@@ -86,20 +86,9 @@ fn connect(address: &str, port: u16) -> NetworkEvent {
 fn peer(alias: &str) -> Container {
     Container {
         id: "p".into(),
-        runtime: None,
         name: Some("peer-1".to_owned()),
-        image: None,
-        image_id: None,
-        addresses: vec![],
         aliases: vec!["short".to_owned(), alias.to_owned()],
-        labels: None,
-        cgroup: String::new(),
-        first_seen: 0,
-        image_digest: None,
-        pod: None,
-        namespace: None,
-        pod_uid: None,
-        identity: None,
+        ..Container::default()
     }
 }
 

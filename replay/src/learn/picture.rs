@@ -6,11 +6,11 @@ use plotters::prelude::*;
 
 use super::{Image, LearnedTree, Report};
 use crate::error::{Error, Result};
+use crate::output::palette::{self, GREY};
 
-const GREY: RGBColor = RGBColor(136, 136, 136);
-const NODES: RGBColor = RGBColor(66, 133, 190);
-const BOUND: RGBColor = RGBColor(214, 162, 60);
-const CONVERGED: RGBColor = RGBColor(78, 154, 106);
+const NODES: RGBColor = palette::BLUE;
+const BOUND: RGBColor = palette::YELLOW;
+const CONVERGED: RGBColor = palette::GREEN;
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 200;

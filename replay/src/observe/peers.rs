@@ -124,20 +124,12 @@ mod tests {
     fn container(id: &str, image: &str, address: &str, alias: &str, first_seen: i64) -> Container {
         Container {
             id: id.into(),
-            runtime: None,
             name: Some(id.to_owned()),
             image: Some(image.to_owned()),
-            image_id: None,
             addresses: vec![address.to_owned()],
             aliases: vec![alias.to_owned()],
-            labels: None,
-            cgroup: String::new(),
             first_seen,
-            image_digest: None,
-            pod: None,
-            namespace: None,
-            pod_uid: None,
-            identity: None,
+            ..Container::default()
         }
     }
 

@@ -1,6 +1,7 @@
 //! Files and terminal output of a run.
 
 pub mod incidents;
+pub mod palette;
 pub mod parquet;
 pub mod report;
 pub mod run_json;

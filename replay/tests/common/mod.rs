@@ -334,17 +334,11 @@ fn container(id: &str, name: &str, image: &str, address: &str, alias: &str) -> C
         runtime: Some("podman".to_owned()),
         name: Some(name.to_owned()),
         image: Some(image.to_owned()),
-        image_id: None,
         addresses: vec![address.to_owned()],
         aliases: vec![alias.to_owned()],
-        labels: None,
         cgroup: format!("/{id}"),
         first_seen: BEGIN,
-        image_digest: None,
-        pod: None,
-        namespace: None,
-        pod_uid: None,
-        identity: None,
+        ..Container::default()
     }
 }
 

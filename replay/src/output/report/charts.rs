@@ -6,14 +6,14 @@ use plotters::prelude::*;
 
 use crate::convergence::seconds;
 use crate::engines::Severity;
+use crate::output::palette::{self, GREY};
 
-const GREY: RGBColor = RGBColor(136, 136, 136);
-const EVENTS: RGBColor = RGBColor(66, 133, 190);
-const LEARNING: RGBColor = RGBColor(214, 162, 60);
-const LOCKED: RGBColor = RGBColor(78, 154, 106);
-const CRITICAL: RGBColor = RGBColor(205, 60, 60);
-const HIGH: RGBColor = RGBColor(190, 90, 170);
-const MEDIUM: RGBColor = RGBColor(200, 140, 40);
+const EVENTS: RGBColor = palette::BLUE;
+const LEARNING: RGBColor = palette::YELLOW;
+const LOCKED: RGBColor = palette::GREEN;
+const CRITICAL: RGBColor = palette::RED;
+const HIGH: RGBColor = palette::PURPLE;
+const MEDIUM: RGBColor = palette::AMBER;
 
 const WIDTH: u32 = 960;
 const RATE_HEIGHT: u32 = 240;
