@@ -72,6 +72,30 @@ pub(crate) fn from_hex(text: &str) -> Option<Hash> {
     Some(hash)
 }
 
+/// Hashes what is written, and keeps nothing of it.
+pub(crate) struct HashOnly(Sha256);
+
+impl HashOnly {
+    pub(crate) fn new() -> HashOnly {
+        HashOnly(Sha256::new())
+    }
+
+    pub(crate) fn finish(self) -> Hash {
+        self.0.finalize().into()
+    }
+}
+
+impl Write for HashOnly {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.update(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Hashes and counts what passes through to the file.
 pub(crate) struct HashingWriter {
     file: io::BufWriter<File>,

@@ -25,6 +25,7 @@ mod frame;
 mod hash;
 mod holders;
 mod ipc;
+mod join;
 mod journal;
 mod keep;
 mod keeping;

@@ -1,13 +1,13 @@
 //! Reading and atomically writing `manifest.json`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use record_bpf::schema;
 
-use crate::hash;
+use crate::hash::{self, HashOnly};
 use crate::manifest::{FORMAT_VERSION, KIND, Manifest, Segment};
 use crate::signature::{Signature, Signer};
 use crate::{Error, Result};
@@ -74,11 +74,13 @@ pub(crate) fn store(dir: &Path, manifest: &mut Manifest) -> Result<()> {
 
 /// As [`store`], with a signature.
 pub(crate) fn store_signed(dir: &Path, manifest: &mut Manifest, signer: Option<&Signer>) -> Result<()> {
-    let text = seal(manifest, signer);
+    seal(manifest, signer);
     let path = path(dir);
     let temporary = dir.join(".manifest.json.tmp");
     let written = create_private(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map(BufWriter::new)
+        .and_then(|mut file| render(manifest, &mut file).map(|()| file))
+        .and_then(|file| file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all())
         .and_then(|()| fs::rename(&temporary, &path))
         .and_then(|()| sync_dir(dir));
     written.map_err(|source| {
@@ -88,25 +90,24 @@ pub(crate) fn store_signed(dir: &Path, manifest: &mut Manifest, signer: Option<&
     })
 }
 
-/// The manifest's text, with its digest and signature filled in here and in `manifest`.
-fn seal(manifest: &mut Manifest, signer: Option<&Signer>) -> String {
+/// Fills in the digest and the signature.
+fn seal(manifest: &mut Manifest, signer: Option<&Signer>) {
     manifest.digest.clear();
     manifest.signature = signer.map(Signer::blank);
-    let mut text = render(manifest);
-    manifest.digest = hash::hex(&hash::of_bytes(text.as_bytes()));
+    let mut hasher = HashOnly::new();
+    // Strings, integers and lists of them into memory: nothing could fail.
+    let _ = render(manifest, &mut hasher);
+    manifest.digest = hash::hex(&hasher.finish());
     if let Some(signer) = signer {
         let value = signer.sign(manifest);
         manifest.signature.iter_mut().for_each(|signature| signature.value.clone_from(&value));
     }
-    text = render(manifest);
-    text
 }
 
-fn render(manifest: &Manifest) -> String {
-    // Strings, integers and lists of them: serialization into memory has nothing that could fail.
-    let mut text = serde_json::to_string_pretty(manifest).unwrap_or_default();
-    text.push('\n');
-    text
+/// Writes the manifest's text piece by piece: after a day it has megabytes, and is written every minute.
+fn render(manifest: &Manifest, mut out: impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut out, manifest)?;
+    out.write_all(b"\n")
 }
 
 /// Bytes that the manifest takes, about.

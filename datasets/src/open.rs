@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef};
 use record_bpf::Class;
 
 use crate::codec::Codec;
+use crate::join::join;
 use crate::model::{
     DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, Row, SecurityEvent, SyscallEvent,
     TlsEvent, for_each_class,
@@ -14,6 +15,13 @@ use crate::write::Rotation;
 
 /// Columns of some rows, in the order of the class's schema.
 pub(crate) type Columns = Vec<ArrayRef>;
+
+/// So many batches, once they are in the journal, become one: a journal that is written twice a second would leave a quiet
+/// minute in thousands of arrays of a few rows, and the holes between these, not the rows, would be what grows.
+const JOINED: usize = 8;
+
+/// Batches that would make more rows than this are left as they are.
+const JOINED_ROWS: usize = 1 << 14;
 
 /// Rows of each CPU, in the order in which the CPUs came. No table by number: what user space sampled has CPU numbers of its own, up
 /// to 65,535.
@@ -107,6 +115,8 @@ pub(crate) struct Buffer<C: Codec> {
     building: usize,
     building_bytes: usize,
     batches: Vec<Columns>,
+    /// How often the rows of each batch have been joined.
+    joins: Vec<u8>,
     batches_bytes: usize,
     journaled: usize,
     rows: usize,
@@ -126,6 +136,7 @@ where
             building: 0,
             building_bytes: 0,
             batches: Vec::new(),
+            joins: Vec::new(),
             batches_bytes: 0,
             journaled: 0,
             rows: 0,
@@ -158,8 +169,9 @@ where
         C::finish(&mut self.builder, &mut columns);
         // A builder has room for 1,024 rows at least, and up to twice what it holds.
         columns.iter_mut().for_each(|column| column.shrink_to_fit());
-        self.batches_bytes += columns.iter().map(|column| column.get_array_memory_size()).sum::<usize>();
+        self.batches_bytes += memory(&columns);
         self.batches.push(columns);
+        self.joins.push(0);
         (self.building, self.building_bytes) = (0, 0);
     }
 
@@ -167,6 +179,7 @@ where
         self.cut();
         let bytes = std::mem::take(&mut self.batches_bytes);
         let batches = std::mem::take(&mut self.batches);
+        self.joins.clear();
         let journaled = std::mem::take(&mut self.journaled);
         let rows = std::mem::take(&mut self.rows) as u64;
         let cpus = std::mem::take(&mut self.cpus);
@@ -177,8 +190,34 @@ where
     fn take_unjournaled(&mut self) -> Vec<Columns> {
         let fresh = self.batches[self.journaled..].to_vec();
         self.journaled = self.batches.len();
+        self.join();
         fresh
     }
+
+    /// Joins the last batches where enough of them were joined equally often, so that a row is copied once for each power of
+    /// [`JOINED`]. All batches must be in the journal.
+    fn join(&mut self) {
+        while let Some(&joins) = self.joins.last()
+            && let Some(first) = self.batches.len().checked_sub(JOINED)
+            && self.joins[first..].iter().all(|of| *of == joins)
+        {
+            let parts = &self.batches[first..];
+            let rows: usize = parts.iter().map(|columns| columns[0].len()).sum();
+            let Some(joined) = (rows <= JOINED_ROWS).then(|| join(parts)).flatten() else { return };
+            self.batches_bytes -= parts.iter().map(memory).sum::<usize>();
+            self.batches_bytes += memory(&joined);
+            self.batches.truncate(first);
+            self.batches.push(joined);
+            self.joins.truncate(first);
+            self.joins.push(joins + 1);
+            self.journaled = self.batches.len();
+        }
+    }
+}
+
+/// Of a batch, bytes.
+fn memory(columns: &Columns) -> usize {
+    columns.iter().map(|column| column.get_array_memory_size()).sum()
 }
 
 #[cfg(test)]

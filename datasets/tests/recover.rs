@@ -91,6 +91,40 @@ fn what_was_journaled_is_recovered_once_and_for_all() {
 }
 
 #[test]
+fn how_often_rows_are_journaled_changes_no_byte_of_a_segment() {
+    let events = events(24, 3000, 2);
+    let segments = |every: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = RecordingWriter::create_with(dir.path(), manifest(), storage(100_000)).unwrap();
+        for chunk in events.chunks(every) {
+            for event in chunk {
+                writer.push(event).unwrap();
+            }
+            let known = Known {
+                at_ns: START,
+                until_ns: START,
+                accounting: Accounting::default(),
+                processes: &[],
+                containers: &[],
+                addresses: &[],
+                all_processes: false,
+                ended: &[],
+            };
+            writer.journal(known).unwrap();
+        }
+        writer.finish(lossless(&events), START).unwrap();
+        assert_eq!(read(dir.path()), in_order(events.clone()));
+        let manifest = Recording::open(dir.path()).unwrap().manifest().clone();
+        manifest.segments.into_iter().map(|segment| (segment.file, segment.sha256)).collect::<Vec<_>>()
+    };
+    let once = segments(3000);
+    // Batches are joined by eights: not once, and several times over.
+    for every in [400, 40, 7] {
+        assert_eq!(segments(every), once, "{every}");
+    }
+}
+
+#[test]
 fn what_was_counted_and_is_not_on_the_disk_is_named_as_unsaved() {
     let dir = tempfile::tempdir().unwrap();
     let events = events(22, 1000, 2);
