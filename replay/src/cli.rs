@@ -223,6 +223,9 @@ pub struct Rules {
     /// Folder of Sigma rules to list instead of those that ship [default: engines.rules, with those that ship]
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
+    /// Count what they hit in recordings, without a profile: directories, names of ones that ship, or `shipped` for all of those
+    #[arg(long, value_name = "RECORDING", num_args = 1..)]
+    pub on: Vec<String>,
     /// TOML file over the defaults
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -237,7 +240,9 @@ pub struct Rules {
 const RULES_AFTER: &str = "\
 Examples:
   replay rules                             the rules that ship
-  replay rules --rules sigma/rules/linux   what becomes of a folder of others";
+  replay rules --rules sigma/rules/linux   what becomes of a folder of others
+  replay rules --rules sigma/rules/linux --on shipped
+                                           how often each of them hits, on an attack and on anything else";
 
 #[derive(Debug, Args)]
 #[command(after_help = LEARN_AFTER)]

@@ -13,7 +13,7 @@ use replay::error::{Error, Result, exit};
 use replay::judge::Judges;
 use replay::profile::siblings::{self, Replica, Siblings};
 use replay::profile::{Profile, bounds, diff, export, show};
-use replay::{explain, input, learn, rules_table, run};
+use replay::{explain, input, learn, rules_hits, rules_table, run};
 
 use crate::print;
 
@@ -45,6 +45,18 @@ pub fn rules(options: &Rules) -> Result<ExitCode> {
     let judges = Judges::open(&config)?;
     let wanted = |listed: &&Listed| options.rules.is_none() || !listed.built_in;
     let listed: Vec<&Listed> = judges.listed().iter().filter(wanted).collect();
+    if !options.on.is_empty() {
+        let names = options.on.iter().flat_map(|name| match name.as_str() {
+            "shipped" => datasets::shipped_names(),
+            _ => vec![name.clone()],
+        });
+        let found = rules_hits::all(&names.collect::<Vec<_>>(), &judges, &config)?;
+        print(&match options.format {
+            ProfileFormat::Table => rules_hits::render(&listed, &found),
+            ProfileFormat::Json => rules_hits::to_json(&listed, &found),
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
     print(&match options.format {
         ProfileFormat::Table => rules_table::render(&listed),
         ProfileFormat::Json => rules_table::to_json(&listed),

@@ -241,8 +241,8 @@ impl RulesOf<'_> {
 
 impl Rules for RulesOf<'_> {
     fn hits(&self, event: &Event, known: Known) -> Vec<RuleHit> {
-        // Most events are of no category.
-        if known.deviation.is_none() && Category::of(event).is_empty() {
+        // Of most events no rule speaks.
+        if known.deviation.is_none() && !self.rules.asks_about(event) {
             return Vec::new();
         }
         self.rules.evaluate(&self.view(event, known))

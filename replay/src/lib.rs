@@ -21,6 +21,7 @@ pub mod observe;
 pub mod output;
 pub mod pipeline;
 pub mod profile;
+pub mod rules_hits;
 pub mod rules_table;
 pub mod run;
 pub mod sink;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engines::rules_load::{Listed, State};
+use crate::engines::rules_load::{Listed, State, in_part};
 
 /// Of one category: documents that speak in full, in part, and not at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -33,7 +33,7 @@ pub fn render(listed: &[&Listed]) -> String {
     for Listed { file, title, category, level, technique, state, .. } in listed {
         let (mark, why) = match state {
             State::Loaded => ("loaded", String::new()),
-            State::Partly { unmapped } => ("in part", format!(": no event has {}", unmapped.join(", "))),
+            State::Partly { unmapped, note } => ("in part", format!(": {}", in_part(unmapped, *note))),
             State::Skipped { reason } => ("skipped", format!(": {reason}")),
         };
         let level = level.name();

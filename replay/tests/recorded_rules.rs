@@ -3,81 +3,17 @@
 //!
 //! Rules are asked about each event as a replay asks them, without profiles: what they say of deviations is not here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use datasets::{Recording, Result};
-use rayon::prelude::*;
-use record_bpf::Class;
 use replay::config;
-use replay::deviation::RowRef;
-use replay::engines::correlation::{Contribution, Correlator};
 use replay::engines::rules_load::Listed;
 use replay::judge::Judges;
-use replay::observe::Context;
-use replay::pipeline::World;
-use replay::pipeline::ruling::{Memory, Rules, Ruling};
-
-/// The classes that rules are asked about.
-const CLASSES: [Class; 8] = [
-    Class::Process,
-    Class::Security,
-    Class::File,
-    Class::Network,
-    Class::Dns,
-    Class::Tls,
-    Class::Flow,
-    Class::Resource,
-];
-
-/// Of one rule in one recording: hits on the attack's events, and on others.
-type Hits = BTreeMap<String, [u64; 2]>;
-
-/// Hits by rule's id, and whether the recording shows an attack.
-fn hits(recording: &Recording, judges: &Judges) -> Result<(Hits, bool)> {
-    let config = config::load(None, &[]).unwrap();
-    let world = World::load(recording, &config).unwrap();
-    let rules = judges.of(&world);
-    // What is ambiguous may be the attack's.
-    let labels: BTreeSet<RowRef> = recording
-        .labels()?
-        .into_iter()
-        .map(|label| RowRef { class: label.class, cpu: label.cpu, seq: label.seq })
-        .collect();
-    let context = Context { processes: &world.processes, peers: &world.peers, config: &config };
-    let mut lanes: HashMap<Arc<str>, Memory> = HashMap::new();
-    let mut across = Correlator::default();
-    let mut found = Hits::new();
-    for event in recording.events_of(&CLASSES) {
-        let event = event?;
-        let common = event.common();
-        let row = RowRef { class: event.class(), cpu: common.cpu, seq: common.seq };
-        let lane = lanes.entry(world.image(common.container.as_ref())).or_default();
-        let Ruling { verdicts, rows, .. } = lane.judge(&event, None, &rules, &context);
-        let mut count = |id: String, rows: &[RowRef]| {
-            let attack = labels.contains(&row) || rows.iter().any(|row| labels.contains(row));
-            found.entry(id).or_default()[usize::from(!attack)] += 1;
-        };
-        verdicts.into_iter().for_each(|verdict| count(verdict.judge, &rows));
-        for contribution in lane.abroad.drain(..) {
-            let contribution: Contribution = contribution;
-            if let Some(met) = rules.correlations().and_then(|known| across.join(known, contribution)) {
-                count(met.hit.id.to_string(), &met.rows);
-            }
-        }
-    }
-    Ok((found, !labels.is_empty()))
-}
+use replay::rules_hits::{self, Found};
 
 fn table(judges: &Judges) -> String {
-    let names = datasets::shipped_names();
-    let of = |name: &String| {
-        let (hits, attack) = hits(&Recording::shipped(name).unwrap(), judges).unwrap();
-        (name.clone(), hits, attack)
-    };
-    let mut recordings: Vec<(String, Hits, bool)> = names.par_iter().map(of).collect();
-    recordings.sort();
+    let config = config::load(None, &[]).unwrap();
+    let recordings: Vec<Found> = rules_hits::all(&datasets::shipped_names(), judges, &config).unwrap();
     let mut out =
         "# rule\tkind\tattacks in which it hits the attack\trecordings in which it hits something else\n".to_owned();
     let listed: Vec<&Listed> = judges.listed().iter().collect();
@@ -91,15 +27,15 @@ fn table(judges: &Judges) -> String {
         let with = |which: usize| -> String {
             let names: Vec<&str> = recordings
                 .iter()
-                .filter(|(_, hits, _)| hits.get(&id).is_some_and(|hits| hits[which] > 0))
-                .map(|(name, ..)| name.as_str())
+                .filter(|found| found.hits.get(&id).is_some_and(|hits| hits[which] > 0))
+                .map(|found| found.recording.as_str())
                 .collect();
             if names.is_empty() { "-".to_owned() } else { names.join(" ") }
         };
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         out.push_str(&format!("{stem}\t{}\t{}\t{}\n", listed.category, with(0), with(1)));
     }
-    let attacks = recordings.iter().filter(|(.., attack)| *attack).count();
+    let attacks = recordings.iter().filter(|found| found.attack).count();
     println!("{} recordings, {attacks} of attacks", recordings.len());
     out
 }

@@ -28,6 +28,8 @@ pub mod correlation;
 pub mod exemplars;
 pub mod grounds;
 pub mod llm;
+mod logs;
+mod reach;
 pub mod rules;
 pub mod rules_load;
 pub mod semantics;

@@ -11,9 +11,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datasets::Event;
 use rsigma_eval::{EvaluationResult, EventValue};
 
 use super::correlation::{Correlations, Feed};
+use super::logs::Logs;
 use super::rules_load::{Folder, Listed, bad};
 use super::sigma_fields::{Category, EventView, Field, SigmaEvent};
 use super::{Engine, Level, Verdict};
@@ -68,6 +70,8 @@ pub enum RuleError {
 /// Rules, compiled and sorted by category.
 pub struct RuleEngine {
     categories: Vec<Compiled>,
+    /// What is about logs instead of categories.
+    logs: Logs,
     correlations: Correlations,
     listed: Vec<Listed>,
     memo: Vec<Mutex<HashMap<u128, Arc<[RuleHit]>>>>,
@@ -88,6 +92,7 @@ impl RuleEngine {
     /// no meaning here (other products, unknown categories, filters) are in the [list](RuleEngine::listed).
     pub fn load(directory: Option<&Path>) -> Result<RuleEngine, RuleError> {
         let Folder { rules, correlations, listed, .. } = Folder::read(directory)?;
+        let logs = Logs::compile(&rules)?;
         let mut categories = Vec::new();
         for category in Category::ALL.iter().copied() {
             let mut compiled = Compiled { category, engine: rsigma_eval::Engine::new(), fields: Vec::new() };
@@ -104,13 +109,13 @@ impl RuleEngine {
             }
         }
         let memo = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Ok(RuleEngine { categories, correlations, listed, memo })
+        Ok(RuleEngine { categories, logs, correlations, listed, memo })
     }
 
     /// Number of rules and correlations that can speak.
     pub fn len(&self) -> usize {
         let rules: usize = self.categories.iter().map(|compiled| compiled.engine.rule_count()).sum();
-        rules + self.correlations.documents().len()
+        rules + self.logs.len() + self.correlations.documents().len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -131,6 +136,11 @@ impl RuleEngine {
         self.categories.iter().any(|compiled| compiled.category == category)
     }
 
+    /// Whether any rule can speak of an event that is no deviation.
+    pub fn asks_about(&self, event: &Event) -> bool {
+        Category::of(event).iter().any(|category| self.asks_for(*category)) || self.logs.ask_for(event)
+    }
+
     /// The rules that the event matches, by id. Depends on the view alone.
     pub fn evaluate(&self, view: &EventView<'_>) -> Vec<RuleHit> {
         let mut hits = Vec::new();
@@ -140,6 +150,14 @@ impl RuleEngine {
             };
             hits.extend(self.remembered(compiled, view).iter().cloned());
         }
+        if view.known.deviation.is_none() && self.logs.ask_for(view.event) {
+            let said = self.logs.evaluate(view, |key, engine, entry| {
+                self.recalled(key, || {
+                    (engine.evaluate(entry).iter().map(|result| hit(result, &self.correlations)).collect(), true)
+                })
+            });
+            hits.extend(said);
+        }
         hits.sort_by(|a, b| a.id.cmp(&b.id));
         hits.dedup_by(|a, b| a.id == b.id);
         hits
@@ -147,15 +165,21 @@ impl RuleEngine {
 
     fn remembered(&self, compiled: &Compiled, view: &EventView<'_>) -> Arc<[RuleHit]> {
         let event = SigmaEvent::new(view);
-        let key = compiled.key(&event);
+        self.recalled(compiled.key(&event), || {
+            let hits = compiled.engine.evaluate(&event).iter().map(|result| hit(result, &self.correlations)).collect();
+            // A keyword search reads fields that are not in the key.
+            (hits, !event.searched_all.get())
+        })
+    }
+
+    /// What was said under this key, else what `evaluate` says now, with whether that is to be remembered.
+    fn recalled(&self, key: u128, evaluate: impl FnOnce() -> (Arc<[RuleHit]>, bool)) -> Arc<[RuleHit]> {
         let shard = &self.memo[key as usize % SHARDS];
         if let Some(hits) = shard.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Arc::clone(hits);
         }
-        let hits: Arc<[RuleHit]> =
-            compiled.engine.evaluate(&event).iter().map(|result| hit(result, &self.correlations)).collect();
-        // A keyword search reads fields that are not in the key.
-        if !event.searched_all.get() {
+        let (hits, keep) = evaluate();
+        if keep {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             if shard.len() >= MEMO / SHARDS {
                 shard.clear();

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rsigma_parser::{Detection, SigmaRule, parse_sigma_yaml};
+use rsigma_parser::{Detection, Modifier, SigmaRule, parse_sigma_yaml};
 
 use super::Level;
 use super::built_in::BUILT_IN;
 use super::correlation::{Correlations, Names, Refused, Source};
+use super::logs::{COMMAND_LINES, Log};
+use super::reach::Reach;
 use super::rules::{RuleError, level, technique};
 use super::sigma_fields::{Category, Field};
 
@@ -16,9 +18,12 @@ use super::sigma_fields::{Category, Field};
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
     Loaded,
-    /// It asks for fields that no event here has: what it says of those never holds.
+    /// It asks for fields that no event here has, and what it says of those never holds; or it is asked about a part of what it is
+    /// about.
     Partly {
         unmapped: Vec<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<&'static str>,
     },
     Skipped {
         reason: String,
@@ -83,6 +88,7 @@ impl Folder {
         for mut rule in collection.rules {
             // Hits are told apart, and referred to, by it.
             rule.id = rule.id.or_else(|| rule.name.clone());
+            rule.detection.named.values_mut().for_each(find_words);
             let fields = visible(&rule, text);
             let listed = self.list(Listed {
                 file: file(),
@@ -182,9 +188,9 @@ pub fn warnings(listed: &[Listed]) -> Vec<String> {
     let lines: Vec<String> = own()
         .filter_map(|Listed { file, title, state, .. }| match state {
             State::Loaded => None,
-            State::Partly { unmapped } => {
-                let names = unmapped.join(", ");
-                Some(format!("rule in part without effect: {}: {title}: no event has {names}", file.display()))
+            State::Partly { unmapped, note } => {
+                let why = in_part(unmapped, *note);
+                Some(format!("rule in part without effect: {}: {title}: {why}", file.display()))
             }
             State::Skipped { reason } => Some(format!("rule skipped: {}: {title}: {reason}", file.display())),
         })
@@ -201,6 +207,12 @@ pub fn warnings(listed: &[Listed]) -> Vec<String> {
     )]
 }
 
+/// Why a rule speaks in part.
+pub(crate) fn in_part(unmapped: &[String], note: Option<&str>) -> String {
+    let fields = (!unmapped.is_empty()).then(|| format!("no event has {}", unmapped.join(", ")));
+    fields.into_iter().chain(note.map(str::to_owned)).collect::<Vec<_>>().join("; ")
+}
+
 fn category(rule: &SigmaRule) -> String {
     let source = &rule.logsource;
     let named = source.category.as_ref().or(source.service.as_ref()).or(source.product.as_ref());
@@ -212,18 +224,31 @@ fn state(rule: &SigmaRule) -> State {
     if let Some(product) = source.product.as_deref().filter(|product| *product != "linux") {
         return State::Skipped { reason: format!("for product {product}") };
     }
-    if let Some(service) = &source.service {
-        return State::Skipped { reason: format!("no events of service {service}") };
+    let log = Log::of(source);
+    if log.is_none() {
+        if let Some(service) = &source.service {
+            return State::Skipped { reason: format!("no events of service {service}") };
+        }
+        let Some(category) = &source.category else {
+            return State::Skipped { reason: "it names no category of events".to_owned() };
+        };
+        if Category::ALL.iter().all(|known| known.name() != category) {
+            return State::Skipped { reason: format!("no events of category {category}") };
+        }
     }
-    let Some(category) = &source.category else {
-        return State::Skipped { reason: "it names no category of events".to_owned() };
-    };
-    if Category::ALL.iter().all(|known| known.name() != category) {
-        return State::Skipped { reason: format!("no events of category {category}") };
+    let Reach { mut lacks, possible } = Reach::of(rule, &|item| match log {
+        Some(log) => log.lacks(item),
+        None => item.field.name.clone().filter(|name| Field::from_name(name).is_none()),
+    });
+    if log.is_none() {
+        lacks.extend(names(rule).into_iter().filter(|name| Field::from_name(name).is_none()).map(str::to_owned));
     }
-    let unmapped: Vec<String> =
-        names(rule).into_iter().filter(|name| Field::from_name(name).is_none()).map(str::to_owned).collect();
-    if unmapped.is_empty() { State::Loaded } else { State::Partly { unmapped } }
+    let unmapped: Vec<String> = lacks.into_iter().collect();
+    if !possible {
+        return State::Skipped { reason: format!("it always asks for {}, which no event has", unmapped.join(", ")) };
+    }
+    let note = (log == Some(Log::Any)).then_some(COMMAND_LINES);
+    if unmapped.is_empty() && note.is_none() { State::Loaded } else { State::Partly { unmapped, note } }
 }
 
 /// Fields that a rule's answer depends on.
@@ -239,6 +264,22 @@ fn names(rule: &SigmaRule) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     rule.detection.named.values().for_each(|detection| asked(detection, &mut names));
     names
+}
+
+/// Words without a field are looked for within texts, those of a list with `|all`, too, which the library compares with whole
+/// texts.
+fn find_words(detection: &mut Detection) {
+    match detection {
+        Detection::AllOf(items) => {
+            for item in items.iter_mut().filter(|item| item.field.name.as_deref().is_none_or(str::is_empty)) {
+                if item.field.modifiers == [Modifier::All] {
+                    item.field.modifiers.insert(0, Modifier::Contains);
+                }
+            }
+        }
+        Detection::AnyOf(parts) | Detection::And(parts) => parts.iter_mut().for_each(find_words),
+        Detection::Keywords(_) | Detection::ArrayMatch { .. } | Detection::Conditional { .. } => {}
+    }
 }
 
 /// Names of the event's own fields that a detection asks for. Within an array's element names are the element's.

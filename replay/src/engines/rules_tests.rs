@@ -330,7 +330,7 @@ fn a_users_rules_are_added_and_replace_built_in_ones_of_the_same_id() {
         "windows.yml",
         &USER_RULE.replace("{category: process_creation}", "{category: process_creation, product: windows}"),
     );
-    write("auditd.yml", &USER_RULE.replace("{category: process_creation}", "{product: linux, service: auditd}"));
+    write("sshd.yml", &USER_RULE.replace("{category: process_creation}", "{product: linux, service: sshd}"));
     let built_in = RuleEngine::load(None).unwrap().len();
     let engine = RuleEngine::load(Some(folder.path())).unwrap();
     assert_eq!(engine.len(), built_in + 1);
@@ -374,7 +374,7 @@ fn fields_that_no_event_has_are_listed_by_rule() {
     let unmapped: Vec<_> = engine.listed().iter().filter(|listed| listed.state != State::Loaded).collect();
     let [unmapped] = unmapped[..] else { panic!("{unmapped:?}") };
     let names = ["Hashes", "LogonId", "OriginalFileName"].map(str::to_owned).to_vec();
-    assert_eq!((unmapped.title.as_str(), &unmapped.state), ("Mine", &State::Partly { unmapped: names }));
+    assert_eq!((unmapped.title.as_str(), &unmapped.state), ("Mine", &State::Partly { unmapped: names, note: None }));
     assert!(unmapped.file.ends_with("a.yml"));
 }
 

@@ -12,7 +12,7 @@
 //! So a deviation that resembles nothing known scores 0, whatever its nearest exemplar is: this judge has no opinion on
 //! what it has never seen anything like. Distance weighting is that of Dudani (1976, IEEE Trans. SMC-6), with an
 //! exponential in place of his linear weight. The constants were chosen on the exemplars alone, each judged by the others
-//! (test `leave_one_out`, which prints AUC 0.90, and at a score of 0.5 71 % of the malicious and 12 % of the benign ones),
+//! (test `leave_one_out`, which prints AUC 0.90, and at a score of 0.5 69 % of the malicious and 11 % of the benign ones),
 //! never on a recording. It is a weak judge, and better on techniques with many exemplars: it supports, and cannot alone
 //! raise an alert above "medium".
 

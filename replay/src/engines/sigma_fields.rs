@@ -1,4 +1,4 @@
-//! Our events under Sigma's field names.
+//! Our events under Sigma's field names. Rules about logs (auditd) are in `logs.rs`.
 //!
 //! | category              | our event                                   | fields besides the common ones |
 //! |-----------------------|---------------------------------------------|--------------------------------|
