@@ -48,6 +48,9 @@ pub enum Error {
     /// An adapter file is not one, or there is none of that name.
     #[error("recorder adapter {name}: {reason}")]
     Adapter { name: String, reason: String },
+    /// A file of results that were kept is not one.
+    #[error("{}: no result of this command: {reason}", path.display())]
+    Saved { path: PathBuf, reason: String },
     #[error(transparent)]
     Scenario(#[from] scenarios::Error),
     #[error("{}: {source}", path.display())]
@@ -90,6 +93,7 @@ impl Error {
             Error::Workload { .. } | Error::Run { .. } => "run it by itself: eval workload NAME DIR --prepare",
             Error::Scenario(error) => error.hint().unwrap_or("`record --scenario NAME` runs it by itself"),
             Error::Output { .. } => "give a new or empty directory that can be written to, with space left",
+            Error::Saved { .. } => "give what `--format json` printed, or a run.json of --output",
             Error::Adapter { .. } => "eval/peers holds examples; eval/README.md describes the fields",
             Error::Analysis(_) => "this is a bug; please report it with the recording's manifest",
         }

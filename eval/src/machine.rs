@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Load average above which a machine has something else to do.
 const NOISY_LOAD: f64 = 0.5;
 
 /// What a figure cannot be compared without.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// Release and machine type, as `uname -rm`.
     pub kernel: String,
@@ -21,6 +21,9 @@ pub struct Machine {
     pub memory_mib: u64,
     /// Load average over a minute, before the first run. A quiet machine has about 0.
     pub load_before: f64,
+    /// After the last; what was measured is in it.
+    #[serde(default)]
+    pub load_after: Option<f64>,
 }
 
 impl Machine {
@@ -39,7 +42,13 @@ impl Machine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             memory_mib: kib / 1024,
             load_before: load(),
+            load_after: None,
         }
+    }
+
+    /// After the last run.
+    pub fn done(self) -> Machine {
+        Machine { load_after: Some(load()), ..self }
     }
 
     /// Why figures of this run are worth less than those of a quiet machine.
@@ -56,7 +65,7 @@ pub fn load() -> f64 {
 }
 
 /// A program that was measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Program {
     /// The first line of what `--version` prints.
     pub version: String,
@@ -67,14 +76,17 @@ pub struct Program {
 impl Program {
     /// None: it cannot be read.
     pub fn look(file: &Path) -> Option<Program> {
-        let sha256 = Sha256::digest(fs::read(file).ok()?);
+        let sha256 = sha256(file)?;
         let output = Command::new(file).arg("--version").output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Some(Program {
-            version: text.lines().next().unwrap_or_default().trim().to_owned(),
-            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-        })
+        Some(Program { version: text.lines().next().unwrap_or_default().trim().to_owned(), sha256 })
     }
+}
+
+/// Of a file, hex. None: it cannot be read.
+pub fn sha256(file: &Path) -> Option<String> {
+    let sum = Sha256::digest(fs::read(file).ok()?);
+    Some(sum.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

@@ -17,11 +17,15 @@ fn main() -> ExitCode {
         Command::Capture(args) => cli::capture::run(&args),
         Command::Overhead(args) => cli::overhead::run(&args),
         Command::Curve(args) => cli::curve::run(&args),
+        Command::Growth(args) => cli::growth::run(&args),
+        Command::Latency(args) => cli::latency::run(&args),
         Command::Storm(args) => cli::storm::run(&args),
         Command::Wakeup(args) => cli::wakeup::run(&args),
         Command::Soak(args) => cli::soak::run(&args),
         Command::Calls(args) => cli::storm::calls(&args),
         Command::Workload(args) => cli::overhead::workload(&args),
+        Command::Life(args) => cli::latency::life(&args),
+        Command::Named(args) => cli::overhead::named(&args),
     };
     match outcome {
         Ok(outcome) => {

@@ -120,6 +120,7 @@ fn one(plan: &Plan, wakeup: Wakeup, rate: u64, length: Duration) -> Result<crate
         rate,
         record: plan.record.clone(),
         options: options.map(str::to_owned).into(),
+        counter: None,
         dir: dir.path().to_owned(),
     })
 }

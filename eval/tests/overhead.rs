@@ -47,6 +47,53 @@ fn recorders_around_and_beside_the_workload_are_measured() {
 }
 
 #[test]
+fn what_was_measured_is_kept_and_shown_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let body = "command = ['env', '{workload}']\nevents = 'echo 40'\ndropped = 'echo 10'\nnamed = 'echo {path} | wc -l'\n\
+                output = '{dir}/result.json'";
+    let (one, two) = (adapter(dir.path(), "one", body), adapter(dir.path(), "two", body));
+    let out = |name: &str| dir.path().join(name).display().to_string();
+    let keep = |recorder: &str, workloads: &str, to: &str| {
+        let args = ["overhead", "--rounds", "2", "--scale", "0.001", "--recorder", recorder, "--workload", workloads];
+        let output = eval(&[&args[..], &["-o", to]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    keep(&one, "storm,pipe", &out("first"));
+    keep(&format!("{one},{two}"), "storm", &out("second"));
+    let kept = |name: &str| Path::new(&out("first")).join(name);
+    let run: serde_json::Value = serde_json::from_slice(&std::fs::read(kept("run.json")).unwrap()).unwrap();
+    let sum = run["recorders"][0]["sha256"].as_str().unwrap();
+    assert!(
+        sum.len() == 64 && run["eval"]["sha256"].as_str().unwrap() != sum,
+        "of env(1), which is the recorder: {run}"
+    );
+    assert!(run["load_after"].is_number() && run["cpus"].is_number() && run["kernel"].is_string());
+    assert_eq!(run["bare"][0]["operations"], 300, "a thousandth of the rounds");
+    let result = &run["recorders"][0]["results"];
+    assert_eq!(
+        (&result[0]["named"], &result[1]["named"]),
+        (&1.0.into(), &serde_json::Value::Null),
+        "a pipe opens no file"
+    );
+    assert_eq!(result[0]["runs"].as_array().unwrap().len(), 2);
+    let table = std::fs::File::open(kept("overhead.parquet")).unwrap();
+    let table = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(table).unwrap();
+    assert_eq!(table.metadata().file_metadata().num_rows(), 8, "two workloads, two rounds, bare and recorded");
+    let picture = std::fs::read_to_string(kept("overhead.svg")).unwrap();
+    assert!(["open-read-close", "pipe", "one"].iter().all(|word| picture.contains(word)));
+
+    let [first, second] = ["first", "second"].map(|name| format!("{}/run.json", out(name)));
+    let again = eval(&["overhead", "--from", &first, "--from", &second]);
+    let text = String::from_utf8(again.stdout).unwrap();
+    assert!(again.status.success() && text.contains("two *") && text.contains("80.00 %"), "{text}");
+    assert!(text.contains("* in another run: 2 rounds, work x 0.001"), "{text}");
+    assert_eq!(eval(&["overhead", "--from", &first, "--rounds", "3"]).status.code(), Some(2));
+    let foreign = eval(&["overhead", "--from", &one]);
+    assert_eq!(foreign.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&foreign.stderr).contains("no result of this command"));
+}
+
+#[test]
 fn what_cannot_be_measured_is_named_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let rest = "events = 'echo 0'\noutput = '{dir}'";

@@ -93,3 +93,80 @@ fn the_curve_has_a_point_for_each_class_and_pace() {
     let picture = std::fs::read_to_string(tmp.path().join("curve.svg")).unwrap();
     assert!(picture.starts_with("<svg") && classes.iter().all(|class| picture.contains(&format!("{class} made"))));
 }
+
+#[test]
+fn the_kernel_counts_as_many_calls_as_the_callers() {
+    let test = "the_kernel_counts_as_many_calls_as_the_callers";
+    let Some(mut command) = recording(test) else { return };
+    if eval::workload::which("perf").is_none() {
+        eprintln!("\n*** SKIPPED {test}: needs perf (Debian: linux-perf) ***\n");
+        return;
+    }
+    command.args(["curve", "--class", "syscall,process", "--cpu", "0", "--rates", "300", "--seconds", "0.5"]);
+    command.args(["--counter", "perf"]);
+    let found = found(command);
+    let points = found["points"].as_array().unwrap();
+    let number = |point: &serde_json::Value, key: &str| point[key].as_u64().unwrap();
+    for point in points {
+        let calls = point["callers"]["calls"].as_u64().unwrap();
+        assert!(calls > 0 && number(point, "stored") == calls, "{point}");
+    }
+    // Nobody else calls getppid(); and the one further exec is that of the callers' program.
+    let more = |point: &serde_json::Value| number(point, "counted") - point["callers"]["calls"].as_u64().unwrap();
+    assert_eq!(points.iter().map(more).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn a_recording_grows_with_its_rate_and_its_length() {
+    let Some(mut command) = recording("a_recording_grows_with_its_rate_and_its_length") else { return };
+    let tmp = tempfile::tempdir().unwrap();
+    command.args(["growth", "--rates", "200,2000", "--seconds", "0.5", "--lengths", "0.5,1", "--rate", "500"]);
+    command.args(["--rounds", "2", "--cpu", "0", "-o"]).arg(tmp.path());
+    let found = found(command);
+    for (series, over) in [(0, "rate"), (1, "length")] {
+        let series = &found["series"][series];
+        let points = series["points"].as_array().unwrap();
+        assert!(series["over"] == over && points.len() == 4, "{series}");
+        assert!(points.iter().all(|point| point["dropped"] == 0 && point["verified"] == true), "{series}");
+        let fit = |cost: &str| series["fits"].as_array().unwrap().iter().find(|fit| fit["cost"] == cost).unwrap();
+        // More events are more bytes; not as many more, as the same compresses well.
+        let exponent = fit("bytes")["exponent"].as_f64().unwrap();
+        assert!(exponent > 0.0 && exponent < 1.5, "{series}");
+        assert_eq!(fit("bytes")["of_points"], 4);
+        assert!(
+            fit("bytes")["low"].as_f64().unwrap() <= exponent && exponent <= fit("bytes")["high"].as_f64().unwrap()
+        );
+    }
+    let table = std::fs::File::open(tmp.path().join("growth.parquet")).unwrap();
+    let table = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(table).unwrap();
+    assert_eq!(table.metadata().file_metadata().num_rows(), 8);
+    let picture = std::fs::read_to_string(tmp.path().join("growth.svg")).unwrap();
+    assert!(["events a second", "seconds", "CPU time, s", "exponent"].iter().all(|word| picture.contains(word)));
+}
+
+#[test]
+fn ages_are_taken_at_each_place_that_an_event_comes_to() {
+    let Some(mut command) = recording("ages_are_taken_at_each_place_that_an_event_comes_to") else { return };
+    let tmp = tempfile::tempdir().unwrap();
+    command
+        .args(["latency", "--seconds", "4", "--rate", "200", "--attacks", "0", "--segment-time", "1", "-o"])
+        .arg(tmp.path());
+    let found = found(command);
+    let stages = found["stages"].as_array().unwrap();
+    let names: Vec<&str> = stages.iter().map(|stage| stage["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["row", "journal", "segment", "file"], "no replay follows");
+    let value = |stage: usize, key: &str| stages[stage][key].as_f64().unwrap();
+    for stage in 0..stages.len() {
+        assert!(value(stage, "count") > 0.0, "{found}");
+        let order = ["p50", "p90", "p99", "max"].map(|key| value(stage, key));
+        assert!(order[0] > 0.0 && order.is_sorted(), "{order:?}");
+        let histogram = stages[stage]["histogram"].as_array().unwrap();
+        assert_eq!(histogram.iter().map(|step| step[1].as_u64().unwrap()).sum::<u64>() as f64, value(stage, "count"));
+    }
+    // The way of an event, one place after the other.
+    assert!(value(0, "p50") < value(1, "p50") && value(1, "p50") < value(2, "p50"), "{found}");
+    assert!(value(1, "count") <= found["events"].as_f64().unwrap());
+    let picture = std::fs::read_to_string(tmp.path().join("latency.svg")).unwrap();
+    assert!(names.iter().all(|name| picture.contains(&format!("to {name}:"))));
+    assert!(tmp.path().join("latency.parquet").is_file() && tmp.path().join("latency.json").is_file());
+}

@@ -49,6 +49,12 @@ impl Lag {
         Duration::from_nanos(at.map_or(0, upper_bound).min(self.max))
     }
 
+    /// The upper bound of each bucket that holds events, and how many.
+    pub fn buckets(&self) -> Vec<(Duration, u64)> {
+        let filled = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        filled.map(|(at, count)| (Duration::from_nanos(upper_bound(at)), *count)).collect()
+    }
+
     /// The events since the last call.
     pub fn take(&mut self) -> Summary {
         let summary = Summary {
@@ -101,9 +107,10 @@ impl Ages {
         }
     }
 
-    /// Of the whole recording; one event in sixteen.
-    pub fn finish(mut self) -> Summary {
-        self.all.take()
+    /// Of the whole recording; one event in sixteen. And their buckets, as [`Lag::buckets`].
+    pub fn finish(mut self) -> (Summary, Vec<(Duration, u64)>) {
+        let buckets = self.all.buckets();
+        (self.all.take(), buckets)
     }
 }
 
@@ -152,7 +159,9 @@ mod tests {
         assert_eq!(interval.take(), Summary::default(), "not in memory yet");
         ages.taken(&mut interval);
         assert_eq!(interval.take().count, 3);
-        let Summary { count, p50, max, .. } = ages.finish();
+        let (Summary { count, p50, max, .. }, buckets) = ages.finish();
+        assert_eq!(buckets.iter().map(|(_, count)| count).sum::<u64>(), count);
+        assert!(buckets.last().is_some_and(|(bound, _)| *bound >= max), "{buckets:?}");
         assert!(count == 3 && p50 >= Duration::from_millis(5) && p50 <= max);
     }
 

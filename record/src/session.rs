@@ -105,6 +105,8 @@ pub struct Finished {
     pub elapsed: Duration,
     /// From the kernel's time stamp to the row in memory.
     pub lag: lag::Summary,
+    /// The same as a histogram: upper bounds, and how many events.
+    pub lags: Vec<(Duration, u64)>,
     /// The most bytes that waited in the ring.
     pub ring_most: u64,
     /// Events of the attack, for a scenario.
@@ -525,12 +527,14 @@ impl Session {
         result?;
         tables?;
         let manifest = finished?;
+        let (lag, lags) = self.ages.finish();
         Ok(Finished {
             manifest,
             processes: processes_seen,
             containers: containers.len(),
             elapsed,
-            lag: self.ages.finish(),
+            lag,
+            lags,
             ring_most: self.drain.most_filled(),
             labels: None,
         })

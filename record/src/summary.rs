@@ -42,7 +42,7 @@ fn per_event(totals: &Totals) -> Option<f64> {
 }
 
 pub fn table(finished: &Finished, dir: &Path) -> String {
-    let Finished { manifest, processes, containers, elapsed, lag, ring_most, labels } = finished;
+    let Finished { manifest, processes, containers, elapsed, lag, lags: _, ring_most, labels } = finished;
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     let classes: Vec<(&String, Totals)> =
@@ -88,7 +88,7 @@ pub fn table(finished: &Finished, dir: &Path) -> String {
 }
 
 pub fn json(finished: &Finished, dir: &Path) -> Value {
-    let Finished { manifest, processes, containers, elapsed, lag, ring_most, labels } = finished;
+    let Finished { manifest, processes, containers, elapsed, lag, lags, ring_most, labels } = finished;
     let classes: serde_json::Map<String, Value> = manifest
         .classes
         .iter()
@@ -109,7 +109,10 @@ pub fn json(finished: &Finished, dir: &Path) -> Value {
         "processes": processes,
         "containers": containers,
         "labels": labels,
-        "lag_s": { "p50": lag.p50.as_secs_f64(), "p99": lag.p99.as_secs_f64(), "max": lag.max.as_secs_f64() },
+        "lag_s": {
+            "p50": lag.p50.as_secs_f64(), "p99": lag.p99.as_secs_f64(), "max": lag.max.as_secs_f64(),
+            "histogram": lags.iter().map(|(bound, count)| json!([bound.as_secs_f64(), count])).collect::<Vec<_>>(),
+        },
         "ring_most_bytes": ring_most,
         "failures": manifest.accounting.as_ref().map(|a| &a.failures),
     })

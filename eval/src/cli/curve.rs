@@ -1,11 +1,12 @@
 //! `eval curve`
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eval::curve::{Curve, Plan, chart, measure, store};
 use eval::error::{Error, Result};
+use eval::picture;
+use eval::storm::counter::Counter;
 use eval::storm::deed::Deed;
 
 use super::text::{clean, count, or_none, percent, table};
@@ -14,7 +15,7 @@ use super::{Format, Outcome, json, storm};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Classes, by what is done to fill them; may be repeated [default: all]
-    #[arg(long = "class", value_enum, value_name = "CLASS")]
+    #[arg(long = "class", value_enum, value_name = "CLASS", value_delimiter = ',')]
     deeds: Vec<Deed>,
     /// CPUs that make the events, as 1 or 0,1; the recorder gets the others; may be repeated [default: the last one, and all]
     #[arg(long = "cpu", value_name = "CPUS", value_parser = set)]
@@ -28,6 +29,9 @@ pub struct Args {
     /// Exit with 1 if a smaller share is stored anywhere
     #[arg(long, value_name = "SHARE")]
     least: Option<f64>,
+    /// Have the kernel count too, beside who makes the events; that takes some of their time
+    #[arg(long, value_enum)]
+    counter: Option<Counter>,
     /// Our recorder [default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -67,6 +71,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
             record: args.record.clone().unwrap_or_else(super::own_recorder),
             // What is left out on purpose is not what is measured here.
             options: ["--sample", "off"].map(str::to_owned).into_iter().chain(args.options.clone()).collect(),
+            counter: args.counter,
             dir: made.path().to_owned(),
         },
         &|line| eprintln!("{line}"),
@@ -82,19 +87,14 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 fn write(found: &Curve, dir: &Path) -> Result<()> {
-    let drawn = chart::draw(found)
-        .map_err(|error| Error::Run { what: "drawing the picture".to_owned(), reason: error.to_string() })?;
-    let files = [
-        ("curve.json", json(found).into_bytes()),
-        ("curve.parquet", store::parquet(found)?),
-        ("curve.svg", drawn.into_bytes()),
-    ];
-    fs::create_dir_all(dir).map_err(|source| Error::Output { path: dir.to_owned(), source })?;
-    for (name, bytes) in files {
-        let path = dir.join(name);
-        fs::write(&path, bytes).map_err(|source| Error::Output { path, source })?;
-    }
-    Ok(())
+    picture::write(
+        dir,
+        &[
+            ("curve.json", json(found).as_bytes()),
+            ("curve.parquet", &store::parquet(found)?),
+            ("curve.svg", chart::draw(found)?.as_bytes()),
+        ],
+    )
 }
 
 fn failed(found: &Curve, least: Option<f64>) -> Vec<String> {
@@ -104,6 +104,9 @@ fn failed(found: &Curve, least: Option<f64>) -> Vec<String> {
     };
     found.points.iter().flat_map(of).collect()
 }
+
+/// The column before which that of the counter comes.
+const STORED: usize = 4;
 
 fn render(found: &Curve) -> String {
     let machine = &found.machine;
@@ -117,7 +120,7 @@ fn render(found: &Curve) -> String {
     if let Some(noise) = machine.noise() {
         out += &format!("A NOISY MACHINE: {noise}\n");
     }
-    let header = [
+    let mut header = vec![
         "class",
         "made on CPU",
         "asked/s",
@@ -131,9 +134,12 @@ fn render(found: &Curve) -> String {
         "lag 50 %",
         "lag 99 %",
     ];
+    if found.counter.is_some() {
+        header.insert(STORED, "counted - made");
+    }
     let row = |point: &eval::curve::Point| {
         let storm = &point.storm;
-        vec![
+        let mut row = vec![
             point.deed.name().to_owned(),
             chart::cpus(&point.cpus),
             if point.rate == 0 { "most".to_owned() } else { count(point.rate * point.cpus.len() as u64) },
@@ -146,7 +152,12 @@ fn render(found: &Curve) -> String {
             format!("{:.0} %", point.cpu_share() * 100.0),
             format!("{:.1} ms", storm.lag_p50 * 1e3),
             format!("{:.1} ms", storm.lag_p99 * 1e3),
-        ]
+        ];
+        if found.counter.is_some() {
+            let more = storm.counted.map(|counted| i128::from(counted) - i128::from(storm.callers.calls));
+            row.insert(STORED, or_none(more.map(|more| more.to_string())));
+        }
+        row
     };
     let rows: Vec<_> = found.points.iter().map(row).collect();
     out + "\n" + &table(&header, &rows, 2)

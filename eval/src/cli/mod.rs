@@ -4,7 +4,10 @@ pub mod capture;
 pub mod card;
 pub mod curve;
 pub mod detect;
+pub mod growth;
+pub mod latency;
 pub mod overhead;
+mod overhead_text;
 pub mod set;
 pub mod soak;
 pub mod storm;
@@ -32,8 +35,11 @@ Examples:
   eval set                                       what replay says of each recording that ships, as a table
   eval card rec/ -o rec/                         card.md and rates.svg
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
-  eval overhead --rounds 5                       our recorder and its peers on ten workloads (root)
+  eval overhead --rounds 5 -o out/overhead       our recorder and its peers on ten workloads, with a picture (root)
+  eval overhead --from out/overhead/run.json     its tables again
   eval curve -o out/curve                        stored, lost, late against the rate of events, of each class (root)
+  eval growth -o out/growth                      cost against rate and length of a recording, with exponents (root)
+  eval latency -o out/latency                    from kernel to memory, journal, segment and alert, with a picture (root)
   eval storm                                     a million system calls a second for a minute (root)
   eval soak -o out/soak --ask 'web/item?id=7'    an hour of a web shop: memory, loss, size, CPU time, a picture (root)
   eval overhead --recorder retroscope,strace --workload storm --scale 0.1
@@ -65,6 +71,12 @@ pub enum Command {
     ///
     /// Every event is counted by who makes it too: the recorder has no part in that count.
     Curve(curve::Args),
+    /// Measure how the recorder's cost grows with the rate of events and with time, and fit the powers (needs root)
+    Growth(growth::Args),
+    /// Measure how long events take to memory, to the journal, to a finished segment and to an alert (needs root)
+    ///
+    /// A command's ordinary life is recorded and read while it is, and then stand-ins of attacks that `replay --follow` tells of.
+    Latency(latency::Args),
     /// Record a storm of system calls and compare what was stored with what the callers counted (needs root)
     Storm(storm::Args),
     /// Measure what waking the recorder by batch and by deadline costs, and how old events get (needs root)
@@ -79,6 +91,12 @@ pub enum Command {
     /// Run one workload and print how long it took
     #[command(hide = true)]
     Workload(overhead::WorkloadArgs),
+    /// Open files and run commands at a pace
+    #[command(hide = true)]
+    Life(latency::LifeArgs),
+    /// Count the opens and the execs of a path in a recording
+    #[command(hide = true)]
+    Named(overhead::NamedArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

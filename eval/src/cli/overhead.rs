@@ -1,14 +1,15 @@
-//! `eval overhead`, and the `eval workload` that it runs.
+//! `eval overhead`, and the `eval workload` and `eval named` that it runs.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use datasets::Recording;
 use eval::error::{Error, Result};
 use eval::overhead::adapter::Adapter;
-use eval::overhead::{Overhead, Plan, Recorded, Recorder, measure};
+use eval::overhead::{Overhead, Plan, chart, measure, store};
 use eval::workload::Workload;
+use eval::{named, picture};
 
-use super::text::{clean, count, or_none, table};
+use super::overhead_text::render;
 use super::{Format, Outcome, json};
 
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,13 @@ pub struct Args {
     /// Fail unless every ratio of the recorder `retroscope` is at most this
     #[arg(long, value_name = "RATIO")]
     fail_over: Option<f64>,
+    /// Directory for run.json, overhead.parquet and overhead.svg
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Measure nothing: show what was kept, a run.json or what `--format json` printed. Of further ones, the recorders that the
+    /// first lacks are added
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recorder", "workload", "rounds", "scale", "record"])]
+    from: Vec<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -43,19 +51,15 @@ fn scale(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: &Args) -> Result<Outcome> {
-    let named: Vec<String> =
-        if args.recorder.is_empty() { Adapter::shipped().map(str::to_owned).collect() } else { args.recorder.clone() };
-    let dir = tempfile::tempdir().map_err(|error| Error::Workload { name: "set-up", reason: error.to_string() })?;
-    let beside = || std::env::current_exe().ok().map(|own| own.with_file_name("record")).unwrap_or_default();
-    let plan = Plan {
-        workloads: if args.workload.is_empty() { Workload::ALL.into() } else { args.workload.clone() },
-        adapters: named.iter().map(|name| Adapter::find(name)).collect::<Result<_>>()?,
-        rounds: args.rounds as usize,
-        scale: args.scale,
-        record: args.record.clone().unwrap_or_else(beside),
-        dir: dir.path().to_owned(),
+    let found = match args.from.split_first() {
+        Some((first, more)) => joined(first, more)?,
+        None => measured(args)?,
     };
-    let found = measure(&plan, &|line| eprintln!("{line}"))?;
+    if let Some(dir) = &args.output {
+        let (run, table, drawn) = (json(&found), store::parquet(&found)?, chart::draw(&found)?);
+        let files = [("run.json", run.as_bytes()), ("overhead.parquet", &table), ("overhead.svg", drawn.as_bytes())];
+        picture::write(dir, &files)?;
+    }
     let text = match args.format {
         Format::Json => json(&found),
         Format::Table => render(&found),
@@ -63,74 +67,34 @@ pub fn run(args: &Args) -> Result<Outcome> {
     Ok(Outcome { text, failed: args.fail_over.map_or_else(Vec::new, |limit| over(&found, limit)) })
 }
 
+fn measured(args: &Args) -> Result<Overhead> {
+    let named: Vec<String> =
+        if args.recorder.is_empty() { Adapter::shipped().map(str::to_owned).collect() } else { args.recorder.clone() };
+    let dir = tempfile::tempdir().map_err(|error| Error::Workload { name: "set-up", reason: error.to_string() })?;
+    let plan = Plan {
+        workloads: if args.workload.is_empty() { Workload::ALL.into() } else { args.workload.clone() },
+        adapters: named.iter().map(|name| Adapter::find(name)).collect::<Result<_>>()?,
+        rounds: args.rounds as usize,
+        scale: args.scale,
+        record: args.record.clone().unwrap_or_else(super::own_recorder),
+        dir: dir.path().to_owned(),
+    };
+    measure(&plan, &|line| eprintln!("{line}"))
+}
+
+fn joined(first: &Path, more: &[PathBuf]) -> Result<Overhead> {
+    let mut found = Overhead::read(first)?;
+    for file in more {
+        found.join(Overhead::read(file)?);
+    }
+    Ok(found)
+}
+
 fn over(found: &Overhead, limit: f64) -> Vec<String> {
     let own = found.recorders.iter().filter(|recorder| recorder.name == "retroscope");
     let results = own.flat_map(|recorder| &recorder.results).filter(|result| result.ratio > limit);
     results.map(|r| format!("{}: {:.2} times the bare run, more than {limit}", r.workload.name(), r.ratio)).collect()
 }
-
-fn render(found: &Overhead) -> String {
-    let mut out = format!(
-        "Time under a recorder / time without, medians of {} rounds [95 % bootstrap interval]\n\
-         kernel {}, {} CPUs, work x {}\n",
-        found.rounds,
-        clean(&found.machine.kernel),
-        found.machine.cpus,
-        found.scale
-    );
-    let header: Vec<&str> =
-        std::iter::once("recorder").chain(found.bare.iter().map(|bare| bare.workload.unit())).collect();
-    let cells = |recorder: &Recorder, cell: &dyn Fn(&Recorded) -> String| -> Vec<String> {
-        let of = |workload| recorder.results.iter().find(|result| result.workload == workload);
-        let cells = found.bare.iter().map(|bare| or_none(of(bare.workload).map(cell)));
-        std::iter::once(clean(&recorder.name)).chain(cells).collect()
-    };
-    let section = |title: &str, cell: &dyn Fn(&Recorded) -> String| -> String {
-        let rows: Vec<_> = found.recorders.iter().map(|recorder| cells(recorder, cell)).collect();
-        format!("\n{title}\n{}", table(&header, &rows, 1))
-    };
-    let whole = |value: f64| count(value.round() as u64);
-    out += &section("overhead", &|r| format!("{:.2} [{:.2}, {:.2}]", r.ratio, r.low, r.high));
-    out += &section("CPU time of the recorder, begin and end included, s", &|r| format!("{:.2}", r.cpu_seconds));
-    let ends: Vec<_> = found
-        .recorders
-        .iter()
-        .map(|r| vec![clean(&r.name), or_none(r.idle_cpu_seconds.map(|s| format!("{s:.2}")))])
-        .collect();
-    out += &format!("\nof that to begin and to end, s\n{}", table(&["recorder", "begin and end"], &ends, 1));
-    out += &section("memory of the recorder at most, MiB", &|r| format!("{:.0}", r.memory_mib));
-    out += &section("events stored", &|r| or_none(r.events.map(whole)));
-    out += &section("events lost, as the recorder itself says", &|r| or_none(r.dropped.map(whole)));
-    out += &section("bytes per event", &|r| or_none(r.bytes_per_event.map(|bytes| format!("{bytes:.1}"))));
-    let bare: Vec<_> = found
-        .bare
-        .iter()
-        .map(|b| vec![b.workload.unit().to_owned(), format!("{:.3}", b.median), format!("{:.1} %", b.spread * 100.0)])
-        .collect();
-    let _ = write!(out, "\nbare\n{}", table(&["workload", "median, s", "spread"], &bare, 1));
-    // Writing to a String cannot fail.
-    for recorder in &found.recorders {
-        let version = recorder.version.as_deref().unwrap_or("version not known");
-        let _ = writeln!(out, "  {}: {} ({})", clean(&recorder.name), clean(&recorder.about), clean(version));
-    }
-    for absent in &found.absent {
-        let _ = writeln!(out, "  absent: {}: {}", clean(&absent.name), clean(&absent.why));
-    }
-    let noisy: Vec<_> = found.bare.iter().filter(|bare| bare.spread > NOISY_SPREAD).collect();
-    if found.machine.noise().is_some() || !noisy.is_empty() {
-        let _ = writeln!(
-            out,
-            "  A NOISY MACHINE: load {:.1} before the first run, spread of the bare runs up to {:.0} %. \
-             Take the intervals seriously, not the ratios.",
-            found.machine.load_before,
-            found.bare.iter().map(|bare| bare.spread).fold(0.0, f64::max) * 100.0
-        );
-    }
-    out
-}
-
-/// Bare runs that differ by more than this among themselves say more of the machine than of a recorder.
-const NOISY_SPREAD: f64 = 0.05;
 
 #[derive(Debug, clap::Args)]
 pub struct WorkloadArgs {
@@ -157,4 +121,17 @@ pub fn workload(args: &WorkloadArgs) -> Result<Outcome> {
     std::fs::write(file, text)
         .map_err(|error| Error::Workload { name: args.workload.name(), reason: error.to_string() })?;
     Ok(Outcome { text: String::new(), failed: Vec::new() })
+}
+
+#[derive(Debug, clap::Args)]
+pub struct NamedArgs {
+    /// Directory of a recording
+    recording: String,
+    /// A file that was opened, or a program that was executed
+    path: String,
+}
+
+pub fn named(args: &NamedArgs) -> Result<Outcome> {
+    let count = named::count(&Recording::find(&args.recording)?, &args.path)?;
+    Ok(Outcome { text: format!("{count}\n"), failed: Vec::new() })
 }

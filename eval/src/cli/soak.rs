@@ -101,8 +101,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let file = args.output.join("soak.json");
     fs::write(&file, json(&found)).map_err(|error| written(&file, error))?;
     if let Some(long) = &found.long {
-        let drawn = chart::draw(long)
-            .map_err(|error| Error::Run { what: "drawing the picture".to_owned(), reason: error.to_string() })?;
+        let drawn = chart::draw(long)?;
         let file = args.output.join("soak.svg");
         fs::write(&file, drawn).map_err(|error| written(&file, error))?;
     }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use eval::error::{Error, Result};
+use eval::storm::counter::Counter;
 use eval::storm::deed::Deed;
 use eval::storm::{Plan, Storm, calls, storm};
 
-use super::text::{count, percent, table};
+use super::text::{NONE, count, percent, table};
 use super::{Format, Outcome, json};
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,9 @@ pub struct Args {
     /// Exit with 1 if a smaller share of the calls is stored
     #[arg(long, default_value_t = 0.999, value_name = "SHARE")]
     least: f64,
+    /// Have the calls counted by somebody else too
+    #[arg(long, value_enum)]
+    counter: Option<Counter>,
     /// Our recorder [default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -73,6 +77,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
         record: args.record.clone().unwrap_or_else(super::own_recorder),
         // Calls that are left out on purpose are not what is measured here.
         options: ["--sample", "off"].map(str::to_owned).into_iter().chain(args.options.clone()).collect(),
+        counter: args.counter,
         dir: dir.path().to_owned(),
     })?;
     let text = match args.format {
@@ -90,6 +95,10 @@ pub(super) fn failed(found: &Storm, least: Option<f64>) -> Vec<String> {
     }
     if found.accounted_share < 1.0 {
         failed.push(format!("{:.7} of the calls are accounted for, wanted all", found.accounted_share));
+    }
+    if let Some(counted) = found.counted.filter(|counted| *counted < found.callers.calls) {
+        failed
+            .push(format!("the callers say that they made {} calls, and {counted} were counted", found.callers.calls));
     }
     if !found.verified {
         failed.push("the recording does not verify".to_owned());
@@ -112,6 +121,7 @@ fn render(found: &Storm) -> String {
         ("calls made", count(found.callers.calls)),
         ("calls per second", count(found.calls_per_second as u64)),
         ("not made in time", count(found.callers.behind)),
+        ("counted by perf", found.counted.map_or_else(|| NONE.to_owned(), count)),
         ("stored", format!("{} ({})", count(found.stored), percent(Some(found.stored_share)))),
         ("dropped", count(found.dropped)),
         ("left out on purpose", count(found.left_out)),

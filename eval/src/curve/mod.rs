@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::machine::{Machine, Program};
+use crate::storm::counter::Counter;
 use crate::storm::deed::Deed;
 use crate::storm::{Plan as StormPlan, Storm, storm};
 
@@ -26,6 +27,8 @@ pub struct Plan {
     pub record: PathBuf,
     /// More arguments for it.
     pub options: Vec<String>,
+    /// Who counts beside the callers.
+    pub counter: Option<Counter>,
     /// For the recordings, one after the other.
     pub dir: PathBuf,
 }
@@ -37,6 +40,7 @@ pub struct Curve {
     pub recorder: Option<Program>,
     /// More arguments that the recorder had.
     pub options: Vec<String>,
+    pub counter: Option<Counter>,
     /// Of one point, s.
     pub seconds: f64,
     pub points: Vec<Point>,
@@ -87,6 +91,7 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Curve> {
                     rate: *rate,
                     record: plan.record.clone(),
                     options: plan.options.clone(),
+                    counter: plan.counter,
                     dir: dir.path().to_owned(),
                 })?;
                 points.push(Point { deed: *deed, cpus: cpus.clone(), rate: *rate, storm: found });
@@ -94,5 +99,12 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Curve> {
         }
     }
     let recorder = Program::look(&plan.record);
-    Ok(Curve { machine, recorder, options: plan.options.clone(), seconds: plan.length.as_secs_f64(), points })
+    Ok(Curve {
+        machine: machine.done(),
+        recorder,
+        options: plan.options.clone(),
+        counter: plan.counter,
+        seconds: plan.length.as_secs_f64(),
+        points,
+    })
 }

@@ -20,6 +20,7 @@ pub fn parquet(curve: &Curve) -> Result<Vec<u8>> {
         "rate_asked" => number(|point| point.rate),
         "calls" => number(|point| point.storm.callers.calls),
         "calls_per_second" => column(|point| point.storm.calls_per_second),
+        "counted" => points.iter().map(|point| point.storm.counted).collect::<Vec<_>>(),
         "stored" => number(|point| point.storm.stored),
         "stored_share" => column(|point| point.storm.stored_share),
         "dropped" => number(|point| point.storm.dropped),

@@ -7,11 +7,11 @@ use std::process::Command;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::workload::which;
 
-/// How to run a recorder around a workload. In every string `{dir}` is a directory of the run's own, `{adapter}` that of the
-/// adapter file, and `{record}` our recorder; in [`command`](Self::command) the word `{workload}` stands for the workload's
-/// command line.
+/// How to run a recorder around a workload. In every string `{dir}` is a directory of the run's own, `{record}` our recorder and
+/// `{eval}` this program; in [`command`](Self::command) the word `{workload}` stands for the workload's command line.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adapter {
@@ -35,6 +35,9 @@ pub struct Adapter {
     /// A recorder that runs beside: shell that succeeds once it records.
     #[serde(default)]
     pub ready: String,
+    /// A recorder that runs beside: shell that succeeds once it has taken in what waits in the kernel for it; then it is ended.
+    #[serde(default)]
+    pub settled: String,
     /// A recorder that runs beside: what ends it.
     #[serde(default)]
     pub signal: Signal,
@@ -42,6 +45,9 @@ pub struct Adapter {
     pub events: String,
     #[serde(default)]
     pub dropped: String,
+    /// Shell that prints how many of the events name `{path}`: a file that was opened, or a program that was executed.
+    #[serde(default)]
+    pub named: String,
     /// What it wrote: its size is the recording's.
     pub output: String,
 }
@@ -114,6 +120,11 @@ impl Adapter {
         String::from_utf8_lossy(&text).lines().next().map(|line| line.trim().to_owned())
     }
 
+    /// Of its program, hex. None: it cannot be read.
+    pub fn sha256(&self, places: &Places) -> Option<String> {
+        machine::sha256(&places.program(self.command.first()?))
+    }
+
     /// It starts the workload itself.
     pub fn wraps(&self) -> bool {
         self.command.iter().any(|word| word == "{workload}")
@@ -127,7 +138,14 @@ impl Places {
     /// `record`: our recorder; `dir`: of this run.
     pub fn new(record: &Path, dir: &Path) -> Places {
         let text = |path: &Path| path.display().to_string();
-        Places(BTreeMap::from([("{record}", text(record)), ("{dir}", text(dir))]))
+        let own = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+        Places(BTreeMap::from([("{record}", text(record)), ("{dir}", text(dir)), ("{eval}", text(&own))]))
+    }
+
+    /// With what `{path}` stands for.
+    pub fn with_path(mut self, path: &Path) -> Places {
+        self.0.insert("{path}", path.display().to_string());
+        self
     }
 
     pub fn fill(&self, text: &str) -> String {

@@ -1,18 +1,22 @@
 //! What a recorder costs what it records: the same work bare and recorded, in turns, on the same machine.
 
 pub mod adapter;
+pub mod chart;
 pub(crate) mod run;
+pub mod saved;
 pub mod stats;
+pub mod store;
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::machine::Machine;
+use crate::machine::{Machine, Program};
 use crate::workload::Workload;
 use adapter::{Adapter, Places};
-use run::{Once, bare, recorded};
+pub use run::Once;
+use run::{bare, recorded};
 
 /// What to measure.
 pub struct Plan {
@@ -27,12 +31,15 @@ pub struct Plan {
     pub dir: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Overhead {
     pub rounds: usize,
     pub scale: f64,
     #[serde(flatten)]
     pub machine: Machine,
+    /// What measured.
+    #[serde(default)]
+    pub eval: Option<Program>,
     pub bare: Vec<Bare>,
     pub recorders: Vec<Recorder>,
     /// Recorders and workloads that could not be measured, and why.
@@ -40,30 +47,49 @@ pub struct Overhead {
 }
 
 /// A workload by itself.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Bare {
     pub workload: Workload,
     pub seconds: Vec<f64>,
     pub median: f64,
     /// Median absolute deviation over the median.
     pub spread: f64,
+    /// How often it does its thing in a run: rounds, processes, files, requests.
+    #[serde(default)]
+    pub operations: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recorder {
     pub name: String,
     pub about: String,
     pub version: Option<String>,
+    /// Of its program, hex.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// How it was measured, where that was another run than that of the others.
+    #[serde(default)]
+    pub apart: Option<String>,
     /// CPU time of a recording of next to nothing: what a begin and an end cost, s; median. None: it failed.
     pub idle_cpu_seconds: Option<f64>,
     pub results: Vec<Recorded>,
 }
 
+impl Recorder {
+    /// With a mark where it was measured in another run than the others.
+    pub fn marked_name(&self) -> String {
+        format!("{}{}", self.name, if self.apart.is_some() { " *" } else { "" })
+    }
+}
+
 /// A workload under a recorder.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recorded {
     pub workload: Workload,
     pub seconds: Vec<f64>,
+    /// The same runs with all that was measured; none in results of versions that kept medians alone.
+    #[serde(default)]
+    pub runs: Vec<Once>,
     /// median(seconds) / median(bare seconds), with its 95 % bootstrap interval
     pub ratio: f64,
     pub low: f64,
@@ -71,6 +97,8 @@ pub struct Recorded {
     /// Medians over the rounds.
     pub events: Option<f64>,
     pub dropped: Option<f64>,
+    #[serde(default)]
+    pub named: Option<f64>,
     pub bytes_per_event: Option<f64>,
     /// CPU time of the recorder alone, s.
     pub cpu_seconds: f64,
@@ -78,7 +106,20 @@ pub struct Recorded {
     pub memory_mib: f64,
 }
 
-#[derive(Debug, Serialize)]
+impl Recorded {
+    /// stored / (stored + lost), by the recorder's own word; none where it does not count both.
+    pub fn stored_share(&self) -> Option<f64> {
+        let (events, dropped) = (self.events?, self.dropped?);
+        (events + dropped > 0.0).then(|| events / (events + dropped))
+    }
+
+    /// Of the files that the workload opened or the programs that it executed, those that an event names.
+    pub fn named_share(&self, bare: &Bare) -> Option<f64> {
+        Some(self.named? / bare.operations.filter(|operations| *operations > 0)? as f64)
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Absent {
     pub name: String,
     pub why: String,
@@ -118,13 +159,16 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
     let mut with: Vec<Vec<Recorded>> = adapters.iter().map(|_| Vec::new()).collect();
     for workload in workloads {
         let mut bare_runs: Vec<f64> = Vec::new();
+        let mut operations = None;
         let mut runs: Vec<Vec<Once>> = adapters.iter().map(|_| Vec::new()).collect();
         let mut failed: Vec<Option<String>> = adapters.iter().map(|_| None).collect();
         // One that does not count: files come into the page cache.
         bare(workload, plan)?;
         for round in 0..plan.rounds {
             say(&format!("{}: round {} of {}", workload.name(), round + 1, plan.rounds));
-            bare_runs.push(bare(workload, plan)?.seconds);
+            let run = bare(workload, plan)?;
+            bare_runs.push(run.seconds);
+            operations = Some(run.operations);
             for turn in 0..adapters.len() {
                 // Every recorder is once the first after the bare run.
                 let at = (turn + round) % adapters.len();
@@ -142,23 +186,26 @@ pub fn measure(plan: &Plan, say: &dyn Fn(&str)) -> Result<Overhead> {
                 let name = format!("{} on {}", adapters[at].name, workload.name());
                 absent.push(Absent { name, why });
             } else {
-                with[at].push(summary(workload, &runs[at], &bare_runs));
+                with[at].push(summary(workload, std::mem::take(&mut runs[at]), &bare_runs));
             }
         }
         let (median, spread) = (stats::median(&bare_runs), stats::spread(&bare_runs));
-        alone.push(Bare { workload, seconds: bare_runs, median, spread });
+        alone.push(Bare { workload, seconds: bare_runs, median, spread, operations });
     }
     let recorders = adapters.iter().zip(with).zip(idle).map(|((adapter, results), idle_cpu_seconds)| Recorder {
         name: adapter.name.clone(),
         about: adapter.about.clone(),
         version: adapter.version(&places),
+        sha256: adapter.sha256(&places),
+        apart: None,
         idle_cpu_seconds,
         results,
     });
     Ok(Overhead {
         rounds: plan.rounds,
         scale: plan.scale,
-        machine,
+        machine: machine.done(),
+        eval: std::env::current_exe().ok().and_then(|own| Program::look(&own)),
         bare: alone,
         recorders: recorders.collect(),
         absent,
@@ -184,7 +231,7 @@ fn idle(plan: &Plan, adapters: &[&Adapter], say: &dyn Fn(&str)) -> Result<Vec<Op
     Ok(runs.collect())
 }
 
-fn summary(workload: Workload, runs: &[Once], bare: &[f64]) -> Recorded {
+fn summary(workload: Workload, runs: Vec<Once>, bare: &[f64]) -> Recorded {
     let seconds: Vec<f64> = runs.iter().map(|once| once.seconds).collect();
     let (low, high) = stats::ratio_interval(&seconds, bare);
     let of = |value: fn(&Once) -> Option<f64>| {
@@ -198,10 +245,12 @@ fn summary(workload: Workload, runs: &[Once], bare: &[f64]) -> Recorded {
         high,
         events: of(|once| once.events),
         dropped: of(|once| once.dropped),
+        named: of(|once| once.named),
         bytes_per_event: of(|once| once.bytes_per_event()),
         cpu_seconds: of(|once| Some(once.cpu_seconds)).unwrap_or(f64::NAN),
         memory_mib: of(|once| Some(once.memory_mib)).unwrap_or(f64::NAN),
         seconds,
+        runs,
     }
 }
 

@@ -7,16 +7,23 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::Plan;
 use super::adapter::{Adapter, Places};
 use crate::error::{Error, Result};
 use crate::workload::{Measured, Workload};
 
 /// One recorded run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Once {
+    /// Of the workload.
     pub seconds: f64,
     pub events: Option<f64>,
+    /// As the recorder itself says.
     pub dropped: Option<f64>,
+    /// Events that name what the workload opened or executed; none where it has no such thing, or the recorder cannot say.
+    pub named: Option<f64>,
     pub bytes: u64,
     /// Of the recorder alone.
     pub cpu_seconds: f64,
@@ -73,20 +80,24 @@ pub fn recorded(kind: Workload, adapter: &Adapter, plan: &Plan, scale: f64) -> R
     let dir = plan.dir.join("run");
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
-    let places = Places::new(&plan.record, &dir);
+    let mut places = Places::new(&plan.record, &dir);
+    let named = kind.named(&plan.dir);
+    if let Some(path) = &named {
+        places = places.with_path(path);
+    }
     if !adapter.setup.is_empty() {
         places.shell(&adapter.setup)?;
     }
     let work = workload(kind, plan, scale, &dir.join(RESULT));
-    let once = around(&work, adapter, &dir, &places);
+    let once = around(&work, adapter, &dir, &places, named.is_some());
     let torn_down = if adapter.teardown.is_empty() { Ok(String::new()) } else { places.shell(&adapter.teardown) };
     let once = once?;
     torn_down?;
     Ok(once)
 }
 
-/// `work`: the workload's command line.
-fn around(work: &[String], adapter: &Adapter, dir: &Path, places: &Places) -> Result<Once, String> {
+/// `work`: the workload's command line; `named`: it has something that events name.
+fn around(work: &[String], adapter: &Adapter, dir: &Path, places: &Places, named: bool) -> Result<Once, String> {
     let result = dir.join(RESULT);
     let words = adapter.command.iter().flat_map(|word| match word.as_str() {
         "{workload}" => work.to_vec(),
@@ -115,9 +126,15 @@ fn around(work: &[String], adapter: &Adapter, dir: &Path, places: &Places) -> Re
         let counted = used.children_seconds > work / 2.0;
         (used.cpu_seconds - if counted { work } else { 0.0 }, used.memory_mib)
     } else {
-        let ran = wait_ready(&child, adapter, places).and_then(|()| {
+        let ran = wait_for(&adapter.ready, "ready", &child, adapter, places).and_then(|()| {
             let run = Command::new(&work[0]).args(&work[1..]).status().map_err(|error| error.to_string())?;
-            if run.success() { Ok(()) } else { Err(format!("the workload ended with {run}")) }
+            if !run.success() {
+                return Err(format!("the workload ended with {run}"));
+            }
+            match adapter.settled.as_str() {
+                "" => Ok(()),
+                settled => wait_for(settled, "settled", &child, adapter, places),
+            }
         });
         end(&child, adapter.signal.number());
         let (_, used) = wait(&mut child, Some(PATIENCE))?;
@@ -135,20 +152,22 @@ fn around(work: &[String], adapter: &Adapter, dir: &Path, places: &Places) -> Re
         seconds: measured(&result)?.seconds,
         events: number(&adapter.events)?,
         dropped: number(&adapter.dropped)?,
+        named: if named { number(&adapter.named)? } else { None },
         bytes: size(Path::new(&places.fill(&adapter.output))),
         cpu_seconds: cpu_seconds.max(0.0),
         memory_mib,
     })
 }
 
-fn wait_ready(child: &Child, adapter: &Adapter, places: &Places) -> Result<(), String> {
+/// `line`: shell that succeeds once the recorder is what it should be.
+fn wait_for(line: &str, state: &str, child: &Child, adapter: &Adapter, places: &Places) -> Result<(), String> {
     let begun = Instant::now();
-    while places.shell(&adapter.ready).is_err() {
+    while places.shell(line).is_err() {
         if has_ended(child) {
-            return Err(format!("{} ended before it was ready", adapter.name));
+            return Err(format!("{} ended before it was {state}", adapter.name));
         }
         if begun.elapsed() > PATIENCE {
-            return Err(format!("{} was not ready after {} s", adapter.name, PATIENCE.as_secs()));
+            return Err(format!("{} was not {state} after {} s", adapter.name, PATIENCE.as_secs()));
         }
         thread::sleep(Duration::from_millis(50));
     }

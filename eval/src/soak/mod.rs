@@ -111,7 +111,13 @@ pub fn soak(plan: &Plan, stop: &AtomicBool, say: &(dyn Fn(&str) + Sync)) -> Resu
     });
     drop(counting);
     let (turns, long) = played?;
-    Ok(Soak { scenario: plan.scenario.clone(), machine, recorder: Program::look(&plan.record), turns, long })
+    Ok(Soak {
+        scenario: plan.scenario.clone(),
+        machine: machine.done(),
+        recorder: Program::look(&plan.record),
+        turns,
+        long,
+    })
 }
 
 fn long(plan: &Plan, load: &Load, asking: Option<&Prober>, stop: &AtomicBool, say: &dyn Fn(&str)) -> Result<Long> {

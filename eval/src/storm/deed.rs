@@ -8,11 +8,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, UInt16Type};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::UInt16Type;
 use record_bpf::{Class, Kind};
 use serde::{Deserialize, Serialize};
 
+use crate::named::word;
 use crate::workload::forkexec;
 
 /// A thing that is done and counted by who does it. Each is of one class.
@@ -129,12 +130,6 @@ impl Deed {
             Deed::Network => Doer::Network(UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?),
         })
     }
-}
-
-/// A text of a dictionary-coded column.
-fn word(column: &dyn Array, row: usize) -> Option<&str> {
-    let words = column.as_dictionary::<Int32Type>();
-    words.key(row).map(|key| words.values().as_string::<i32>().value(key))
 }
 
 /// A deed with what it is done to.

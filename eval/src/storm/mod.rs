@@ -2,6 +2,7 @@
 //! by the callers'.
 
 pub mod calls;
+pub mod counter;
 pub mod deed;
 
 use std::fs;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use crate::capture::completeness;
 use crate::error::{Error, Result};
 use calls::{Calls, pin};
+use counter::Counter;
 use deed::Deed;
 
 /// What to do.
@@ -31,6 +33,8 @@ pub struct Plan {
     pub record: PathBuf,
     /// More arguments for it.
     pub options: Vec<String>,
+    /// Who counts beside the callers; that takes some of their time.
+    pub counter: Option<Counter>,
     /// For the recording.
     pub dir: PathBuf,
 }
@@ -39,6 +43,8 @@ pub struct Plan {
 pub struct Storm {
     pub callers: Calls,
     pub calls_per_second: f64,
+    /// How many the counter saw, those of the callers' begin and end included; none where nobody was asked.
+    pub counted: Option<u64>,
     /// Rows of the recording that tell of them, one for each.
     pub stored: u64,
     /// stored / calls
@@ -55,6 +61,9 @@ pub struct Storm {
     /// Share of the class's rows with all fields that they should have; none where nothing is promised of the class.
     pub complete: Option<f64>,
     pub bytes_per_event: f64,
+    /// Segments of the class, and their bytes.
+    pub segments: u64,
+    pub bytes: u64,
     /// The recorder's alone, s.
     pub cpu_seconds: f64,
     pub cpu_ns_per_event: f64,
@@ -84,7 +93,12 @@ pub fn storm(plan: &Plan) -> Result<Storm> {
         .args(["--quiet", "--format", "json", "--events", plan.deed.name(), "--output"])
         .arg(&dir)
         .args(&plan.options);
-    command.arg("--").arg(own).args(["calls", plan.deed.name(), "--cpu", &cpus.join(",")]);
+    let counted = plan.dir.join("counted");
+    command.arg("--");
+    if let Some(counter) = plan.counter {
+        command.args(counter.around(plan.deed, &counted)?);
+    }
+    command.arg(own).args(["calls", plan.deed.name(), "--cpu", &cpus.join(",")]);
     command.args(["--rate", &plan.rate.to_string()]).arg("--dir").arg(&plan.dir);
     command.arg("--seconds").arg(plan.length.as_secs_f64().to_string()).arg("--result").arg(&result);
     let others: Vec<usize> = (0..cores()).filter(|cpu| !plan.cpus.contains(cpu)).collect();
@@ -112,6 +126,7 @@ pub fn storm(plan: &Plan) -> Result<Storm> {
     let cpu_seconds = (used - callers.cpu_seconds).max(0.0);
     Ok(Storm {
         calls_per_second: calls / callers.seconds,
+        counted: plan.counter.map(|counter| counter.read(plan.deed, &counted)).transpose()?,
         stored,
         stored_share: stored as f64 / calls,
         emitted: account.emitted,
@@ -120,6 +135,8 @@ pub fn storm(plan: &Plan) -> Result<Storm> {
         accounted_share: ((all + dropped + left_out) as f64 / (calls * plan.deed.rows() as f64)).min(1.0),
         verified,
         complete: complete(&recording, class)?,
+        segments: recording.manifest().class_segments(class).count() as u64,
+        bytes: recording.manifest().class_segments(class).map(|segment| segment.bytes).sum(),
         bytes_per_event: number(&format!("/classes/{}/bytes_per_event", class.name())),
         cpu_seconds,
         cpu_ns_per_event: cpu_seconds * 1e9 / calls,

@@ -107,6 +107,15 @@ impl Workload {
         needed.iter().copied().find(|program| which(program).is_none())
     }
 
+    /// The file that it opens, or the program that it executes, once for each of its operations, where it does.
+    pub fn named(self, dir: &Path) -> Option<PathBuf> {
+        match self {
+            Workload::Storm => Some(storm::path(dir)),
+            Workload::Forkexec => Some(forkexec::path(dir)),
+            _ => None,
+        }
+    }
+
     /// Makes what the runs share in `dir`: files, trees, programs.
     ///
     /// # Errors

@@ -4,17 +4,21 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const FILE: &str = "storm";
 
 pub fn prepare(dir: &Path) -> io::Result<()> {
-    fs::write(dir.join(FILE), "hello")
+    fs::write(path(dir), "hello")
+}
+
+pub fn path(dir: &Path) -> PathBuf {
+    dir.join(FILE)
 }
 
 pub fn run(dir: &Path, rounds: u64) -> io::Result<(Duration, u64)> {
-    let path = CString::new(dir.join(FILE).as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let path = CString::new(path(dir).as_os_str().as_bytes()).map_err(io::Error::other)?;
     let begun = Instant::now();
     for _ in 0..rounds {
         round(&path)?;
