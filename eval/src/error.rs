@@ -37,6 +37,15 @@ pub enum Error {
     /// A folder is no set of recordings to learn from and to try it on.
     #[error("the set of recordings: {reason}")]
     Set { reason: String },
+    /// What is swept over is nothing that can be swept over.
+    #[error("the sweep: {reason}")]
+    Sweep { reason: String },
+    /// The folder is another sweep's.
+    #[error("{}: {reason}", folder.display())]
+    Study { folder: PathBuf, reason: String },
+    /// A recording that nothing may be chosen on.
+    #[error("{recording} is not there to tune on: {reason}")]
+    Tuned { recording: String, reason: String },
     /// A gate asks for the detection of something, and there is nothing to detect.
     #[error("{}: has no ground truth, so there is no share of detected acts", path.display())]
     NoTruth { path: PathBuf },
@@ -70,6 +79,7 @@ impl Error {
         match self {
             Error::Replay(error) => error.exit_code(),
             Error::Adapter { .. } | Error::Snooped { .. } | Error::OtherSplit { .. } => exit::USAGE,
+            Error::Sweep { .. } | Error::Study { .. } | Error::Tuned { .. } => exit::USAGE,
             Error::Workload { .. } | Error::Run { .. } => exit::MISSING,
             Error::Scenario(scenarios::Error::Unknown { .. } | scenarios::Error::Definition { .. }) => exit::INPUT,
             Error::Scenario(_) => exit::MISSING,
@@ -87,6 +97,11 @@ impl Error {
             Error::OtherRecording { .. } => "give the recording that was replayed, or leave --alerts out to replay now",
             Error::Snooped { .. } | Error::OtherSplit { .. } => {
                 "datasets/splits.toml says which seeds are for what; --splits FILE names another"
+            }
+            Error::Sweep { .. } => "eval tune --help has examples; replay/replay.toml has every key",
+            Error::Study { .. } => "give another folder with --output, or begin anew with --fresh",
+            Error::Tuned { .. } => {
+                "choose on validation, and report on test with `eval detect --split test --config FILE`"
             }
             Error::Set { .. } => "./dev datasets records a set; datasets/splits.toml says which seeds are for what",
             Error::NoTruth { .. } => "leave --fail-under out, or give a recording with labels.parquet",

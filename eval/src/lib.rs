@@ -20,6 +20,7 @@ pub mod picture;
 pub mod set;
 pub mod soak;
 pub mod storm;
+pub mod tune;
 pub mod wakeup;
 pub mod workload;
 

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Detect(args) => cli::detect::run(&args),
         Command::Set(args) => cli::set::run(&args),
+        Command::Tune(args) => cli::tune::run(args),
         Command::Card(args) => cli::card::run(&args),
         Command::Capture(args) => cli::capture::run(&args),
         Command::Overhead(args) => cli::overhead::run(&args),

@@ -135,13 +135,11 @@ impl Judges {
     ) -> Result<Vec<Judged>> {
         let (deviations, mut verdicts): (Vec<Deviation>, Vec<Vec<Verdict>>) =
             folded.into_iter().map(|folded| (folded.deviation, folded.hits)).unzip();
-        let replicas = world.containers.keys().map(|id| (world.image(Some(id)), Arc::clone(id)));
-        let population = Population::new(replicas, streamed.span);
-        let statistics = statistics::judge(&deviations, &population, &self.statistics);
+        let statistics = statistics::judge(&deviations, &population(world, streamed.span), &self.statistics);
         for (all, verdict) in verdicts.iter_mut().zip(statistics) {
             all.push(verdict);
         }
-        let semantics = self.mean(&deviations, &verdicts, model)?;
+        let semantics = self.mean(&deviations.iter().collect::<Vec<_>>(), &verdicts, model)?;
         let mut unanswered: Vec<Vec<Unanswered>> = vec![Vec::new(); deviations.len()];
         for (i, said) in semantics.into_iter().enumerate() {
             match said {
@@ -159,20 +157,23 @@ impl Judges {
         Ok(judged.map(|((deviation, verdicts), unanswered)| Judged { deviation, verdicts, unanswered }).collect())
     }
 
-    /// What the deviations mean, or why there is no answer; empty where nobody is asked.
-    fn mean(
+    /// What the semantics engine alone says of the deviations, or why it has no answer; empty where nobody is asked. `verdicts`:
+    /// what the other engines say of each, which only the llm judge looks at.
+    ///
+    /// # Errors
+    /// The judge needs a model that is missing.
+    pub fn mean(
         &self,
-        deviations: &[Deviation],
+        all: &[&Deviation],
         verdicts: &[Vec<Verdict>],
         model: &LazyModel,
     ) -> Result<Vec<std::result::Result<Verdict, String>>> {
-        let all: Vec<&Deviation> = deviations.iter().collect();
         match &self.semantics {
             Semantics::Silent => Ok(Vec::new()),
             // The model is opened by the first deviation, so that an uneventful recording needs none.
             Semantics::Knn(_) if all.is_empty() => Ok(Vec::new()),
             Semantics::Knn(exemplars) => {
-                let said = Knn::new(model.get()?, exemplars.clone()).judge(&all);
+                let said = Knn::new(model.get()?, exemplars.clone()).judge(all);
                 let said = said.map_err(|error| match error {
                     JudgeError::Embed(error) => embedding_failed(&error),
                 })?;
@@ -180,7 +181,7 @@ impl Judges {
             }
             Semantics::Llm(judge) => {
                 let points: Vec<f32> = verdicts.iter().map(|verdicts| self.weights.total(verdicts)).collect();
-                Ok(judge.judge(&all, &points))
+                Ok(judge.judge(all, &points))
             }
         }
     }
@@ -203,6 +204,12 @@ impl Judges {
             eprintln!("  and {} more; alerts.jsonl says why of each", count - NAMED);
         }
     }
+}
+
+/// Who could have deviated in a recording that spans `span` (Unix time, ns).
+pub fn population(world: &World, span: Option<(i64, i64)>) -> Population {
+    let replicas = world.containers.keys().map(|id| (world.image(Some(id)), Arc::clone(id)));
+    Population::new(replicas, span)
 }
 
 fn path(text: &str) -> Option<PathBuf> {

@@ -69,6 +69,9 @@ fn parse_share(text: &str) -> std::result::Result<f64, String> {
 pub fn run(args: &Args) -> Result<Outcome> {
     let recording = Recording::find(&args.recording)?;
     let split = check_splits(args, &recording)?;
+    if let Some(why) = eval::tune::provenance::overlap(args.config.as_deref(), &recording)? {
+        eprintln!("warning: {why}");
+    }
     let alerts = match &args.alerts {
         Some(dir) => alerts::read(dir, &recording)?,
         None => alerts::replay_now(&options(args, &recording))?,

@@ -12,6 +12,7 @@ pub mod set;
 pub mod soak;
 pub mod storm;
 pub mod text;
+pub mod tune;
 pub mod wakeup;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -33,6 +34,7 @@ Examples:
   eval detect xmrig --set args.embedding.threshold=0.9 --format json
   eval detect xmrig --fail-under 1 --fail-over 0 as a check: every act found at high, no false alert there
   eval set                                       what replay says of each recording that ships, as a table
+  eval tune --range severity.high=40..80 --range args.grammar.accept=0..1 --method bayes --trials 1000
   eval card rec/ -o rec/                         card.md and rates.svg
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
   eval overhead --rounds 5 -o out/overhead       our recorder and its peers on ten workloads, with a picture (root)
@@ -58,6 +60,12 @@ pub enum Command {
     ///
     /// The baseline is learned from the recordings of train that show no attack, and tried on those of --split.
     Set(set::Args),
+    /// Try many configurations, see what each finds and how often it alarms falsely, and write the best (never on test)
+    ///
+    /// A baseline is learned from the lives of train; every configuration is tried on validation, and on what train has of attacks.
+    /// Stages of a replay are made once for all configurations that they are the same for. An interrupted sweep goes on when it is
+    /// started again.
+    Tune(tune::Args),
     /// Write a recording's data card: how it was made, what is in it, known gaps, and a picture of its rates
     Card(card::Args),
     /// Account for a recording: emitted, stored, dropped, bytes per event, completeness of fields

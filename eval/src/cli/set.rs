@@ -63,6 +63,14 @@ pub fn run(args: &Args) -> Result<Outcome> {
         config: args.config.as_deref(),
         sets: &args.sets,
     };
+    for (_, recording) in
+        plan.recordings.iter().filter(|(_, one)| splits.of_recording(one.manifest()) == Some(plan.split))
+    {
+        if let Some(why) = eval::tune::provenance::overlap(args.config.as_deref(), recording)? {
+            eprintln!("warning: {why}");
+            break;
+        }
+    }
     let report = survey(&plan, &|line| eprintln!("{line}"))?;
     let text = match args.format {
         SetFormat::Json => json(&report),

@@ -9,7 +9,7 @@ use record_bpf::Class;
 use super::{Alert, Ancestor, EngineScore, Finding, Place, Technique, Truth, action, command, incident, round};
 use crate::convergence::seconds;
 use crate::deviation::{Deviation, RowRef};
-use crate::engines::{Engine, Thresholds, Unanswered, Verdict, Weights, strongest};
+use crate::engines::{Engine, Peaks, Rating, Thresholds, Unanswered, Verdict, Weights, strongest};
 use crate::observe::process::command_line;
 use crate::output::text;
 use crate::pipeline::World;
@@ -67,30 +67,35 @@ type Doer = (Arc<str>, Arc<str>, Option<u64>, u32);
 
 /// All alerts, in order of time, with ids and incidents. `lateral`: as [`incident::assign`].
 pub fn alerts(
-    mut judged: Vec<Judged>,
+    judged: Vec<Judged>,
     world: &World,
     weights: Weights,
     bounds: Thresholds,
     truth: &GroundTruth,
     lateral: f64,
 ) -> Vec<Alert> {
-    judged.sort_by(|a, b| order(&a.deviation).cmp(&order(&b.deviation)));
-    let mut groups: BTreeMap<Doer, Vec<Judged>> = BTreeMap::new();
-    for judged in judged {
-        let Deviation { image, container, exec_id, pid, .. } = &judged.deviation;
-        // Without an incarnation the process id has to do.
-        let pid = if exec_id.is_some() { 0 } else { *pid };
-        groups.entry((Arc::clone(image), Arc::clone(container), *exec_id, pid)).or_default().push(judged);
-    }
-    let mut groups: Vec<Vec<Judged>> = groups.into_values().collect();
-    groups.sort_by(|a, b| order(&a[0].deviation).cmp(&order(&b[0].deviation)));
-    let mut alerts: Vec<Alert> = groups
+    let mut alerts: Vec<Alert> = groups(judged, |judged| &judged.deviation)
         .iter()
         .enumerate()
         .map(|(i, group)| alert(format!("A{:04}", i + 1), group, world, weights, bounds, truth))
         .collect();
     incident::assign(&mut alerts, &world.processes, lateral);
     alerts
+}
+
+/// What is of one alert, each in order of time, and the alerts in order of their first.
+pub fn groups<T>(mut all: Vec<T>, deviation: impl Fn(&T) -> &Deviation) -> Vec<Vec<T>> {
+    all.sort_by(|a, b| order(deviation(a)).cmp(&order(deviation(b))));
+    let mut groups: BTreeMap<Doer, Vec<T>> = BTreeMap::new();
+    for one in all {
+        let Deviation { image, container, exec_id, pid, .. } = deviation(&one);
+        // Without an incarnation the process id has to do.
+        let pid = if exec_id.is_some() { 0 } else { *pid };
+        groups.entry((Arc::clone(image), Arc::clone(container), *exec_id, pid)).or_default().push(one);
+    }
+    let mut groups: Vec<Vec<T>> = groups.into_values().collect();
+    groups.sort_by(|a, b| order(deviation(&a[0])).cmp(&order(deviation(&b[0]))));
+    groups
 }
 
 /// Time, then the row: no two deviations of a recording begin at the same row in the same tree.
@@ -108,9 +113,9 @@ fn alert(
 ) -> Alert {
     let first = &group[0].deviation;
     let verdicts: Vec<Verdict> = group.iter().flat_map(|judged| judged.verdicts.iter().cloned()).collect();
-    let score = round(weights.total(&verdicts), 2);
-    let severity = bounds.severity(score);
-    let raised_at = raised_at(group, weights, bounds);
+    let peaks: Vec<(i64, Peaks)> =
+        group.iter().map(|judged| (judged.deviation.ts, Peaks::of(&judged.verdicts))).collect();
+    let Rating { score, severity, raised_at } = Rating::of(&peaks, weights, bounds);
     let engines = Engine::ALL.map(|engine| engine_score(engine, group, &verdicts, weights)).into();
     let technique = technique(&verdicts, weights);
     let container = world.containers.get(&first.container);
@@ -149,21 +154,6 @@ fn alert(
         namespace,
         deviations: findings,
     }
-}
-
-/// When the first deviations, in order of time, add up to the severity of all.
-fn raised_at(group: &[Judged], weights: Weights, bounds: Thresholds) -> i64 {
-    let mut so_far: Vec<Verdict> = Vec::new();
-    let severity = |verdicts: &[Verdict]| bounds.severity(round(weights.total(verdicts), 2));
-    let all: Vec<Verdict> = group.iter().flat_map(|judged| judged.verdicts.iter().cloned()).collect();
-    let wanted = severity(&all);
-    for judged in group {
-        so_far.extend(judged.verdicts.iter().cloned());
-        if severity(&so_far) >= wanted {
-            return judged.deviation.ts;
-        }
-    }
-    group.last().map_or(0, |judged| judged.deviation.ts)
 }
 
 fn engine_score(engine: Engine, group: &[Judged], verdicts: &[Verdict], weights: Weights) -> EngineScore {

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::config::Args;
+use crate::config::{Args, Bound};
 use crate::deviation::{Nearest, Tier};
 use crate::error::Result;
 use crate::profile::ArgLeaf;
@@ -50,11 +50,12 @@ pub fn accepted_without_model(program: &str, canonical: &Canonical, leaf: &ArgLe
     }
     if config.grammar.enabled {
         let risk = leaf.grammar(program).compare(program, canonical).risk;
-        if risk <= config.grammar.accept || risk >= config.grammar.reject {
-            return risk <= config.grammar.accept;
+        let accepted = config.says(Bound::GrammarAccept, risk);
+        if accepted || config.says(Bound::GrammarReject, risk) {
+            return accepted;
         }
     }
-    config.novelty.enabled && leaf.novelty(canonical) <= config.novelty.accept
+    config.novelty.enabled && config.says(Bound::NoveltyAccept, leaf.novelty(canonical))
 }
 
 impl Tiers<'_> {
@@ -79,26 +80,22 @@ impl Tiers<'_> {
             comparison.tier = Tier::Grammar;
             comparison.risk = Some(risk);
             comparison.changes = changes.into_iter().take(NAMED).map(|change| change.what.into()).collect();
-            if risk <= grammar.accept || risk >= grammar.reject {
-                comparison.known = risk <= grammar.accept;
+            comparison.known = self.config.says(Bound::GrammarAccept, risk);
+            if comparison.known || self.config.says(Bound::GrammarReject, risk) {
                 return Ok(comparison);
             }
         }
-        let novelty = &self.config.novelty;
         if let Some(share) = share {
             comparison.tier = Tier::TokenNovelty;
-            if share <= novelty.accept {
-                comparison.known = true;
-                return Ok(comparison);
-            }
-            if share >= novelty.reject {
+            comparison.known = self.config.says(Bound::NoveltyAccept, share);
+            if comparison.known || self.config.says(Bound::NoveltyReject, share) {
                 return Ok(comparison);
             }
         }
         if self.config.embedding.enabled && !leaf.is_empty() {
             comparison.tier = Tier::Embedding;
             let (nearest, whole) = self.nearest(program, canonical, leaf)?;
-            comparison.known = whole && nearest.cosine >= self.config.embedding.threshold;
+            comparison.known = whole && self.config.says(Bound::Embedding, nearest.cosine);
             comparison.nearest = Some(nearest);
         }
         Ok(comparison)

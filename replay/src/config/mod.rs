@@ -1,14 +1,17 @@
 //! The configuration: documented defaults (`replay.toml`), a file over them, single values over that.
 
+mod asked;
 mod load;
 mod model;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::sink::SinkConfig;
 
+pub use asked::{Asked, Bound};
 pub use load::{DEFAULT, edit_distance, load};
 pub use model::Model;
 
@@ -54,6 +57,9 @@ pub struct Args {
     pub grammar: Grammar,
     pub novelty: Novelty,
     pub embedding: Embedding,
+    /// Notes what the thresholds were asked; they answer through [`Args::accepts`].
+    #[serde(skip)]
+    pub asked: Option<Arc<Asked>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

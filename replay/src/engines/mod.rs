@@ -154,7 +154,58 @@ impl Weights {
     /// The sum over engines of weight times the engine's highest score; 0 to 100 with the default weights. An engine that
     /// gave no verdict adds nothing.
     pub fn total(&self, verdicts: &[Verdict]) -> f32 {
-        Engine::ALL.iter().map(|engine| self.of(*engine) * strongest(verdicts, *engine).map_or(0.0, |v| v.score)).sum()
+        self.points(&Peaks::of(verdicts))
+    }
+
+    /// The same of scores that are known already.
+    pub fn points(&self, peaks: &Peaks) -> f32 {
+        Engine::ALL.iter().zip(peaks.0).map(|(engine, score)| self.of(*engine) * score).sum()
+    }
+}
+
+/// The highest score of each engine, in the order of [`Engine::ALL`]; 0 where it gave no verdict. All that weights and
+/// thresholds look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Peaks(pub [f32; 3]);
+
+impl Peaks {
+    pub fn of(verdicts: &[Verdict]) -> Self {
+        Peaks(Engine::ALL.map(|engine| strongest(verdicts, engine).map_or(0.0, |verdict| verdict.score)))
+    }
+
+    /// Those of both.
+    pub fn join(self, other: Peaks) -> Peaks {
+        let mut both = self;
+        for (own, other) in both.0.iter_mut().zip(other.0) {
+            *own = if other > *own { other } else { *own };
+        }
+        both
+    }
+}
+
+/// What an alert's deviations add up to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rating {
+    /// Points, to two decimals.
+    pub score: f32,
+    pub severity: Severity,
+    /// When the deviations, in order of time, had added up to that severity; Unix time, ns.
+    pub raised_at: i64,
+}
+
+impl Rating {
+    /// `deviations`: of one alert, in order of time, each with its time.
+    pub fn of(deviations: &[(i64, Peaks)], weights: Weights, bounds: Thresholds) -> Self {
+        let points = |peaks: &Peaks| crate::alert::round(weights.points(peaks), 2);
+        let score = points(&deviations.iter().fold(Peaks::default(), |all, (_, peaks)| all.join(*peaks)));
+        let severity = bounds.severity(score);
+        let mut so_far = Peaks::default();
+        let raised = deviations.iter().find(|(_, peaks)| {
+            so_far = so_far.join(*peaks);
+            bounds.severity(points(&so_far)) >= severity
+        });
+        let raised_at = raised.or(deviations.last()).map_or(0, |(ts, _)| *ts);
+        Rating { score, severity, raised_at }
     }
 }
 
