@@ -34,7 +34,12 @@ impl Failed {
     /// The encoding thread is gone, and the rows with it.
     pub(crate) fn lost(dir: &Path) -> Box<Failed> {
         let source = std::io::Error::other("the thread that encodes segments has ended");
-        Box::new(Failed { error: Error::Write { path: dir.to_owned(), source }, batches: Vec::new(), note: None })
+        Failed::unreadable(Error::Write { path: dir.to_owned(), source })
+    }
+
+    /// The rows are not to be had.
+    pub(crate) fn unreadable(error: Error) -> Box<Failed> {
+        Box::new(Failed { error, batches: Vec::new(), note: None })
     }
 
     /// First and last `ts` of the rows, if they are known.

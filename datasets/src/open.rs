@@ -1,27 +1,28 @@
 //! The open segment of every class: rows as columns, in memory.
 
+use std::io;
 use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef};
 use record_bpf::Class;
 
 use crate::codec::Codec;
-use crate::join::join;
 use crate::model::{
     DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, Row, SecurityEvent, SyscallEvent,
     TlsEvent, for_each_class,
 };
+use crate::packed::Packed;
 use crate::write::Rotation;
 
 /// Columns of some rows, in the order of the class's schema.
 pub(crate) type Columns = Vec<ArrayRef>;
 
-/// So many batches, once they are in the journal, become one: a journal that is written twice a second would leave a quiet
+/// So many batches, once they are in the journal, are packed: a journal that is written twice a second would leave a quiet
 /// minute in thousands of arrays of a few rows, and the holes between these, not the rows, would be what grows.
-const JOINED: usize = 8;
+const PACKED: usize = 8;
 
-/// Batches that would make more rows than this are left as they are.
-const JOINED_ROWS: usize = 1 << 14;
+/// Of more rows than these the arrays are large, and packing them would cost a busy recorder time.
+const PACKED_ROWS: usize = 1 << 14;
 
 /// Rows of each CPU, in the order in which the CPUs came. No table by number: what user space sampled has CPU numbers of its own, up
 /// to 65,535.
@@ -53,7 +54,8 @@ impl RowsByCpu {
 /// A segment that takes no more rows.
 pub(crate) struct Sealed {
     pub(crate) class: Class,
-    pub(crate) batches: Vec<Columns>,
+    /// An error: they cannot be unpacked.
+    pub(crate) batches: io::Result<Vec<Columns>>,
     /// How many of the batches are in the journal.
     pub(crate) journaled: usize,
     pub(crate) rows: u64,
@@ -114,10 +116,13 @@ pub(crate) struct Buffer<C: Codec> {
     /// Rows in the builder, and the memory they take, bytes.
     building: usize,
     building_bytes: usize,
+    /// The first of the segment, all in the journal.
+    packed: Vec<Packed>,
+    /// Those after them.
     batches: Vec<Columns>,
-    /// How often the rows of each batch have been joined.
-    joins: Vec<u8>,
+    /// Memory that the columns of all take, or took before they were packed.
     batches_bytes: usize,
+    /// How many of the unpacked ones are in the journal.
     journaled: usize,
     rows: usize,
     /// When the oldest row came.
@@ -135,8 +140,8 @@ where
             builder: C::Builder::default(),
             building: 0,
             building_bytes: 0,
+            packed: Vec::new(),
             batches: Vec::new(),
-            joins: Vec::new(),
             batches_bytes: 0,
             journaled: 0,
             rows: 0,
@@ -169,18 +174,18 @@ where
         C::finish(&mut self.builder, &mut columns);
         // A builder has room for 1,024 rows at least, and up to twice what it holds.
         columns.iter_mut().for_each(|column| column.shrink_to_fit());
-        self.batches_bytes += memory(&columns);
+        self.batches_bytes += columns.iter().map(|column| column.get_array_memory_size()).sum::<usize>();
         self.batches.push(columns);
-        self.joins.push(0);
         (self.building, self.building_bytes) = (0, 0);
     }
 
     fn seal(&mut self) -> Option<Sealed> {
         self.cut();
         let bytes = std::mem::take(&mut self.batches_bytes);
-        let batches = std::mem::take(&mut self.batches);
-        self.joins.clear();
-        let journaled = std::mem::take(&mut self.journaled);
+        let packed = std::mem::take(&mut self.packed);
+        let journaled = packed.len() + std::mem::take(&mut self.journaled);
+        let unpacked = packed.into_iter().map(|packed| packed.unpack(self.class));
+        let batches = unpacked.chain(self.batches.drain(..).map(Ok)).collect();
         let rows = std::mem::take(&mut self.rows) as u64;
         let cpus = std::mem::take(&mut self.cpus);
         self.since = None;
@@ -190,34 +195,22 @@ where
     fn take_unjournaled(&mut self) -> Vec<Columns> {
         let fresh = self.batches[self.journaled..].to_vec();
         self.journaled = self.batches.len();
-        self.join();
+        self.pack();
         fresh
     }
 
-    /// Joins the last batches where enough of them were joined equally often, so that a row is copied once for each power of
-    /// [`JOINED`]. All batches must be in the journal.
-    fn join(&mut self) {
-        while let Some(&joins) = self.joins.last()
-            && let Some(first) = self.batches.len().checked_sub(JOINED)
-            && self.joins[first..].iter().all(|of| *of == joins)
+    /// Packs the batches, which are all in the journal, if they are many and small.
+    fn pack(&mut self) {
+        let rows: usize = self.batches.iter().filter_map(|columns| columns.first()).map(|column| column.len()).sum();
+        if self.batches.len() >= PACKED
+            && rows <= PACKED_ROWS
+            && let Some(packed) = Packed::new(self.class, &self.batches)
         {
-            let parts = &self.batches[first..];
-            let rows: usize = parts.iter().map(|columns| columns[0].len()).sum();
-            let Some(joined) = (rows <= JOINED_ROWS).then(|| join(parts)).flatten() else { return };
-            self.batches_bytes -= parts.iter().map(memory).sum::<usize>();
-            self.batches_bytes += memory(&joined);
-            self.batches.truncate(first);
-            self.batches.push(joined);
-            self.joins.truncate(first);
-            self.joins.push(joins + 1);
-            self.journaled = self.batches.len();
+            self.packed.push(packed);
+            self.batches.clear();
+            self.journaled = 0;
         }
     }
-}
-
-/// Of a batch, bytes.
-fn memory(columns: &Columns) -> usize {
-    columns.iter().map(|column| column.get_array_memory_size()).sum()
 }
 
 #[cfg(test)]

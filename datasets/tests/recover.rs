@@ -118,7 +118,7 @@ fn how_often_rows_are_journaled_changes_no_byte_of_a_segment() {
         manifest.segments.into_iter().map(|segment| (segment.file, segment.sha256)).collect::<Vec<_>>()
     };
     let once = segments(3000);
-    // Batches are joined by eights: not once, and several times over.
+    // Eight batches are packed: not once, and many times over.
     for every in [400, 40, 7] {
         assert_eq!(segments(every), once, "{every}");
     }

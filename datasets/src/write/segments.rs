@@ -9,7 +9,7 @@ use crate::encode::{self, Failed, Job, Outcome};
 use crate::losses::{Cause, Loss};
 use crate::manifest::Segment;
 use crate::open::Sealed;
-use crate::{Result, hash};
+use crate::{Error, Result, hash};
 
 impl RecordingWriter {
     pub(super) fn close_segment(&mut self, class: Class) -> Result<()> {
@@ -27,6 +27,14 @@ impl RecordingWriter {
         }
         let index = self.next[class as usize];
         self.next[class as usize] += 1;
+        let batches = match batches {
+            Ok(batches) => batches,
+            Err(source) => {
+                let error = Error::Write { path: self.dir.join(segment_file(class, index)), source };
+                let segment = Pending { class, index, rows, cpus, bytes, unjournaled: Vec::new() };
+                return result.and(self.enter(segment, Err(Failed::unreadable(error))));
+            }
+        };
         let note = self.counted.segment(class, &batches, &self.rows_before(class)).to_json();
         let unjournaled = if self.journal.is_some() { batches[journaled..].to_vec() } else { Vec::new() };
         self.pending.push_back(Pending { class, index, rows, cpus, bytes, unjournaled });

@@ -1,17 +1,48 @@
-//! Batches of a segment that is still open, put end to end.
+//! Batches of a segment that is still open, as one compressed piece of memory.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, PrimitiveBuilder, StringBuilder};
 use arrow::compute::concat;
 use arrow::datatypes::Int32Type;
 use foldhash::fast::RandomState;
+use record_bpf::Class;
 
+use crate::ipc;
 use crate::open::Columns;
+use crate::read::class_columns;
+
+/// The fastest of zstd's usual levels: it is undone within a minute.
+const LEVEL: i32 = 1;
+
+/// The rows of some batches.
+pub(crate) struct Packed {
+    /// An Arrow IPC stream of one batch, compressed.
+    stream: Box<[u8]>,
+    /// Bytes of the stream as it was.
+    size: usize,
+}
+
+impl Packed {
+    /// `None`: they stay as they are.
+    pub(crate) fn new(class: Class, batches: &[Columns]) -> Option<Packed> {
+        let mut stream = Vec::new();
+        ipc::write(&mut stream, class_columns(class), &join(batches)?).ok()?;
+        let size = stream.len();
+        Some(Packed { stream: zstd::bulk::compress(&stream, LEVEL).ok()?.into(), size })
+    }
+
+    /// The rows, as one batch.
+    pub(crate) fn unpack(self, class: Class) -> io::Result<Columns> {
+        let stream = zstd::bulk::decompress(&self.stream, self.size)?;
+        ipc::read(&stream, class_columns(class)).map(|(columns, _)| columns)
+    }
+}
 
 /// The rows of `batches`, which have the same columns. `None`: they cannot be one.
-pub(crate) fn join(batches: &[Columns]) -> Option<Columns> {
+fn join(batches: &[Columns]) -> Option<Columns> {
     (0..batches.first()?.len())
         .map(|at| {
             let parts: Vec<&dyn Array> = batches.iter().map(|columns| columns[at].as_ref()).collect();
@@ -43,8 +74,7 @@ fn texts(parts: &[&dyn Array]) -> Option<ArrayRef> {
             .collect();
         part.keys().iter().for_each(|key| keys.append_option(key.map(|key| places[key as usize])));
     }
-    let (keys, mut values) = (keys.finish(), values.finish());
-    values.shrink_to_fit();
+    let (keys, values) = (keys.finish(), values.finish());
     // Every key is the place of a value that was appended before it.
     Some(Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(values))))
 }
@@ -73,5 +103,26 @@ mod tests {
         let read: Vec<_> = texts.downcast_dict::<StringArray>().unwrap().into_iter().collect();
         assert_eq!(read, [Some("b"), None, Some("a"), None, Some("a"), Some("c")]);
         assert!(join(&[]).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_is_an_error() {
+        let common = crate::Common {
+            ts: 1,
+            cpu: 0,
+            seq: 2,
+            kind: record_bpf::Kind::Fork,
+            container: None,
+            pid: 3,
+            tid: 3,
+            exec_id: None,
+        };
+        let columns = crate::journal::to_columns(&[crate::ProcessEvent::new(common)]);
+        let packed = Packed::new(Class::Process, &[columns.clone(), columns]).unwrap();
+        let damaged = |stream: Box<[u8]>, size| Packed { stream, size }.unpack(Class::Process);
+        assert!(damaged(packed.stream[..packed.stream.len() / 2].into(), packed.size).is_err());
+        assert!(damaged(Box::from(*b"no zstd"), packed.size).is_err());
+        assert!(damaged(packed.stream.clone(), packed.size - 1).is_err());
+        assert_eq!(damaged(packed.stream, packed.size).unwrap()[0].len(), 2);
     }
 }
