@@ -34,6 +34,12 @@ pub enum Error {
     Snooped { baseline: String, reason: String },
     #[error("{}: is of {found}, and not of the split {wanted}", path.display())]
     OtherSplit { path: PathBuf, found: String, wanted: &'static str },
+    /// `run.json` is missing, foreign or damaged.
+    #[error("{}: {reason}", path.display())]
+    RunFile { path: PathBuf, reason: String },
+    /// Options that do not go together.
+    #[error("{reason}")]
+    Usage { reason: String },
     /// A folder is no set of recordings to learn from and to try it on.
     #[error("the set of recordings: {reason}")]
     Set { reason: String },
@@ -78,7 +84,9 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Replay(error) => error.exit_code(),
-            Error::Adapter { .. } | Error::Snooped { .. } | Error::OtherSplit { .. } => exit::USAGE,
+            Error::Usage { .. } | Error::Adapter { .. } | Error::Snooped { .. } | Error::OtherSplit { .. } => {
+                exit::USAGE
+            }
             Error::Sweep { .. } | Error::Study { .. } | Error::Tuned { .. } => exit::USAGE,
             Error::Workload { .. } | Error::Run { .. } => exit::MISSING,
             Error::Scenario(scenarios::Error::Unknown { .. } | scenarios::Error::Definition { .. }) => exit::INPUT,
@@ -98,6 +106,8 @@ impl Error {
             Error::Snooped { .. } | Error::OtherSplit { .. } => {
                 "datasets/splits.toml says which seeds are for what; --splits FILE names another"
             }
+            Error::RunFile { .. } => "give the run.json that `eval detect --all -o DIR` wrote",
+            Error::Usage { .. } => "eval detect --help says what goes with what",
             Error::Sweep { .. } => "eval tune --help has examples; replay/replay.toml has every key",
             Error::Study { .. } => "give another folder with --output, or begin anew with --fresh",
             Error::Tuned { .. } => {

@@ -1,6 +1,7 @@
 //! Experiments over recordings.
 //!
-//! [`detect`] compares the alerts of a replay with a recording's ground truth, and [`set`] those of a whole set; [`capture`] says
+//! [`detect`] compares the alerts of a replay with a recording's ground truth, and [`set`] those of a whole set; [`detection`]
+//! is the benchmark beside other methods; [`capture`] says
 //! what a recorder stored, lost and left incomplete, and [`curve`] over rates of events; [`card`] describes a recording. README.md defines every metric with its unit.
 
 pub mod alerts;
@@ -8,6 +9,7 @@ pub mod capture;
 pub mod card;
 pub mod curve;
 pub mod detect;
+pub mod detection;
 pub mod error;
 mod frames;
 pub mod growth;

@@ -12,6 +12,7 @@ use eval::error::exit;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Detect(args) => cli::detect::run(&args),
+        Command::Rerun(args) => cli::rerun::run(&args),
         Command::Set(args) => cli::set::run(&args),
         Command::Tune(args) => cli::tune::run(args),
         Command::Card(args) => cli::card::run(&args),

@@ -11,14 +11,14 @@ use eval::error::{Error, Result};
 use replay::cli::FailOn;
 use replay::engines::Severity;
 
+use super::set::SetFormat;
 use super::text::{clean, count, or_none, percent, table};
-use super::{Format, Outcome, SplitName, json};
+use super::{Outcome, SplitName, detect_all, json};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Directory of a recording, or the name of a shipped one
-    #[arg(default_value = "xmrig")]
-    recording: String,
+    /// Directory of a recording, or the name of a shipped one [default: xmrig]; with --all a folder of recordings
+    recording: Option<String>,
     /// Directory that `replay RECORDING -o DIR` wrote; without it the recording is replayed now
     #[arg(long, value_name = "DIR", conflicts_with_all = ["learn", "config", "sets"])]
     alerts: Option<PathBuf>,
@@ -49,8 +49,13 @@ pub struct Args {
     /// Exit with 1 if there are more false alerts
     #[arg(long, value_name = "COUNT")]
     fail_over: Option<u64>,
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = SetFormat::Table)]
+    format: SetFormat,
+    /// Benchmark a whole set: learn on train, choose on validation, report on test
+    #[arg(long, conflicts_with_all = ["alerts", "learn", "split", "flag", "at", "fail_under", "fail_over"])]
+    all: bool,
+    #[command(flatten)]
+    set: detect_all::Options,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,7 +72,18 @@ fn parse_share(text: &str) -> std::result::Result<f64, String> {
 }
 
 pub fn run(args: &Args) -> Result<Outcome> {
-    let recording = Recording::find(&args.recording)?;
+    if args.all {
+        let folder = args.recording.as_ref().map(PathBuf::from);
+        return detect_all::run(
+            folder,
+            args.splits.as_deref(),
+            args.config.as_deref(),
+            &args.sets,
+            args.format,
+            &args.set,
+        );
+    }
+    let recording = Recording::find(args.recording.as_deref().unwrap_or("xmrig"))?;
     let split = check_splits(args, &recording)?;
     if let Some(why) = eval::tune::provenance::overlap(args.config.as_deref(), &recording)? {
         eprintln!("warning: {why}");
@@ -84,8 +100,11 @@ pub fn run(args: &Args) -> Result<Outcome> {
     found.split = split.map(Split::name);
     let failed = failed(args, &found, &recording)?;
     let text = match args.format {
-        Format::Json => json(&found),
-        Format::Table => render(&found),
+        SetFormat::Json => json(&found),
+        SetFormat::Table => render(&found),
+        SetFormat::Markdown => {
+            return Err(Error::Usage { reason: "--format markdown is there with --all alone".to_owned() });
+        }
     };
     Ok(Outcome { text, failed })
 }

@@ -4,10 +4,13 @@ pub mod capture;
 pub mod card;
 pub mod curve;
 pub mod detect;
+pub mod detect_all;
+mod detect_tables;
 pub mod growth;
 pub mod latency;
 pub mod overhead;
 mod overhead_text;
+pub mod rerun;
 pub mod set;
 pub mod soak;
 pub mod storm;
@@ -33,6 +36,8 @@ Examples:
   eval detect rec/ --alerts out/rec              the same with alerts that `replay rec/ -o out/rec` wrote
   eval detect xmrig --set args.embedding.threshold=0.9 --format json
   eval detect xmrig --fail-under 1 --fail-over 0 as a check: every act found at high, no false alert there
+  eval detect --all -o out/detect                a benchmark: this detector, ablations and other methods, chosen on validation
+  eval rerun out/detect/run.json                 the same again: does it give the same numbers?
   eval set                                       what replay says of each recording that ships, as a table
   eval tune --range severity.high=40..80 --range args.grammar.accept=0..1 --method bayes --trials 1000
   eval card rec/ -o rec/                         card.md and rates.svg
@@ -55,7 +60,12 @@ pub enum Command {
     ///
     /// Without --alerts the recording is replayed now, and nothing is written. A recording without labels counts as
     /// benign from end to end: what is raised there is a false alert.
+    ///
+    /// With --all: a benchmark over a whole set. Profiles are learned on train, cut-offs chosen on validation, results are those
+    /// of test, for this detector, with parts of it taken away, and for other methods.
     Detect(detect::Args),
+    /// Repeat a run from its run.json, and name what came out otherwise (exit code 1)
+    Rerun(rerun::Args),
     /// What a replay says of each recording of a set, by itself and with what the set's lives teach
     ///
     /// The baseline is learned from the recordings of train that show no attack, and tried on those of --split.

@@ -1,7 +1,7 @@
 //! `eval set`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use datasets::{Recording, Split, Splits};
@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SetFormat {
+pub enum SetFormat {
     /// For people
     Table,
     /// For programs: one JSON document
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
         None => Splits::shipped()?,
     };
     let plan = Plan {
-        recordings: recordings(args)?,
+        recordings: recordings(args.folder.as_deref())?,
         splits: &splits,
         split: Split::from(args.split),
         only: &args.only,
@@ -81,8 +81,8 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// By their folders' names.
-fn recordings(args: &Args) -> Result<Vec<(String, Recording)>> {
-    let Some(folder) = &args.folder else {
+pub(super) fn recordings(folder: Option<&Path>) -> Result<Vec<(String, Recording)>> {
+    let Some(folder) = folder else {
         let named = |name: String| Recording::shipped(&name).map(|recording| (name, recording));
         return datasets::shipped_names().into_iter().map(named).collect::<Result<_, _>>().map_err(Error::from);
     };
@@ -148,7 +148,7 @@ fn outcome(said: &Said) -> [String; 4] {
     ]
 }
 
-fn after(seconds: f64) -> String {
+pub(super) fn after(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
 }
 
@@ -195,7 +195,7 @@ fn markdown(report: &Report) -> String {
 }
 
 /// A Markdown table.
-fn pipes(header: &[&str], rows: impl Iterator<Item = Vec<String>>, left: usize) -> String {
+pub(super) fn pipes(header: &[&str], rows: impl Iterator<Item = Vec<String>>, left: usize) -> String {
     let mut out = format!("| {} |\n|", header.join(" | "));
     for at in 0..header.len() {
         out.push_str(if at < left { "---|" } else { "--:|" });

@@ -197,7 +197,7 @@ fn rules(verdicts: &[Verdict]) -> Vec<String> {
 }
 
 /// The technique that most points speak for; each judge counts once per technique, with its highest score.
-fn technique(verdicts: &[Verdict], weights: Weights) -> Option<Technique> {
+pub fn technique(verdicts: &[Verdict], weights: Weights) -> Option<Technique> {
     let mut judges: BTreeMap<(&str, &str), f32> = BTreeMap::new();
     for verdict in verdicts {
         if let Some(id) = &verdict.technique {
