@@ -37,7 +37,7 @@ pub struct Options {
 pub fn run(
     folder: Option<PathBuf>,
     splits: Option<&Path>,
-    config: Option<&Path>,
+    file: Option<&Path>,
     sets: &[String],
     format: SetFormat,
     options: &Options,
@@ -49,7 +49,7 @@ pub fn run(
     if options.false_per_hour.iter().any(|n| !n.is_finite() || *n < 0.0) || options.false_per_hour.is_empty() {
         return Err(Error::Usage { reason: "--false-per-hour: numbers from 0 on".to_owned() });
     }
-    let config = replay::config::load(config, sets)?;
+    let config = replay::config::load(file, sets)?;
     let arguments = Arguments {
         folder,
         splits: splits.map(Path::to_owned),
@@ -57,7 +57,7 @@ pub fn run(
         methods: options.methods.clone(),
         false_per_hour: options.false_per_hour.clone(),
     };
-    let done = bench(&arguments, &config)?;
+    let done = bench(&arguments, &config, file)?;
     if let Some(dir) = &options.output {
         done.files.write(dir)?;
     }
@@ -75,8 +75,8 @@ pub struct Done {
     pub files: Files,
 }
 
-/// Runs one, with a progress bar on a terminal.
-pub fn bench(arguments: &Arguments, config: &Config) -> Result<Done> {
+/// Runs one, with a progress bar on a terminal. `file`: of the configuration, to see what it was tuned on.
+pub fn bench(arguments: &Arguments, config: &Config, file: Option<&Path>) -> Result<Done> {
     let recordings = recordings(arguments.folder.as_deref())?;
     let splits = match &arguments.splits {
         Some(path) => Splits::read(path)?,
@@ -85,6 +85,12 @@ pub fn bench(arguments: &Arguments, config: &Config) -> Result<Done> {
     let methods = chosen(&arguments.methods)?;
     let plan = Plan { recordings: &recordings, splits: &splits, only: &arguments.only, methods: &methods, config };
     let parts = plan.parts()?;
+    for (_, recording) in &parts.test {
+        if let Some(why) = eval::tune::provenance::overlap(file, recording)? {
+            eprintln!("warning: {why}");
+            break;
+        }
+    }
     let machine = Machine::look();
     let bar = Bar(bar());
     let results = bench::run(&plan, &parts, &bar)?;

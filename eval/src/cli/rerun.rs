@@ -24,7 +24,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     if earlier.eval != env!("CARGO_PKG_VERSION") {
         eprintln!("note: that run was made by eval {}, this is {}", earlier.eval, env!("CARGO_PKG_VERSION"));
     }
-    let done = detect_all::bench(&earlier.arguments, &earlier.config)?;
+    let done = detect_all::bench(&earlier.arguments, &earlier.config, None)?;
     if let Some(dir) = &args.output {
         done.files.write(dir)?;
     }

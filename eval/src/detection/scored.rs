@@ -2,13 +2,12 @@
 //!
 //! Whoever detects, an alert is of one process incarnation, and its score only grows while events come.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use replay::alert::group::{self, Judged};
 use replay::alert::round;
 use replay::deviation::{Deviation, DeviationKind, RowRef, Tree};
-use replay::engines::{Engine, Verdict, Weights};
+use replay::engines::{Peaks, Verdict, Weights};
 use replay::pipeline::fold::Folded;
 
 /// What speaks against one process.
@@ -58,16 +57,13 @@ pub fn by_engines(judged: &[Judged], weights: &Weights) -> Vec<Scored> {
         judged,
         |judged| &judged.deviation,
         |scored, group| {
-            let mut best = [0.0f32; Engine::ALL.len()];
+            let mut peaks = Peaks::default();
             let mut verdicts: Vec<Verdict> = Vec::new();
             for judged in group {
-                for verdict in &judged.verdicts {
-                    let best = &mut best[verdict.engine as usize];
-                    *best = best.max(verdict.score);
-                }
+                peaks = peaks.join(Peaks::of(&judged.verdicts));
                 verdicts.extend(judged.verdicts.iter().cloned());
-                let total: f32 = Engine::ALL.iter().map(|engine| weights.of(*engine) * best[*engine as usize]).sum();
-                scored.rise(judged.deviation.ts, to_resolution(round(total, 2).into(), POINTS));
+                let points = round(weights.points(&peaks), 2);
+                scored.rise(judged.deviation.ts, to_resolution(points.into(), POINTS));
             }
             scored.technique = group::technique(&verdicts, *weights).map(|technique| technique.id.to_string());
         },
@@ -106,25 +102,13 @@ pub fn by_distance(folded: &[Folded]) -> Vec<Scored> {
     )
 }
 
-/// Image, container, incarnation, and the process id where there is no incarnation: what a replay makes one alert of.
-type Doer = (Arc<str>, Arc<str>, Option<u64>, u32);
-
+/// What a replay makes one alert of, each as one score.
 fn by_process<T>(all: &[T], deviation: impl Fn(&T) -> &Deviation, fill: impl Fn(&mut Scored, &[&T])) -> Vec<Scored> {
-    let mut sorted: Vec<&T> = all.iter().collect();
-    let order = |one: &T| {
-        let Deviation { ts, rows, tree, path, .. } = deviation(one);
-        (*ts, rows.first().copied(), *tree, path.clone())
-    };
-    sorted.sort_by_cached_key(|one| order(one));
-    let mut groups: BTreeMap<Doer, Vec<&T>> = BTreeMap::new();
-    for one in sorted {
-        let Deviation { image, container, exec_id, pid, .. } = deviation(one);
-        let pid = if exec_id.is_some() { 0 } else { *pid };
-        groups.entry((Arc::clone(image), Arc::clone(container), *exec_id, pid)).or_default().push(one);
-    }
-    let scored = groups.into_iter().map(|((_, container, exec_id, _), group)| {
+    let groups = group::groups(all.iter().collect(), |one: &&T| deviation(one));
+    let scored = groups.into_iter().map(|group| {
+        let Deviation { container, exec_id, .. } = deviation(group[0]);
         let rows = group.iter().flat_map(|one| deviation(one).rows.iter().copied()).collect();
-        let mut scored = Scored { exec_id, container, rows, ..Scored::default() };
+        let mut scored = Scored { exec_id: *exec_id, container: Arc::clone(container), rows, ..Scored::default() };
         fill(&mut scored, &group);
         scored
     });
