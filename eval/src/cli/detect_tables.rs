@@ -117,20 +117,8 @@ fn acts(title: String, report: &Report, of: fn(&MethodReport) -> Option<&Point>)
 }
 
 fn quality(title: String, report: &Report) -> Table {
-    let header = [
-        "method",
-        "precision",
-        "recall",
-        "F1",
-        "95 %",
-        "MCC",
-        "PR-AUC",
-        "95 %",
-        "processes: F1",
-        "95 %",
-        "PR-AUC",
-        "ADP",
-    ];
+    let header =
+        ["method", "precision", "recall", "F1", "95 %", "MCC", "PR-AUC", "95 %", "proc. F1", "95 %", "PR-AUC", "ADP"];
     let row = |method: &MethodReport| {
         let Point { metrics, intervals, .. } = method.chosen.first()?;
         let interval = |name: &str| or_none(intervals.get(name).map(both));
@@ -154,10 +142,10 @@ fn quality(title: String, report: &Report) -> Table {
 
 fn budgets(report: &Report) -> Table {
     let title =
-        "Acts found, and false alerts a container hour, by how many false alerts validation may have".to_owned();
+        "Acts found, and false alerts a container hour, where validation may have so many false alerts".to_owned();
     let mut header = vec!["method".to_owned()];
     for budget in &report.budgets {
-        header.extend([format!("{} allowed: cut-off", budget.allowed), "found".to_owned(), "false".to_owned()]);
+        header.extend([format!("{}: cut-off", budget.allowed), "found".to_owned(), "false".to_owned()]);
     }
     let row = |method: &MethodReport| {
         let mut cells = vec![method.name.to_owned()];

@@ -24,6 +24,9 @@ pub fn high() -> f64 {
     to_resolution(Level::High.score().into(), RESOLUTION)
 }
 
+/// Container, incarnation, and process id where there is no incarnation.
+type Doer = (Arc<str>, Option<u64>, u32);
+
 /// # Errors
 /// The recording's tables cannot be read.
 pub fn alone(loaded: &Loaded, setup: &Setup<'_>) -> Result<Vec<Scored>> {
@@ -31,8 +34,8 @@ pub fn alone(loaded: &Loaded, setup: &Setup<'_>) -> Result<Vec<Scored>> {
     let rules = setup.judges.of(&world);
     let context = Context { processes: &world.processes, peers: &world.peers, config: &setup.config };
     let mut memories: BTreeMap<Arc<str>, Memory> = BTreeMap::new();
-    // By container, incarnation, and process id where there is no incarnation; with the score of the technique.
-    let mut found: BTreeMap<(Arc<str>, Option<u64>, u32), (Scored, f32)> = BTreeMap::new();
+    // With the score of the technique.
+    let mut found: BTreeMap<Doer, (Scored, f32)> = BTreeMap::new();
     for event in loaded.events.iter().filter(|event| JUDGED.contains(&event.class())) {
         let common = event.common();
         let memory = memories.entry(world.image(common.container.as_ref())).or_default();
