@@ -228,7 +228,7 @@ pub struct RulesOf<'a> {
 }
 
 impl RulesOf<'_> {
-    fn view<'b>(&'b self, event: &'b Event, known: Known) -> EventView<'b> {
+    fn view<'b>(&'b self, event: &'b Event, known: Known<'b>) -> EventView<'b> {
         let RulesOf { world, .. } = self;
         let common = event.common();
         let process = common.exec_id.and_then(|id| world.processes.get(id));
@@ -247,7 +247,7 @@ impl RulesOf<'_> {
 }
 
 impl Rules for RulesOf<'_> {
-    fn hits(&self, event: &Event, known: Known) -> Vec<RuleHit> {
+    fn hits(&self, event: &Event, known: Known<'_>) -> Vec<RuleHit> {
         // Of most events no rule speaks.
         if known.deviation.is_none() && !self.rules.asks_about(event) {
             return Vec::new();
@@ -267,7 +267,7 @@ impl Rules for RulesOf<'_> {
         &self,
         correlator: &mut Correlator,
         event: &Event,
-        known: Known,
+        known: Known<'_>,
         hits: &[RuleHit],
     ) -> (Vec<Met>, Vec<Contribution>) {
         correlator.see(self.rules.correlations(), hits, &self.view(event, known))

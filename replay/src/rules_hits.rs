@@ -14,7 +14,7 @@ use crate::engines::rules_load::{Listed, State};
 use crate::error::Result;
 use crate::judge::Judges;
 use crate::observe::Context;
-use crate::pipeline::ruling::{Memory, Rules, Ruling};
+use crate::pipeline::ruling::{Memory, Rules, Ruling, Said};
 use crate::pipeline::{JUDGED, World};
 use crate::run::progress_bar;
 
@@ -56,7 +56,7 @@ pub fn hits(name: &str, recording: &Recording, judges: &Judges, config: &Config)
         let common = event.common();
         let row = RowRef { class: event.class(), cpu: common.cpu, seq: common.seq };
         let lane = lanes.entry(world.image(common.container.as_ref())).or_default();
-        let Ruling { verdicts, rows, .. } = lane.judge(&event, None, &rules, &context);
+        let Ruling { verdicts, rows, .. } = lane.judge(&event, Said::default(), &rules, &context);
         let mut count = |id: String, rows: &[RowRef]| {
             let attack = labels.contains(&row) || rows.iter().any(|row| labels.contains(row));
             found.entry(id).or_default()[usize::from(!attack)] += 1;

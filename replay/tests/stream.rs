@@ -10,10 +10,12 @@ use replay::args::vectors::LazyModel;
 use replay::config::{self, Config};
 use replay::deviation::{DeviationKind, Tree};
 use replay::engines::{Engine, Grounds, Level, Verdict};
+use replay::judge::Judges;
 use replay::pipeline::fold::Folded;
 use replay::pipeline::image::{ImageState, Phase};
 use replay::pipeline::ruling::Rules;
 use replay::pipeline::{self, Stage, Start, World};
+use replay::rules_hits;
 
 fn config(sets: &[&str]) -> Config {
     config::load(None, &sets.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
@@ -84,6 +86,23 @@ fn what_a_rule_hits_is_not_learned_nor_what_descends_from_it() {
     assert_eq!(app.counts.withheld, 4);
     let kinds: Vec<_> = folded.iter().map(|folded| (folded.deviation.tree, folded.hits.len())).collect();
     assert_eq!(kinds, [(Tree::Process, 1), (Tree::Process, 0), (Tree::File, 0), (Tree::Network, 0)]);
+}
+
+#[test]
+fn rules_know_a_peer_by_the_name_that_it_was_asked_for_under() {
+    for (name, hit) in [("pool.supportxmr.com", true), ("mirror.example", false)] {
+        let mut script = Script::new();
+        script.ordinary(0, 20);
+        script.answer(second(10), 1, "10.89.0.1", name, "198.51.100.7");
+        script.connect(second(10) + 1, 1, "198.51.100.7", 443);
+        let tmp = tempfile::tempdir().unwrap();
+        let recording = Recording::open(script.write(&tmp.path().join("rec"))).unwrap();
+        let config = config(&[]);
+        let judges = Judges::open(&config).unwrap();
+        let found = rules_hits::hits("rec", &recording, &judges, &config).unwrap().hits;
+        let pool = judges.listed().iter().find(|listed| listed.file.ends_with("mining_pool.yml")).unwrap();
+        assert_eq!(found.contains_key(pool.id.as_ref().unwrap()), hit, "{name}: {found:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use replay::engines::Level;
 use replay::observe::{Context, HOST};
-use replay::pipeline::ruling::Memory;
+use replay::pipeline::ruling::{Memory, Said};
 use replay::pipeline::{JUDGED, World};
 
 use super::scored::{Scored, to_resolution};
@@ -39,7 +39,7 @@ pub fn alone(loaded: &Loaded, setup: &Setup<'_>) -> Result<Vec<Scored>> {
     for event in loaded.events.iter().filter(|event| JUDGED.contains(&event.class())) {
         let common = event.common();
         let memory = memories.entry(world.image(common.container.as_ref())).or_default();
-        let ruling = memory.judge(event, None, &rules, &context);
+        let ruling = memory.judge(event, Said::default(), &rules, &context);
         memory.abroad.clear();
         let levels = ruling.verdicts.iter().filter_map(|verdict| verdict.level);
         let Some(level) = levels.max() else { continue };

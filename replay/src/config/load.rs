@@ -189,6 +189,7 @@ fn check(config: &Config) -> Result<()> {
             "network.resolvers",
             "a list of IP addresses, as [\"9.9.9.9\"]",
         ),
+        ((1.0..=1e9).contains(&config.network.volume_factor), "network.volume_factor", "1 to 1000000000"),
         (open_share(config.convergence.epsilon), "convergence.epsilon", "above 0 and below 1"),
         (open_share(config.convergence.delta), "convergence.delta", "above 0 and below 1"),
         (

@@ -48,6 +48,9 @@ pub struct Network {
     pub prefix_v6: u8,
     pub domain_labels: usize,
     pub resolvers: Vec<String>,
+    pub volume_factor: f64,
+    pub volume_known: u64,
+    pub volume_unknown: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ macro_rules! built_in {
 }
 
 built_in! {
-    "account_command.yml" "account_file_write.yml" "bpf_program_loaded.yml" "capability_granted.yml"
+    "account_command.yml" "account_file_write.yml" "bpf_program_loaded.yml" "bytes_beyond_profile.yml"
+    "capability_granted.yml"
     "chmod_command_in_temp.yml" "chmod_in_temp.yml" "cloud_metadata.yml" "command_injection.yml"
     "connections_fail.yml" "container_recon_tool.yml" "cpu_surge.yml" "crash_then_shell.yml"
     "credential_file_read.yml" "credential_search.yml" "cron_persistence.yml" "debugger_attached.yml"

@@ -16,7 +16,7 @@ const GAP: i64 = 100_000_000;
 struct Happening {
     event: Event,
     by: Process,
-    known: Known,
+    known: Known<'static>,
 }
 
 fn happening(text: &str) -> Happening {
@@ -28,6 +28,12 @@ fn happening(text: &str) -> Happening {
         let kind = kinds.into_iter().find(|known| known.name() == kind).expect(text);
         let mut happening = happening(what);
         happening.known.deviation = Some((tree, kind));
+        return happening;
+    }
+    if let Some(rest) = text.strip_prefix("beyond ") {
+        let (bytes, what) = rest.split_once(' ').expect(text);
+        let mut happening = happening(what);
+        happening.known.beyond = Some(bytes.parse().unwrap_or_else(|_| panic!("{text}")));
         return happening;
     }
     let (text, uid) = match text.rsplit_once(" for ") {
@@ -68,7 +74,7 @@ fn happening(text: &str) -> Happening {
     Happening { event, by, known }
 }
 
-fn act(kind: &str, what: &str, known: &mut Known) -> Event {
+fn act(kind: &str, what: &str, known: &mut Known<'_>) -> Event {
     let words: Vec<&str> = what.split(' ').collect();
     let number = |at: usize| -> u64 { words[at].parse().unwrap_or_else(|_| panic!("a number: {kind} {what}")) };
     match kind {

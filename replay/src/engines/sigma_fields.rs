@@ -9,10 +9,10 @@
 //! | `file_rename`         | rename                                      | SourceFilename, TargetFilename |
 //! | `file_delete`         | unlink, rmdir                               | TargetFilename |
 //! | `file_change`         | chmod                                       | TargetFilename, FileMode (octal), FileExecutable |
-//! | `network_connection`  | connect, accept                             | Initiated, Protocol, SocketType, DestinationIp, DestinationPort, DestinationHostname, SourceIp, SourcePort, Result |
+//! | `network_connection`  | connect, accept                             | Initiated, Protocol, SocketType, DestinationIp, DestinationPort, DestinationHostname (the names of the container that has the address, and the name that it was asked for under in class dns), SourceIp, SourcePort, Result |
 //! | `dns_query`           | a query, or an answer that was received     | QueryName, QueryType, QueryStatus (answers: NOERROR, NXDOMAIN, …), QueryLabelLength (of the longest label), QueryParent (last two labels), DestinationIp |
 //! | `network_socket` *    | socket                                      | Protocol, SocketType |
-//! | `network_close` *     | a socket's close                            | those of `network_connection` but for the hostname, BytesSent, BytesReceived |
+//! | `network_close` *     | a socket's close                            | those of `network_connection` but for the hostname, BytesSent, BytesReceived, BytesBeyondProfile (by which all that was sent to the peer within the minute is beyond what the locked profile allows) |
 //! | `network_state` *     | a TCP state change                          | those of `network_connection` but for the hostname, TcpState, TcpOldState |
 //! | `security` *          | any of class security                       | Operation (as in the schema), Request, Result, TargetFilename (path), SourceFilename, FileSystem, ObjectName, Signal, TargetPid, TargetIsSelf, TargetInContainer (the other process is in the same container) |
 //! | `tls` *               | an HTTP/1 message within TLS                | HttpMethod, HttpPath, HttpHost, HttpStatus |
@@ -57,16 +57,20 @@ pub struct EventView<'a> {
     pub peer: Option<&'a Container>,
     /// Says to which tree of its container a process belongs.
     pub processes: Option<&'a ProcessTable>,
-    pub known: Known,
+    pub known: Known<'a>,
 }
 
 /// What the lane of an image knows about an event besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Known {
+pub struct Known<'a> {
     /// How it left the profile: then it is seen as a deviation, and as nothing else.
     pub deviation: Option<(Tree, DeviationKind)>,
     /// Of one CPU, since the container's sample before.
     pub cpu_percent: Option<i64>,
+    /// Bytes that a closed connection's minute is beyond what the profile allows.
+    pub beyond: Option<u64>,
+    /// The name that the peer's address was asked for under.
+    pub domain: Option<&'a str>,
 }
 
 impl<'a> EventView<'a> {
@@ -184,7 +188,7 @@ fields! {
     ContainerName ContainerId ProcessGuid ProcessTree TargetFilename SourceFilename FileMode FileExecutable Initiated
     Protocol SocketType DestinationIp DestinationPort DestinationHostname SourceIp SourcePort Result BytesSent BytesReceived
     TcpState TcpOldState QueryName QueryType QueryStatus QueryLabelLength QueryParent Operation Request FileSystem
-    ObjectName Signal TargetPid TargetIsSelf TargetInContainer ExitCode ExitSignal HttpMethod HttpPath HttpHost HttpStatus
+    ObjectName Signal TargetPid TargetIsSelf TargetInContainer ExitCode ExitSignal BytesBeyondProfile HttpMethod HttpPath HttpHost HttpStatus
     FlowDirection PacketCount ByteCount SynCount SynAckCount RstCount CpuPercent MemoryBytes ProcessCount DeviationTree
     DeviationKind
 }
@@ -238,10 +242,13 @@ impl<'a> SigmaEvent<'a> {
                 let tree = processes?.tree(event.common().exec_id?)?;
                 i64::try_from(tree).ok().map(EventValue::Int)
             }
+            Field::BytesBeyondProfile => {
+                known.beyond.map(|bytes| EventValue::Int(i64::try_from(bytes).unwrap_or(i64::MAX)))
+            }
             Field::CpuPercent => known.cpu_percent.map(EventValue::Int),
             Field::DeviationTree => known.deviation.map(|(tree, _)| borrowed(tree.name())),
             Field::DeviationKind => known.deviation.map(|(_, kind)| borrowed(kind.name())),
-            own => of_event(event, peer, own),
+            own => of_event(event, peer, known.domain, own),
         }
     }
 

@@ -13,12 +13,17 @@ use rsigma_eval::EventValue;
 use super::sigma_fields::Field;
 
 /// A field of the event's own, not of the process that did it.
-pub(super) fn of_event<'a>(event: &'a Event, peer: Option<&'a Container>, field: Field) -> Option<EventValue<'a>> {
+pub(super) fn of_event<'a>(
+    event: &'a Event,
+    peer: Option<&'a Container>,
+    domain: Option<&'a str>,
+    field: Field,
+) -> Option<EventValue<'a>> {
     match event {
         Event::Process(event) => process(event, field),
         Event::Security(event) => security(event, field),
         Event::File(event) => file(event, field),
-        Event::Network(event) => network(event, peer, field),
+        Event::Network(event) => network(event, peer, domain, field),
         Event::Dns(event) => dns(event, field),
         Event::Tls(event) => tls(event, field),
         Event::Flow(event) => flow(event, field),
@@ -80,7 +85,12 @@ fn file(event: &FileEvent, field: Field) -> Option<EventValue<'_>> {
     }
 }
 
-fn network<'a>(event: &'a NetworkEvent, peer: Option<&'a Container>, field: Field) -> Option<EventValue<'a>> {
+fn network<'a>(
+    event: &'a NetworkEvent,
+    peer: Option<&'a Container>,
+    domain: Option<&'a str>,
+    field: Field,
+) -> Option<EventValue<'a>> {
     // Of a socket that is closed or changes its state nobody says who began; its far end is the destination.
     let initiated = event.common.kind != Kind::Accept;
     let local = (event.local_addr.as_ref(), event.local_port);
@@ -101,9 +111,9 @@ fn network<'a>(event: &'a NetworkEvent, peer: Option<&'a Container>, field: Fiel
         Field::Result => Some(number(event.ret)),
         // Every name the peer goes by; a rule matches if any of them does.
         Field::DestinationHostname if initiated => {
-            let peer = peer?;
-            let names = peer.aliases.iter().chain(&peer.name).map(|name| borrowed(name)).collect();
-            Some(EventValue::Array(names))
+            let of_peer = peer.iter().flat_map(|peer| peer.aliases.iter().chain(&peer.name)).map(|name| borrowed(name));
+            let names: Vec<_> = of_peer.chain(domain.map(borrowed)).collect();
+            (!names.is_empty()).then_some(EventValue::Array(names))
         }
         _ => None,
     }

@@ -10,12 +10,14 @@ mod table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datasets::{Common, Event};
+use datasets::{Common, Event, NetworkEvent};
 
 use crate::args::Canonical;
 use crate::config::Config;
 use crate::deviation::{RowRef, Tree};
 
+pub use domains::Domains;
+pub use network::Sent;
 pub use peers::Peers;
 pub use table::{HOST, ProcessTable};
 
@@ -88,6 +90,11 @@ impl Observer {
             // No tree is learned from the other classes.
             _ => {}
         }
+    }
+
+    /// To whom a closed connection of the internet protocols sent; None for any other event.
+    pub fn sent(&self, event: &NetworkEvent, context: &Context<'_>) -> Option<Sent> {
+        network::sent(event, context, &self.domains)
     }
 
     fn steps(

@@ -65,6 +65,32 @@ pub fn observe(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -
     })
 }
 
+/// Who sent to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sent {
+    pub program: Arc<str>,
+    /// The peer with its port, or, of a service, with the port that it serves.
+    pub whom: Arc<str>,
+}
+
+pub fn sent(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -> Option<Sent> {
+    if event.common.kind != Kind::NetClose || !matches!(&*event.family, "inet" | "inet6") {
+        return None;
+    }
+    let (address, port) = (event.peer_addr.as_deref()?, event.peer_port?);
+    let named = || domains.name(&container(&event.common), event.common.exec_id, address);
+    let (peer, _) = context.peers.step(address, event.common.ts, named);
+    // Nobody says who began; the port that is not ephemeral is the service's.
+    let service = |port: &u16| *port < context.config.network.ephemeral_from && *port != 0;
+    let port = match (Some(port).filter(service), event.local_port.filter(service)) {
+        (Some(port), _) => format!(":{port}"),
+        (None, Some(port)) => format!(" on port {port}"),
+        (None, None) => ":ephemeral".to_owned(),
+    };
+    let program = context.processes.exe(event.common.exec_id);
+    Some(Sent { program: mask_path(&program).into(), whom: format!("{peer}{port}").into() })
+}
+
 fn unix(event: &NetworkEvent) -> (String, String, String) {
     let path = event.unix_path.as_deref().unwrap_or("(unnamed)");
     // A step that begins with '/' would be taken for a path segment and generalise.

@@ -1,6 +1,7 @@
 //! One image through its stream of events: learn until converged, then compare, and take in slowly what recurs.
 
 mod outside;
+mod volume;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use datasets::Event;
 
 use super::fold::{Folded, Folds};
-use super::ruling::{Memory, Rules, Ruling};
+use super::ruling::{Memory, Rules, Ruling, Said};
 use super::tune::{Fate, Tuning};
 use crate::args::Tiers;
 use crate::config::{After, Config};
@@ -86,6 +87,8 @@ pub struct ImageState {
     tuning: Tuning,
     /// What locked trees saw.
     since: BTreeMap<Tree, Since>,
+    /// What was sent in the present minute.
+    minutes: volume::Minutes,
     /// Of rules' hits.
     pub memory: Memory,
 }
@@ -114,6 +117,7 @@ impl ImageState {
             replicas: None,
             tuning: Tuning::default(),
             since: BTreeMap::new(),
+            minutes: volume::Minutes::default(),
             memory: Memory::default(),
         }
     }
@@ -135,6 +139,7 @@ impl ImageState {
         self.tainted = withheld.iter().map(|id| (*id, true)).collect();
         self.clean.clear();
         self.observer = Observer::new();
+        self.minutes = volume::Minutes::default();
         self.memory.clear();
         self.begun = false;
     }
@@ -195,7 +200,8 @@ impl ImageState {
         }
         let mut observations = std::mem::take(&mut self.scratch);
         self.observer.observe(event, &around.context, &mut observations);
-        let ruling = self.memory.judge(event, None, around.rules, &around.context);
+        let said = Said { deviation: None, beyond: self.volume(event, around) };
+        let ruling = self.memory.judge(event, said, around.rules, &around.context);
         if observations.is_empty() {
             self.outside(event, &ruling, around);
         }
@@ -248,7 +254,7 @@ impl ImageState {
         }
         let mut ruling = Cow::Borrowed(ruling);
         if let Some(departure) = departure.as_ref().filter(|_| around.rules.judges_deviations()) {
-            let what = Some((observation.tree, departure.kind));
+            let what = Said { deviation: Some((observation.tree, departure.kind)), beyond: None };
             let further = self.memory.judge(event, what, around.rules, &around.context);
             if !further.verdicts.is_empty() {
                 ruling.to_mut().extend(further);

@@ -17,12 +17,12 @@ use crate::engines::correlation::{Contribution, Correlations, Correlator, Met};
 use crate::engines::rules::RuleHit;
 use crate::engines::sigma_fields::Known;
 use crate::engines::{Level, Verdict};
-use crate::observe::{Context, HOST, Observation};
+use crate::observe::{Context, Domains, HOST, Observation};
 
 /// The rules, with what they need to know of the recording.
 pub trait Rules: Sync {
     /// The rules that hit an event.
-    fn hits(&self, event: &Event, known: Known) -> Vec<RuleHit>;
+    fn hits(&self, event: &Event, known: Known<'_>) -> Vec<RuleHit>;
 
     /// Whether any rule asks for deviations.
     fn judges_deviations(&self) -> bool {
@@ -38,7 +38,7 @@ pub trait Rules: Sync {
         &self,
         _correlator: &mut Correlator,
         _event: &Event,
-        _known: Known,
+        _known: Known<'_>,
         _hits: &[RuleHit],
     ) -> (Vec<Met>, Vec<Contribution>) {
         (Vec::new(), Vec::new())
@@ -47,7 +47,7 @@ pub trait Rules: Sync {
 
 /// Rules without correlations, given as a function.
 impl<F: Fn(&Event) -> Vec<Verdict> + Sync> Rules for F {
-    fn hits(&self, event: &Event, known: Known) -> Vec<RuleHit> {
+    fn hits(&self, event: &Event, known: Known<'_>) -> Vec<RuleHit> {
         if known.deviation.is_some() {
             return Vec::new();
         }
@@ -95,10 +95,21 @@ impl Ruling {
     }
 }
 
+/// What the profile says of an event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
+    /// How it left the profile, if that is what rules are asked about.
+    pub deviation: Option<(Tree, DeviationKind)>,
+    /// Bytes sent beyond what it allows.
+    pub beyond: Option<u64>,
+}
+
 /// A lane's memory of hits.
 #[derive(Debug, Default)]
 pub struct Memory {
     correlator: Correlator,
+    /// What addresses were asked for under.
+    domains: Domains,
     /// Time and CPU time of each container's last sample; ns.
     samples: HashMap<Option<Arc<str>>, (i64, u64)>,
     /// Hits that take part in correlations over containers, to be taken after each chunk.
@@ -111,11 +122,11 @@ impl Memory {
         *self = Memory::default();
     }
 
-    /// What the rules say of an event; `deviation`: how it left the profile, if that is what they are asked about.
+    /// What the rules say of an event.
     pub fn judge(
         &mut self,
         event: &Event,
-        deviation: Option<(Tree, DeviationKind)>,
+        Said { deviation, beyond }: Said,
         rules: &dyn Rules,
         context: &Context<'_>,
     ) -> Ruling {
@@ -123,7 +134,17 @@ impl Memory {
             Event::Resource(sample) => self.cpu_percent(sample),
             _ => None,
         };
-        let known = Known { deviation, cpu_percent };
+        if let Event::Dns(answer) = event {
+            self.domains.see(answer, context);
+        }
+        let domain = match event {
+            Event::Network(event) => event.peer_addr.as_deref().and_then(|address| {
+                let container = event.common.container.as_ref()?;
+                self.domains.name(container, event.common.exec_id, address)
+            }),
+            _ => None,
+        };
+        let known = Known { deviation, cpu_percent, beyond, domain: domain.map(|name| &**name) };
         let hits = rules.hits(event, known);
         if hits.is_empty() {
             return Ruling::default();

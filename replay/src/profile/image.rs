@@ -12,7 +12,7 @@ use crate::args::tiers::accepted_without_model;
 use crate::config::{self, Config};
 use crate::deviation::{DeviationKind, Nearest, Tier, Tree};
 use crate::error::Result;
-use crate::observe::Observation;
+use crate::observe::{Observation, Sent};
 
 /// parent → program → argument patterns
 pub type ProcessTree = BTreeMap<Arc<str>, BTreeMap<Arc<str>, ArgLeaf>>;
@@ -27,7 +27,14 @@ pub struct ImageProfile {
     pub file: Node,
     /// program → direction and protocol → peer → port
     pub network: Node,
+    /// program → peer → the most bytes sent to it within a minute
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sent: BTreeMap<Arc<str>, BTreeMap<Arc<str>, u64>>,
 }
+
+/// Peers of a program whose volumes are told apart; all further ones are one.
+const PEERS: usize = 1_024;
+const FURTHER: &str = "further peers";
 
 /// What learning an observation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,8 +127,22 @@ impl ImageProfile {
         }))
     }
 
+    /// Learns that a program sent so many bytes to a peer within a minute.
+    pub fn learn_sent(&mut self, sent: Sent, bytes: u64) {
+        let peers = self.sent.entry(sent.program).or_default();
+        let known = peers.len() < PEERS || peers.contains_key(&sent.whom);
+        let most = peers.entry(if known { sent.whom } else { FURTHER.into() }).or_default();
+        *most = bytes.max(*most);
+    }
+
+    /// The most bytes that were learned; None if the program sent the peer nothing.
+    pub fn most_sent(&self, sent: &Sent) -> Option<u64> {
+        let peers = self.sent.get(&sent.program);
+        peers.and_then(|peers| peers.get(&sent.whom).or_else(|| peers.get(FURTHER))).copied()
+    }
+
     pub fn merge(&mut self, other: ImageProfile, bounds: &config::Profile) {
-        let ImageProfile { process, file, network } = other;
+        let ImageProfile { process, file, network, sent } = other;
         for (parent, programs) in process {
             let own = self.process.entry(parent).or_default();
             for (program, leaf) in programs {
@@ -130,6 +151,11 @@ impl ImageProfile {
         }
         self.file.merge(file, bounds.collapse);
         self.network.merge(network, bounds.collapse);
+        for (program, peers) in sent {
+            for (whom, bytes) in peers {
+                self.learn_sent(Sent { program: Arc::clone(&program), whom }, bytes);
+            }
+        }
     }
 
     /// Events that were learned.

@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 
 /// Version of `profile.json`. It grows when an old reader would misread the file.
 ///
-/// 1: trees and locks. 2: what was taken in after the lock, and what is on probation.
-const VERSION: u32 = 2;
+/// 1: trees and locks. 2: what was taken in after the lock, and what is on probation. 3: the most bytes
+/// sent to each peer.
+const VERSION: u32 = 3;
 /// The oldest version that this build reads; what it lacks is empty.
 const OLDEST: u32 = 1;
 const KIND: &str = "retroscope profile";

@@ -194,6 +194,23 @@ impl Script {
         }));
     }
 
+    /// A connection is closed, over which so many bytes were sent.
+    pub fn close(&mut self, ts: i64, who: u64, peer: &str, port: u16, sent: u64) {
+        let common = self.common(ts, Kind::NetClose, who);
+        self.events.push(Event::Network(NetworkEvent {
+            local_addr: Some("10.89.0.2".into()),
+            local_port: Some(40_000),
+            peer_addr: Some(peer.into()),
+            peer_port: Some(port),
+            fd: 5,
+            inode: Some(9),
+            bytes_sent: Some(sent),
+            bytes_received: Some(0),
+            socket_type: Some("stream".into()),
+            ..NetworkEvent::new(common, "inet", "tcp")
+        }));
+    }
+
     /// An answer that a process received: `question` is at `address`.
     pub fn answer(&mut self, ts: i64, who: u64, server: &str, question: &str, address: &str) {
         let common = self.common(ts, Kind::DnsAnswer, who);

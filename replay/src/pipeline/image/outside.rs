@@ -6,13 +6,13 @@ use super::{ImageState, Surroundings};
 use crate::config::After;
 use crate::deviation::DeviationKind;
 use crate::observe::Observation;
-use crate::pipeline::ruling::{self, Ruling};
+use crate::pipeline::ruling::{self, Ruling, Said};
 use crate::profile::Departure;
 
 impl ImageState {
     /// Takes an event of a class that no profile is learned from: it tells the time to nobody.
     pub fn rule(&mut self, event: &Event, around: &Surroundings<'_>) {
-        let ruling = self.memory.judge(event, None, around.rules, &around.context);
+        let ruling = self.memory.judge(event, Said::default(), around.rules, &around.context);
         self.outside(event, &ruling, around);
     }
 
