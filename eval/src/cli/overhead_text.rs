@@ -112,7 +112,7 @@ fn number(value: f64) -> String {
 /// 1 as 100 %; never rounded up to a whole that it is not.
 fn share(share: f64) -> String {
     match share * 100.0 {
-        s if s == 100.0 => "100 %".to_owned(),
+        100.0 => "100 %".to_owned(),
         s if s < 100.0 => format!("{:.2} %", (s * 100.0).floor() / 100.0),
         s => format!("{s:.0} %"),
     }
