@@ -4,6 +4,8 @@
 //! ring records; building the recorder needs clang. `cargo test -p benches --benches` runs each once and checks its result.
 
 pub mod made;
+pub mod replayed;
+pub mod wire;
 
 use std::path::Path;
 use std::sync::Arc;

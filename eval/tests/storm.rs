@@ -156,12 +156,12 @@ fn ages_are_taken_at_each_place_that_an_event_comes_to() {
     let names: Vec<&str> = stages.iter().map(|stage| stage["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["row", "journal", "segment", "file"], "no replay follows");
     let value = |stage: usize, key: &str| stages[stage][key].as_f64().unwrap();
-    for stage in 0..stages.len() {
-        assert!(value(stage, "count") > 0.0, "{found}");
-        let order = ["p50", "p90", "p99", "max"].map(|key| value(stage, key));
+    for (at, stage) in stages.iter().enumerate() {
+        assert!(value(at, "count") > 0.0, "{found}");
+        let order = ["p50", "p90", "p99", "max"].map(|key| value(at, key));
         assert!(order[0] > 0.0 && order.is_sorted(), "{order:?}");
-        let histogram = stages[stage]["histogram"].as_array().unwrap();
-        assert_eq!(histogram.iter().map(|step| step[1].as_u64().unwrap()).sum::<u64>() as f64, value(stage, "count"));
+        let histogram = stage["histogram"].as_array().unwrap();
+        assert_eq!(histogram.iter().map(|step| step[1].as_u64().unwrap()).sum::<u64>() as f64, value(at, "count"));
     }
     // The way of an event, one place after the other.
     assert!(value(0, "p50") < value(1, "p50") && value(1, "p50") < value(2, "p50"), "{found}");

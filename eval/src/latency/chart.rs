@@ -27,7 +27,9 @@ pub fn draw(found: &Latency) -> Result<String> {
 
 fn draw_panel(area: &Area<'_>, stage: &Stage, (least, most): (f64, f64)) -> Drawn<()> {
     let share = |count: u64| count as f64 / stage.count.max(1) as f64 * 100.0;
-    let highest = Axis::over(stage.histogram.iter().map(|(_, count)| share(*count)), 0.35, "% of events").ticks(4);
+    let shares = || stage.histogram.iter().map(|(_, count)| share(*count));
+    // Room for the words.
+    let highest = Axis::over(shares(), 0.35, "% of events").ticks(4);
     let mut panel = Panel::on(area, Axis::logarithmic(least, most, "ms").ticks(8), highest)?;
     for (bound, count) in &stage.histogram {
         // A step is a quarter of a power of two.
@@ -36,7 +38,7 @@ fn draw_panel(area: &Area<'_>, stage: &Stage, (least, most): (f64, f64)) -> Draw
     }
     for (value, colour) in [(stage.p50, GREY), (stage.p99, RED)] {
         let Some(at) = value.map(|seconds| seconds * 1e3) else { continue };
-        panel.line(&[(at, 0.0), (at, 100.0)], colour)?;
+        panel.line(&[(at, 0.0), (at, shares().fold(0.0, f64::max))], colour)?;
     }
     let value = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |s| short(s * 1e3));
     let title = format!("to {}: {}, n = {}", stage.name, stage.place, stage.count);
