@@ -194,6 +194,7 @@ setup_record() {
 	setup_packages record
 	setup_unpacked
 	setup_receivers
+	setup_notebooks
 }
 
 # Python packages that only tests of replay's sinks use; those tests are left out without.
@@ -216,4 +217,27 @@ make_receivers() {
 	rm -rf "$1"
 	pip install --target "$1" --no-deps --require-hashes --only-binary=:all: -r setup/python/receivers.txt
 }
+
+# What the notebooks import, for the test that runs them; it is left out without.
+setup_notebooks() {
+	local stamp dir=.cache/notebooks
+	stamp=$(stamp_of setup/python/notebooks.txt)
+	if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ] && "$dir/bin/python" -c '' 2>/dev/null; then
+		done_already "packages of the notebooks in $dir"
+		return
+	fi
+	if timed "packages of the notebooks in $dir (downloads about 50 MB)" make_notebooks "$dir"; then
+		echo "$stamp" >"$dir/.stamp"
+	else
+		warn "they could not be downloaded: the test that runs the notebooks will leave itself out"
+	fi
+}
+
+make_notebooks() {
+	rm -rf "$1"
+	.venv/bin/python -m venv "$1" >&2 &&
+		PIP_DISABLE_PIP_VERSION_CHECK=1 "$1/bin/python" -m pip install --quiet --no-deps --require-hashes --only-binary=:all: \
+			-r setup/python/notebooks.txt >&2
+}
+
 setup_kernels() { setup_packages kernels; }
