@@ -52,6 +52,9 @@ pub enum Error {
     /// A recording that nothing may be chosen on.
     #[error("{recording} is not there to tune on: {reason}")]
     Tuned { recording: String, reason: String },
+    /// A file of a gate is not one.
+    #[error("{}: {reason}", path.display())]
+    Gate { path: PathBuf, reason: String },
     /// A gate asks for the detection of something, and there is nothing to detect.
     #[error("{}: has no ground truth, so there is no share of detected acts", path.display())]
     NoTruth { path: PathBuf },
@@ -108,6 +111,7 @@ impl Error {
             }
             Error::RunFile { .. } => "give the run.json that `eval detect --all -o DIR` wrote",
             Error::Usage { .. } => "eval detect --help says what goes with what",
+            Error::Gate { .. } => "eval/gate.toml is a baseline; `eval gate --update --baseline FILE` writes one",
             Error::Sweep { .. } => "eval tune --help has examples; replay/replay.toml has every key",
             Error::Study { .. } => "give another folder with --output, or begin anew with --fresh",
             Error::Tuned { .. } => {

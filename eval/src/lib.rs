@@ -12,6 +12,7 @@ pub mod detect;
 pub mod detection;
 pub mod error;
 mod frames;
+pub mod gate;
 pub mod growth;
 mod judged;
 pub mod latency;

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Rerun(args) => cli::rerun::run(&args),
         Command::Set(args) => cli::set::run(&args),
         Command::Tune(args) => cli::tune::run(args),
+        Command::Gate(args) => cli::gate::run(&args),
         Command::Card(args) => cli::card::run(&args),
         Command::Capture(args) => cli::capture::run(&args),
         Command::Overhead(args) => cli::overhead::run(&args),

@@ -6,6 +6,7 @@ pub mod curve;
 pub mod detect;
 pub mod detect_all;
 mod detect_tables;
+pub mod gate;
 pub mod growth;
 pub mod latency;
 pub mod overhead;
@@ -40,6 +41,7 @@ Examples:
   eval rerun out/detect/run.json                 the same again: does it give the same numbers?
   eval set                                       what replay says of each recording that ships, as a table
   eval tune --range severity.high=40..80 --range args.grammar.accept=0..1 --method bayes --trials 1000
+  eval gate --baseline eval/gate.toml --short    is anything worse than it was? without root, in a minute
   eval card rec/ -o rec/                         card.md and rates.svg
   eval capture rec/                              stored, lost, bytes per event, completeness of fields
   eval overhead --rounds 5 -o out/overhead       our recorder and its peers on ten workloads, with a picture (root)
@@ -76,6 +78,10 @@ pub enum Command {
     /// Stages of a replay are made once for all configurations that they are the same for. An interrupted sweep goes on when it is
     /// started again.
     Tune(tune::Args),
+    /// Fail where capture, overhead, accuracy or speed is worse than a committed baseline allows
+    ///
+    /// Counts, ratios of what is done in turns on the same machine, and instructions, so that a busy machine does not fail it.
+    Gate(gate::Args),
     /// Write a recording's data card: how it was made, what is in it, known gaps, and a picture of its rates
     Card(card::Args),
     /// Account for a recording: emitted, stored, dropped, bytes per event, completeness of fields
