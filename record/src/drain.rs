@@ -25,6 +25,12 @@ impl Chunk {
     pub fn bytes(&self) -> usize {
         self.0.len()
     }
+
+    /// Empties it, and keeps little memory.
+    fn slim(&mut self) {
+        self.0.clear();
+        self.0.shrink_to(SPARE_BYTES);
+    }
 }
 
 /// A chunk is handed over at this size, or when the ring is empty; [`QUEUED`] of them are 16 MiB.
@@ -35,6 +41,11 @@ pub const QUEUED: usize = 64;
 /// disturbed for every few records. At 1 M system calls per second that is a tenth of a millisecond's worth.
 const BUSY_BYTES: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// Chunks kept for the next look once it is calm again, and the memory of each: while nobody could take chunks, as while a slow
+/// disk is waited for, all [`QUEUED`] may have been in use, each at its full size.
+const SPARE: usize = 2;
+const SPARE_BYTES: usize = 4 * BUSY_BYTES;
 
 /// The running thread, seen from the one that takes its chunks.
 pub struct Drain {
@@ -58,7 +69,7 @@ impl Drain {
         let thread = Thread {
             ring,
             sender,
-            emptied,
+            pool: Pool { emptied, kept: Vec::new() },
             running: running.clone(),
             waiting: waiting.clone(),
             filled: filled.clone(),
@@ -107,13 +118,33 @@ impl Drain {
 struct Thread<M: AsFd> {
     ring: Ring<M>,
     sender: SyncSender<Chunk>,
-    emptied: Receiver<Chunk>,
+    pool: Pool,
     running: Arc<AtomicBool>,
     waiting: Arc<AtomicUsize>,
     filled: Arc<AtomicU64>,
     deadline: Duration,
     /// The chunk that is filled next.
     spare: Chunk,
+}
+
+/// Chunks to be filled again.
+struct Pool {
+    /// As they come back.
+    emptied: Receiver<Chunk>,
+    kept: Vec<Chunk>,
+}
+
+impl Pool {
+    fn next(&mut self) -> Chunk {
+        self.kept.pop().or_else(|| self.emptied.try_recv().ok()).unwrap_or_default()
+    }
+
+    /// Frees what a storm, or a wait, has left.
+    fn slim(&mut self) {
+        self.kept.extend(self.emptied.try_iter());
+        self.kept.truncate(SPARE);
+        self.kept.iter_mut().for_each(Chunk::slim);
+    }
 }
 
 impl<M: AsFd> Thread<M> {
@@ -128,6 +159,8 @@ impl<M: AsFd> Thread<M> {
                 // The latter: a record that is still being written, which poll(2) takes for one to read.
                 thread::sleep(PAUSE);
             } else {
+                self.pool.slim();
+                self.spare.slim();
                 self.ring.wait(self.deadline);
             }
         }
@@ -144,12 +177,31 @@ impl<M: AsFd> Thread<M> {
                 return found;
             }
             found += length;
-            let next = self.emptied.try_recv().unwrap_or_default();
-            let chunk = std::mem::replace(&mut self.spare, next);
+            let chunk = std::mem::replace(&mut self.spare, self.pool.next());
             self.waiting.fetch_add(1, Ordering::Relaxed);
             // Blocks while the queue is full: the ring then fills, and the kernel counts. An error means nobody takes chunks
             // any more.
             let _ = self.sender.send(chunk);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_wait_has_left_is_freed() {
+        let (used, emptied) = mpsc::channel();
+        let mut pool = Pool { emptied, kept: Vec::new() };
+        for _ in 0..QUEUED {
+            used.send(Chunk(vec![1; CHUNK_BYTES])).unwrap();
+        }
+        assert_eq!(pool.next().bytes(), CHUNK_BYTES, "filled again as it is while there is much to take");
+        pool.slim();
+        let left: Vec<Chunk> =
+            std::iter::from_fn(|| Some(pool.next()).filter(|chunk| chunk.0.capacity() > 0)).collect();
+        assert_eq!(left.len(), SPARE);
+        assert!(left.iter().all(|chunk| chunk.bytes() == 0 && chunk.0.capacity() <= 2 * SPARE_BYTES));
     }
 }

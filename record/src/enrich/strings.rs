@@ -16,7 +16,7 @@ pub struct Interner {
 
 /// Bytes of strings kept before the set is emptied: it only saves memory, and must not grow without bound. A path may have
 /// 4 KiB, so their number is no bound.
-const INTERNED_MAX: usize = 1 << 20;
+const INTERNED_MAX: usize = 1 << 18;
 
 /// Of a string beside its text: the counts of its `Arc`, the allocation's own, and its place in the set.
 const OVERHEAD: usize = 56;
