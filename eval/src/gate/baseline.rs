@@ -79,7 +79,7 @@ impl Baseline {
         if baseline.version != VERSION {
             return Err(format!("version {}, and this program reads {VERSION}", baseline.version));
         }
-        let odd = |entry: &Entry| !entry.value.is_finite() || !(entry.slack >= 0.0 && entry.share >= 0.0);
+        let odd = |entry: &Entry| !(entry.value.is_finite() && entry.slack >= 0.0 && entry.share >= 0.0);
         match baseline.figure.iter().find(|(_, entry)| odd(entry)) {
             Some((name, _)) => Err(format!("{name}: value must be a number, slack and share must not be below 0")),
             None => Ok(baseline),
