@@ -1,6 +1,6 @@
 //! A sealed segment to its Parquet file. One at a time, in a thread of its own where the caller must not wait.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
@@ -8,16 +8,24 @@ use std::thread;
 use record_bpf::{Class, schema};
 
 use crate::manifest_file::make_dir;
-use crate::open::Columns;
+use crate::packed::Batches;
+use crate::segment_account::Counted;
 use crate::{Error, Result, parquet_write, segment_account};
 
 /// What is to be written where.
 pub(crate) struct Job {
     pub(crate) class: Class,
     pub(crate) path: PathBuf,
-    pub(crate) batches: Vec<Columns>,
-    /// The account in its metadata, if it has one.
-    pub(crate) note: Option<String>,
+    pub(crate) batches: Batches,
+    /// For the account in its metadata, if it has one.
+    pub(crate) known: Option<Before>,
+}
+
+/// What was known when a segment was closed.
+pub(crate) struct Before {
+    pub(crate) counted: Counted,
+    /// As [`Counted::segment`] takes it.
+    pub(crate) rows: BTreeMap<u16, (u64, u64)>,
 }
 
 /// What became of a [`Job`]: the file and its first and last `ts`, or what went wrong.
@@ -26,8 +34,10 @@ pub(crate) type Outcome = Result<(parquet_write::Written, (i64, i64)), Box<Faile
 /// A segment that could not be written, and its rows for another try.
 pub(crate) struct Failed {
     pub(crate) error: Error,
-    pub(crate) batches: Vec<Columns>,
-    pub(crate) note: Option<String>,
+    pub(crate) batches: Batches,
+    pub(crate) known: Option<Before>,
+    /// First and last `ts` of the rows, if they are known.
+    pub(crate) times: Option<(i64, i64)>,
 }
 
 impl Failed {
@@ -38,13 +48,8 @@ impl Failed {
     }
 
     /// The rows are not to be had.
-    pub(crate) fn unreadable(error: Error) -> Box<Failed> {
-        Box::new(Failed { error, batches: Vec::new(), note: None })
-    }
-
-    /// First and last `ts` of the rows, if they are known.
-    pub(crate) fn times(&self) -> Option<(i64, i64)> {
-        (!self.batches.is_empty()).then(|| parquet_write::order_of(&self.batches).1)
+    fn unreadable(error: Error) -> Box<Failed> {
+        Box::new(Failed { error, batches: Batches::default(), known: None, times: None })
     }
 
     /// There was no room, and another try would have something to write.
@@ -53,17 +58,19 @@ impl Failed {
     }
 }
 
-/// Sorts and writes a segment.
-pub(crate) fn encode(class: Class, path: &Path, batches: Vec<Columns>, note: Option<String>) -> Outcome {
+/// Sorts and writes a segment. What is packed is unpacked here, one segment at a time, and freed column by column before the file
+/// is brought to the disk: that may take long.
+pub(crate) fn encode(class: Class, path: &Path, batches: Batches, known: Option<Before>) -> Outcome {
+    let unreadable = |source| Failed::unreadable(Error::Write { path: path.to_owned(), source });
+    let columns = batches.columns(class).map_err(unreadable)?;
+    let (order, range) = parquet_write::order_of(&columns);
+    let account = |known: &Before| known.counted.segment(class, &columns, &known.rows).to_json();
+    let note = known.as_ref().map(|known| (segment_account::KEY, account(known)));
     let made = path.parent().map_or(Ok(()), make_dir);
-    let (order, range) = parquet_write::order_of(&batches);
     let schema = schema::class_schema(class);
-    let pair = || note.clone().map(|note| (segment_account::KEY, note));
-    // The copy is one of pointers.
-    let write = |()| parquet_write::write_batches(path, &schema, batches.clone(), order.as_deref(), pair());
-    match made.and_then(write) {
+    match made.and_then(|()| parquet_write::write_batches(path, &schema, columns, order.as_deref(), note)) {
         Ok(written) => Ok((written, range)),
-        Err(error) => Err(Box::new(Failed { error, batches, note })),
+        Err(error) => Err(Box::new(Failed { error, batches, known, times: Some(range) })),
     }
 }
 
@@ -86,8 +93,8 @@ impl Encoder {
         let (done, outcomes) = mpsc::channel();
         let thread = thread::Builder::new().name("encode".to_owned());
         let spawned = thread.spawn(move || {
-            for Job { class, path, batches, note } in waiting {
-                if done.send(encode(class, &path, batches, note)).is_err() {
+            for Job { class, path, batches, known } in waiting {
+                if done.send(encode(class, &path, batches, known)).is_err() {
                     break;
                 }
             }
@@ -101,7 +108,7 @@ impl Encoder {
     /// Waits while one is being encoded and another waits.
     pub(crate) fn submit(&mut self, job: Job) {
         match self {
-            Encoder::Inline(outcomes) => outcomes.push_back(encode(job.class, &job.path, job.batches, job.note)),
+            Encoder::Inline(outcomes) => outcomes.push_back(encode(job.class, &job.path, job.batches, job.known)),
             // The thread ends when this is dropped, not before, or by a panic; then no outcome comes either.
             Encoder::Thread { jobs, .. } => drop(jobs.send(job)),
         }

@@ -1,6 +1,5 @@
 //! The open segment of every class: rows as columns, in memory.
 
-use std::io;
 use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef};
@@ -11,7 +10,7 @@ use crate::model::{
     DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, Row, SecurityEvent, SyscallEvent,
     TlsEvent, for_each_class,
 };
-use crate::packed::Packed;
+use crate::packed::{Batches, Packed};
 use crate::write::Rotation;
 
 /// Columns of some rows, in the order of the class's schema.
@@ -54,13 +53,12 @@ impl RowsByCpu {
 /// A segment that takes no more rows.
 pub(crate) struct Sealed {
     pub(crate) class: Class,
-    /// An error: they cannot be unpacked.
-    pub(crate) batches: io::Result<Vec<Columns>>,
-    /// How many of the batches are in the journal.
+    pub(crate) batches: Batches,
+    /// How many of the unpacked batches are in the journal; the packed ones are.
     pub(crate) journaled: usize,
     pub(crate) rows: u64,
     pub(crate) cpus: RowsByCpu,
-    /// Memory of the batches.
+    /// Memory of the columns of all, unpacked.
     pub(crate) bytes: usize,
 }
 
@@ -116,10 +114,8 @@ pub(crate) struct Buffer<C: Codec> {
     /// Rows in the builder, and the memory they take, bytes.
     building: usize,
     building_bytes: usize,
-    /// The first of the segment, all in the journal.
-    packed: Vec<Packed>,
-    /// Those after them.
-    batches: Vec<Columns>,
+    /// The packed ones are all in the journal.
+    batches: Batches,
     /// Memory that the columns of all take, or took before they were packed.
     batches_bytes: usize,
     /// How many of the unpacked ones are in the journal.
@@ -140,8 +136,7 @@ where
             builder: C::Builder::default(),
             building: 0,
             building_bytes: 0,
-            packed: Vec::new(),
-            batches: Vec::new(),
+            batches: Batches::default(),
             batches_bytes: 0,
             journaled: 0,
             rows: 0,
@@ -175,17 +170,15 @@ where
         // A builder has room for 1,024 rows at least, and up to twice what it holds.
         columns.iter_mut().for_each(|column| column.shrink_to_fit());
         self.batches_bytes += columns.iter().map(|column| column.get_array_memory_size()).sum::<usize>();
-        self.batches.push(columns);
+        self.batches.last.push(columns);
         (self.building, self.building_bytes) = (0, 0);
     }
 
     fn seal(&mut self) -> Option<Sealed> {
         self.cut();
         let bytes = std::mem::take(&mut self.batches_bytes);
-        let packed = std::mem::take(&mut self.packed);
-        let journaled = packed.len() + std::mem::take(&mut self.journaled);
-        let unpacked = packed.into_iter().map(|packed| packed.unpack(self.class));
-        let batches = unpacked.chain(self.batches.drain(..).map(Ok)).collect();
+        let batches = std::mem::take(&mut self.batches);
+        let journaled = std::mem::take(&mut self.journaled);
         let rows = std::mem::take(&mut self.rows) as u64;
         let cpus = std::mem::take(&mut self.cpus);
         self.since = None;
@@ -193,21 +186,22 @@ where
     }
 
     fn take_unjournaled(&mut self) -> Vec<Columns> {
-        let fresh = self.batches[self.journaled..].to_vec();
-        self.journaled = self.batches.len();
+        let fresh = self.batches.last[self.journaled..].to_vec();
+        self.journaled = self.batches.last.len();
         self.pack();
         fresh
     }
 
     /// Packs the batches, which are all in the journal, if they are many and small.
     fn pack(&mut self) {
-        let rows: usize = self.batches.iter().filter_map(|columns| columns.first()).map(|column| column.len()).sum();
-        if self.batches.len() >= PACKED
+        let Batches { packed, last } = &mut self.batches;
+        let rows: usize = last.iter().filter_map(|columns| columns.first()).map(|column| column.len()).sum();
+        if last.len() >= PACKED
             && rows <= PACKED_ROWS
-            && let Some(packed) = Packed::new(self.class, &self.batches)
+            && let Some(whole) = Packed::new(self.class, last)
         {
-            self.packed.push(packed);
-            self.batches.clear();
+            packed.push(whole);
+            last.clear();
             self.journaled = 0;
         }
     }

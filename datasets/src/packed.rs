@@ -17,6 +17,32 @@ use crate::read::class_columns;
 /// The fastest of zstd's usual levels: it is undone within a minute.
 const LEVEL: i32 = 1;
 
+/// The batches of a segment, in their order.
+#[derive(Default)]
+pub(crate) struct Batches {
+    pub(crate) packed: Vec<Packed>,
+    /// Those after them.
+    pub(crate) last: Vec<Columns>,
+}
+
+impl Batches {
+    /// All of them, unpacked.
+    pub(crate) fn columns(&self, class: Class) -> io::Result<Vec<Columns>> {
+        // The copy of what is not packed is one of pointers.
+        self.packed.iter().map(|packed| packed.unpack(class)).chain(self.last.iter().cloned().map(Ok)).collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packed.is_empty() && self.last.is_empty()
+    }
+}
+
+impl From<Vec<Columns>> for Batches {
+    fn from(last: Vec<Columns>) -> Batches {
+        Batches { packed: Vec::new(), last }
+    }
+}
+
 /// The rows of some batches.
 pub(crate) struct Packed {
     /// An Arrow IPC stream of one batch, compressed.
@@ -35,7 +61,7 @@ impl Packed {
     }
 
     /// The rows, as one batch.
-    pub(crate) fn unpack(self, class: Class) -> io::Result<Columns> {
+    pub(crate) fn unpack(&self, class: Class) -> io::Result<Columns> {
         let stream = zstd::bulk::decompress(&self.stream, self.size)?;
         ipc::read(&stream, class_columns(class)).map(|(columns, _)| columns)
     }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use record_bpf::Class;
 
 use super::{Pending, RecordingWriter};
-use crate::encode::{self, Failed, Job, Outcome};
+use crate::encode::{self, Before, Failed, Job, Outcome};
 use crate::losses::{Cause, Loss};
 use crate::manifest::Segment;
 use crate::open::Sealed;
-use crate::{Error, Result, hash};
+use crate::{Result, hash};
 
 impl RecordingWriter {
     pub(super) fn close_segment(&mut self, class: Class) -> Result<()> {
@@ -27,18 +27,15 @@ impl RecordingWriter {
         }
         let index = self.next[class as usize];
         self.next[class as usize] += 1;
-        let batches = match batches {
-            Ok(batches) => batches,
-            Err(source) => {
-                let error = Error::Write { path: self.dir.join(segment_file(class, index)), source };
-                let segment = Pending { class, index, rows, cpus, bytes, unjournaled: Vec::new() };
-                return result.and(self.enter(segment, Err(Failed::unreadable(error))));
-            }
-        };
-        let note = self.counted.segment(class, &batches, &self.rows_before(class)).to_json();
-        let unjournaled = if self.journal.is_some() { batches[journaled..].to_vec() } else { Vec::new() };
+        let known = Before { counted: self.counted.clone(), rows: self.rows_before(class) };
+        let unjournaled = if self.journal.is_some() { batches.last[journaled..].to_vec() } else { Vec::new() };
         self.pending.push_back(Pending { class, index, rows, cpus, bytes, unjournaled });
-        self.encoder.submit(Job { class, path: self.dir.join(segment_file(class, index)), batches, note: Some(note) });
+        self.encoder.submit(Job {
+            class,
+            path: self.dir.join(segment_file(class, index)),
+            batches,
+            known: Some(known),
+        });
         result.and(self.collect(false))
     }
 
@@ -92,9 +89,9 @@ impl RecordingWriter {
         let outcome = match outcome {
             Err(failed) if failed.is_full() && self.make_room() => {
                 // Its rows are still there; what stood for them on the disk is not any more.
-                let Failed { error, batches, note } = *failed;
+                let Failed { error, batches, known, .. } = *failed;
                 full = Err(error);
-                encode::encode(class, &self.dir.join(&file), batches, note)
+                encode::encode(class, &self.dir.join(&file), batches, known)
             }
             outcome => outcome,
         };
@@ -102,7 +99,7 @@ impl RecordingWriter {
             let counts = self.counts.entry((cpu, class)).or_default();
             if let Err(failed) = &outcome {
                 counts.failed += n;
-                let (from, to) = failed.times().unwrap_or((self.manifest.started.ns, i64::MAX));
+                let (from, to) = failed.times.unwrap_or((self.manifest.started.ns, i64::MAX));
                 self.losses.add(Loss { cpu, class, cause: Cause::WriteFailed, from, to, count: n });
             } else {
                 counts.stored += n;
