@@ -37,6 +37,9 @@ pub enum Error {
     /// `run.json` is missing, foreign or damaged.
     #[error("{}: {reason}", path.display())]
     RunFile { path: PathBuf, reason: String },
+    /// A file is no result that a report can be made of.
+    #[error("{}: {reason}", path.display())]
+    Unreported { path: PathBuf, reason: String },
     /// Options that do not go together.
     #[error("{reason}")]
     Usage { reason: String },
@@ -110,6 +113,7 @@ impl Error {
                 "datasets/splits.toml says which seeds are for what; --splits FILE names another"
             }
             Error::RunFile { .. } => "give the run.json that `eval detect --all -o DIR` wrote",
+            Error::Unreported { .. } => "eval report --help names the commands whose results it takes",
             Error::Usage { .. } => "eval detect --help says what goes with what",
             Error::Gate { .. } => "eval/gate.toml is a baseline; `eval gate --update --baseline FILE` writes one",
             Error::Sweep { .. } => "eval tune --help has examples; replay/replay.toml has every key",

@@ -20,6 +20,7 @@ pub mod machine;
 pub mod named;
 pub mod overhead;
 pub mod picture;
+pub mod report;
 pub mod set;
 pub mod soak;
 pub mod storm;

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Detect(args) => cli::detect::run(&args),
         Command::Rerun(args) => cli::rerun::run(&args),
+        Command::Report(args) => cli::report::run(&args),
         Command::Set(args) => cli::set::run(&args),
         Command::Tune(args) => cli::tune::run(args),
         Command::Gate(args) => cli::gate::run(&args),

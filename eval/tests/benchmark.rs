@@ -61,6 +61,19 @@ fn a_benchmark_learns_chooses_reports_and_repeats() {
 
     let file = dir.join("run.json");
     assert_eq!(read(&file)["results"], report);
+    let curves = read(&file)["curves"].clone();
+    for (curve, method) in curves.as_array().unwrap().iter().zip(report["methods"].as_array().unwrap()) {
+        assert_eq!((&curve["name"], &curve["acts"]), (&method["name"], &2.into()));
+        let events: u64 = curve["events"].as_array().unwrap().iter().filter_map(Value::as_u64).sum();
+        assert_eq!(events, 20_144, "{}", method["name"]);
+        // The chosen cut-off lies between two points of the curve, and so do its counts.
+        let chosen = &method["chosen"][0];
+        let above = |point: &&Value| point["cut_off"].as_f64() >= chosen["cut_off"].as_f64();
+        let reached = curve["points"].as_array().unwrap().iter().rfind(above);
+        let found = reached.map_or(0, |point| point["detected"].as_u64().unwrap());
+        assert_eq!(chosen["metrics"]["detected"], found, "{}", method["name"]);
+    }
+    assert_eq!(curves.as_array().unwrap().len(), 5);
     let again = eval(&["rerun", file.to_str().unwrap(), "--output", out.path().join("again").to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
     for table in ["acts.parquet", "recordings.parquet"] {

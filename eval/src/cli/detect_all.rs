@@ -96,10 +96,11 @@ pub fn bench(arguments: &Arguments, config: &Config, file: Option<&Path>) -> Res
     let results = bench::run(&plan, &parts, &bar)?;
     bar.0.set_message("intervals");
     let report = report::report(&parts, &results, &methods, config, &arguments.false_per_hour)?;
+    let curves = eval::detection::curve::curves(&results, &methods);
     bar.0.finish_and_clear();
     let used = parts.lives.iter().chain(&parts.validation).chain(&parts.test);
     let inputs = run_file::inputs(used.copied())?;
-    let files = Files::new(arguments, config, &results.model, &inputs, &machine, &report)?;
+    let files = Files::new(arguments, config, &results.model, &inputs, &machine, &report, &curves)?;
     Ok(Done { report, files })
 }
 

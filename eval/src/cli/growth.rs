@@ -118,7 +118,7 @@ fn render(found: &Growth) -> String {
                 [format!("{:.2}", p.exponent), format!("[{:.2}, {:.2}]", p.low, p.high), count(p.of_points as u64)]
             });
             let cells = power.unwrap_or_else(|| [NONE, NONE, "0"].map(str::to_owned));
-            std::iter::once(fit.cost.to_owned()).chain(cells).collect()
+            std::iter::once(fit.cost.clone()).chain(cells).collect()
         };
         let name = format!("grows with {}", series.over.name());
         let rows: Vec<_> = series.fits.iter().map(row).collect();

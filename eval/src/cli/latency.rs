@@ -100,8 +100,8 @@ fn render(found: &Latency) -> String {
     let ms = |seconds: Option<f64>| seconds.map_or_else(|| NONE.to_owned(), |s| format!("{:.1}", s * 1e3));
     let row = |stage: &Stage| {
         vec![
-            stage.name.to_owned(),
-            stage.place.to_owned(),
+            stage.name.clone(),
+            stage.place.clone(),
             count(stage.count),
             ms(stage.p50),
             ms(stage.p90),

@@ -11,6 +11,7 @@ pub mod growth;
 pub mod latency;
 pub mod overhead;
 mod overhead_text;
+pub mod report;
 pub mod rerun;
 pub mod set;
 pub mod soak;
@@ -39,6 +40,7 @@ Examples:
   eval detect xmrig --fail-under 1 --fail-over 0 as a check: every act found at high, no false alert there
   eval detect --all -o out/detect                a benchmark: this detector, ablations and other methods, chosen on validation
   eval rerun out/detect/run.json                 the same again: does it give the same numbers?
+  eval report out/detect out/overhead -o r.html  curves, grids and bars with the numbers behind them, as one HTML file
   eval set                                       what replay says of each recording that ships, as a table
   eval tune --range severity.high=40..80 --range args.grammar.accept=0..1 --method bayes --trials 1000
   eval gate --baseline eval/gate.toml --short    is anything worse than it was? without root, in a minute
@@ -68,6 +70,10 @@ pub enum Command {
     Detect(detect::Args),
     /// Repeat a run from its run.json, and name what came out otherwise (exit code 1)
     Rerun(rerun::Args),
+    /// Draw results of other commands, one or several side by side, in one self-contained HTML file
+    ///
+    /// Takes what `detect --all`, `overhead`, `curve`, `soak`, `latency` and `growth` write with --output.
+    Report(report::Args),
     /// What a replay says of each recording of a set, by itself and with what the set's lives teach
     ///
     /// The baseline is learned from the recordings of train that show no attack, and tried on those of --split.

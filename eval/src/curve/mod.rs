@@ -7,7 +7,7 @@ pub mod store;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::machine::{Machine, Program};
@@ -33,7 +33,7 @@ pub struct Plan {
     pub dir: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Curve {
     #[serde(flatten)]
     pub machine: Machine,
@@ -47,7 +47,7 @@ pub struct Curve {
 }
 
 /// One pace of one class.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Point {
     pub deed: Deed,
     pub cpus: Vec<usize>,

@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod choice;
 pub mod confusion;
+pub mod curve;
 pub mod interval;
 pub mod methods;
 pub mod metrics;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::curve::MethodCurve;
 use super::report::Report;
 use super::store;
 use crate::machine::Machine;
@@ -49,6 +50,7 @@ struct RunFile<'a> {
     recordings: &'a [Input],
     tables: BTreeMap<&'static str, String>,
     results: &'a Report,
+    curves: &'a [MethodCurve],
 }
 
 /// What a run was made of, read back.
@@ -62,6 +64,9 @@ pub struct Earlier {
     pub recordings: Vec<Input>,
     pub tables: BTreeMap<String, String>,
     pub results: Value,
+    /// Null: written by a version that kept none.
+    #[serde(default)]
+    pub curves: Value,
 }
 
 /// Hashes of recordings, by name.
@@ -92,6 +97,7 @@ impl Files {
         recordings: &[Input],
         machine: &Machine,
         report: &Report,
+        curves: &[MethodCurve],
     ) -> Result<Files> {
         let mut files =
             vec![("acts.parquet", store::acts(report)?), ("recordings.parquet", store::recordings(report)?)];
@@ -107,6 +113,7 @@ impl Files {
             recordings,
             tables: files.iter().map(|(name, bytes)| (*name, hash(bytes))).collect(),
             results: report,
+            curves,
         };
         let text = serde_json::to_string_pretty(&run).expect("string keys and plain values serialize") + "\n";
         files.push(("run.json", text.into_bytes()));
@@ -157,7 +164,7 @@ fn parse(text: &str, path: &Path) -> Result<Earlier> {
 
 /// Everything in which a run differs from an earlier one, a line each.
 pub fn differences(earlier: &Earlier, now: &Earlier) -> Vec<String> {
-    let Earlier { version: _, arguments: _, config: _, eval: _, model, recordings, tables, results } = earlier;
+    let Earlier { version: _, arguments: _, config: _, eval: _, model, recordings, tables, results, curves } = earlier;
     let mut found = Vec::new();
     for input in recordings {
         match now.recordings.iter().find(|other| other.name == input.name) {
@@ -172,6 +179,9 @@ pub fn differences(earlier: &Earlier, now: &Earlier) -> Vec<String> {
         found.push(format!("model: {model:?} then, {:?} now", now.model));
     }
     values("results", results, &now.results, &mut found);
+    if !curves.is_null() {
+        values("curves", curves, &now.curves, &mut found);
+    }
     for (table, hash) in tables {
         if now.tables.get(table) != Some(hash) {
             found.push(format!("{table}: other bytes"));

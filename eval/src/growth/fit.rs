@@ -1,9 +1,9 @@
 //! The power that a cost follows: a straight line through logarithms, and how sure it is.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// y = factor · x ^ exponent
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Power {
     pub exponent: f64,
     /// 95 % interval of it.

@@ -8,7 +8,7 @@ pub mod store;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::machine::{Machine, Program};
@@ -36,7 +36,7 @@ pub struct Plan {
     pub dir: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Growth {
     #[serde(flatten)]
     pub machine: Machine,
@@ -51,7 +51,7 @@ pub struct Growth {
 }
 
 /// Recordings that differ in one thing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Series {
     pub over: Over,
     pub points: Vec<Point>,
@@ -59,7 +59,7 @@ pub struct Series {
 }
 
 /// What the recordings of a series differ in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
     /// Events a second
@@ -85,7 +85,7 @@ impl Over {
 }
 
 /// One recording.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Point {
     /// What was asked for: times a second, or seconds.
     pub asked: f64,
@@ -121,9 +121,9 @@ pub const COSTS: [Cost; 4] = [
 ];
 
 /// The power of the rate or the length that a cost follows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Fit {
-    pub cost: &'static str,
+    pub cost: String,
     /// None: fewer than two different places, or not a cost above 0 at them.
     #[serde(flatten)]
     pub power: Option<Power>,
@@ -171,7 +171,7 @@ fn fits(over: Over, points: &[Point]) -> Vec<Fit> {
         let same = sorted.chunk_by(|a, b| a.asked == b.asked);
         let groups: Vec<Vec<_>> =
             same.map(|group| group.iter().map(|point| (over.of(point), (cost.of)(point))).collect()).collect();
-        Fit { cost: cost.name, power: power(&groups) }
+        Fit { cost: cost.name.to_owned(), power: power(&groups) }
     };
     COSTS.iter().map(fit).collect()
 }

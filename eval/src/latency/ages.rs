@@ -1,6 +1,6 @@
 //! Ages of events, and what they come to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Steps of a histogram in each power of two.
@@ -22,11 +22,11 @@ impl Ages {
 }
 
 /// How old events were at one place. Times in s; none where there were no events.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
-    pub name: &'static str,
+    pub name: String,
     /// Where, in words.
-    pub place: &'static str,
+    pub place: String,
     pub count: u64,
     pub p50: Option<f64>,
     pub p90: Option<f64>,
@@ -37,7 +37,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn of(name: &'static str, place: &'static str, ages: &Ages) -> Stage {
+    pub fn of(name: &str, place: &str, ages: &Ages) -> Stage {
         let mut sorted = ages.0.clone();
         sorted.sort_unstable();
         let seconds = |ns: &i64| *ns as f64 / 1e9;
@@ -53,8 +53,8 @@ impl Stage {
             }
         }
         Stage {
-            name,
-            place,
+            name: name.to_owned(),
+            place: place.to_owned(),
             count: sorted.len() as u64,
             p50: at(0.5),
             p90: at(0.9),
@@ -66,7 +66,7 @@ impl Stage {
 
     /// What the recorder says in its summary: `lag` has p50, p99, max and the histogram. A bound of its buckets is within a quarter
     /// above the ages in it.
-    pub fn of_buckets(name: &'static str, place: &'static str, lag: &Value) -> Stage {
+    pub fn of_buckets(name: &str, place: &str, lag: &Value) -> Stage {
         let pair = |pair: &Value| Some((pair[0].as_f64()?, pair[1].as_u64()?));
         let histogram: Vec<(f64, u64)> = lag["histogram"].as_array().into_iter().flatten().filter_map(pair).collect();
         let count: u64 = histogram.iter().map(|(_, count)| count).sum();
@@ -79,7 +79,16 @@ impl Stage {
         });
         let max = value("max");
         let p90 = p90.map(|(bound, _)| max.map_or(*bound, |max| bound.min(max)));
-        Stage { name, place, count, p50: value("p50"), p90, p99: value("p99"), max, histogram }
+        Stage {
+            name: name.to_owned(),
+            place: place.to_owned(),
+            count,
+            p50: value("p50"),
+            p90,
+            p99: value("p99"),
+            max,
+            histogram,
+        }
     }
 }
 

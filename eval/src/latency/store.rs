@@ -10,7 +10,7 @@ use crate::Result;
 /// # Errors
 /// The table cannot be encoded.
 pub fn parquet(found: &Latency) -> Result<Vec<u8>> {
-    let rows = || found.stages.iter().flat_map(|stage| stage.histogram.iter().map(move |step| (stage.name, step)));
+    let rows = || found.stages.iter().flat_map(|stage| stage.histogram.iter().map(move |step| (&*stage.name, step)));
     let mut frame = df!(
         "stage" => rows().map(|(name, _)| name).collect::<Vec<_>>(),
         "up_to" => rows().map(|(_, (bound, _))| *bound).collect::<Vec<_>>(),

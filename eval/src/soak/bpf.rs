@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// `enum bpf_cmd` and `enum bpf_stats_type` of linux/bpf.h.
 const BPF_ENABLE_STATS: libc::c_long = 32;
@@ -28,7 +28,7 @@ pub fn count_run_time() -> io::Result<OwnedFd> {
 }
 
 /// Since a program was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunTime {
     pub seconds: f64,
     pub runs: u64,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::overhead::stats::median;
@@ -19,7 +19,7 @@ const SERVICE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 80);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answers within a window of time.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Asked {
     pub answers: u64,
     /// No answer, or not one of status 200.

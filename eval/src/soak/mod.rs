@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::machine::{Machine, Program};
@@ -49,7 +49,7 @@ pub struct Plan {
     pub dir: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Soak {
     pub scenario: String,
     #[serde(flatten)]
@@ -60,7 +60,7 @@ pub struct Soak {
 }
 
 /// The long recording.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Long {
     /// Wall time of the recorder, its begin and its end included.
     pub seconds: f64,
@@ -155,7 +155,7 @@ fn long(plan: &Plan, load: &Load, asking: Option<&Prober>, stop: &AtomicBool, sa
 }
 
 /// A moment's cumulative CPU times, s.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Cpu {
     pub recorder: f64,
     pub bpf: RunTime,

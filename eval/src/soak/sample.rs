@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Cpu;
@@ -13,7 +13,7 @@ use super::bpf::run_time;
 use super::load::CpuFile;
 use crate::error::{Error, Result};
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Sample {
     /// Since the first look, s.
     pub at: f64,

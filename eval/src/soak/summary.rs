@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use datasets::{Recording, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::fit::slope;
 use super::latency::Asked;
@@ -20,7 +20,7 @@ const WARM_UP: f64 = 0.1;
 const BLOCK: f64 = 60.0;
 
 /// A quantity over time.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Line {
     pub median: f64,
     pub most: f64,
@@ -28,7 +28,7 @@ pub struct Line {
     pub slope: Option<(f64, f64, f64)>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClassSize {
     pub class: String,
     pub rows: u64,
@@ -37,7 +37,7 @@ pub struct ClassSize {
 }
 
 /// CPU time between the first sample and the last.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Spent {
     pub seconds: f64,
     pub containers: f64,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Plan;
 use super::latency::{Asked, Prober};
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::overhead::stats::{median, ratio_interval};
 
 /// One window of time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Turn {
     pub recorded: bool,
     pub seconds: f64,
@@ -26,7 +26,7 @@ pub struct Turn {
 }
 
 /// Ratio of medians, recorded over bare, with the 95 % bootstrap interval over the pairs.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Ratio {
     pub bare: f64,
     pub ratio: f64,
@@ -34,7 +34,7 @@ pub struct Ratio {
     pub high: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Turns {
     pub pairs: usize,
     /// Of one window, s.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use datasets::{ClassAccount, Recording, Verdict};
 use record_bpf::Class;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::capture::completeness;
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ pub struct Plan {
     pub dir: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Storm {
     pub callers: Calls,
     pub calls_per_second: f64,
