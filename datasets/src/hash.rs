@@ -50,8 +50,8 @@ pub(crate) fn of_file(path: &Path, most: u64, mut progress: impl FnMut(u64)) -> 
     }
 }
 
-pub(crate) fn hex(hash: &Hash) -> String {
-    hash.iter().fold(String::with_capacity(64), |mut text, byte| {
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::Blocks;
 use crate::hash;
 use crate::keeping::{End, Memory, Pruned, Recovered};
+use crate::segment_list::Segments;
 use crate::signature::Signature;
 use crate::thinning::{KnownFilter, Sampling};
 
@@ -51,7 +52,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<KnownFilter>,
     /// In the order they were written; the hash chain runs through them.
-    pub segments: Vec<Segment>,
+    pub segments: Segments,
     /// The dimension tables.
     pub tables: Vec<Table>,
     /// What was done about secrets; absent in recordings before it was recorded.
@@ -103,7 +104,7 @@ impl Manifest {
             scenario: None,
             sampling: None,
             known: None,
-            segments: Vec::new(),
+            segments: Segments::default(),
             tables: Vec::new(),
             masking: None,
             accounting: None,
@@ -118,7 +119,7 @@ impl Manifest {
 
     /// Rows of all classes.
     pub fn rows(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.rows).fold(0, u64::saturating_add)
+        self.segments.totals().rows
     }
 
     /// What the first segment follows in the chain. `None`: the manifest does not say it in hex.
@@ -140,7 +141,7 @@ impl Manifest {
 
     /// Bytes of all segments, without the dimension tables.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).fold(0, u64::saturating_add)
+        self.segments.totals().bytes
     }
 
     /// The segments of one class, in the order they were written.

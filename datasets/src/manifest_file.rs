@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use record_bpf::schema;
 
 use crate::hash::{self, HashOnly};
-use crate::manifest::{FORMAT_VERSION, KIND, Manifest, Segment};
+use crate::manifest::{FORMAT_VERSION, KIND, Manifest};
 use crate::signature::{Signature, Signer};
 use crate::{Error, Result};
 
@@ -113,8 +113,7 @@ fn render(manifest: &Manifest, mut out: impl Write) -> io::Result<()> {
 /// Bytes that the manifest takes, about.
 pub(crate) fn size(manifest: &Manifest) -> u64 {
     // A segment's entry has 450 bytes, its name, and up to 1 KiB of digests of its parts; the account 150 for each CPU and class.
-    let blocks = |segment: &Segment| segment.blocks.as_ref().map_or(0, |blocks| blocks.digests.len() as u64);
-    let segments: u64 = manifest.segments.iter().map(|segment| 512 + blocks(segment)).sum();
+    let segments = 512 * manifest.segments.len() as u64 + manifest.segments.totals().digests;
     4096 + segments + 2048 * manifest.accounting.iter().flat_map(|a| &a.cpus).count() as u64
 }
 

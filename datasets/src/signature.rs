@@ -14,6 +14,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use crate::hash::hex;
 use crate::manifest::Manifest;
 use crate::report::{FindingKind, Findings};
 use crate::{Error, Result, manifest_file};
@@ -136,10 +137,6 @@ fn key(path: &Path, reason: String) -> Error {
 
 fn message(manifest: &Manifest) -> Vec<u8> {
     [DOMAIN, manifest.digest.as_bytes(), b"\0", manifest.chain_end().as_bytes()].concat()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Of the exact form that [`hex`] gives.

@@ -32,6 +32,7 @@ impl RecordingWriter {
         if self.store.unlisted.is_empty() {
             journal::remove(&self.dir)?;
         }
+        self.manifest.segments.unpack();
         flushed.and(stored).map(|()| self.manifest)
     }
 

@@ -72,7 +72,7 @@ pub struct RecordingWriter {
     counted: Counted,
     losses: Losses,
     signer: Option<Signer>,
-    /// Rows by CPU of each segment in the manifest.
+    /// Rows by CPU of each segment in the manifest, where segments are removed again.
     rows_by_cpu: VecDeque<RowsByCpu>,
     journal: Option<Journal>,
     journaled_at: Instant,

@@ -6,6 +6,7 @@ use record_bpf::Class;
 
 use super::{Pending, RecordingWriter};
 use crate::encode::{self, Before, Failed, Job, Outcome};
+use crate::keep::Keep;
 use crate::losses::{Cause, Loss};
 use crate::manifest::Segment;
 use crate::open::Sealed;
@@ -124,7 +125,11 @@ impl RecordingWriter {
             chain: hash::hex(&self.chain),
             blocks: Some(written.blocks),
         });
-        self.rows_by_cpu.push_back(cpus);
+        match self.storage.keep {
+            Keep::Newest { .. } => self.rows_by_cpu.push_back(cpus),
+            // None of them goes: those that were written long ago need not be at hand.
+            Keep::All | Keep::Oldest(_) => self.manifest.segments.pack(),
+        }
         self.store.unlisted.push((class, index));
         self.prune();
         full.and(self.store_if_due())
