@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use eval::error::{Error, Result};
-use eval::soak::{Line, Long, Plan, Ratio, Soak, Turns, chart, soak};
+use eval::soak::{Long, Plan, Ratio, Soak, Turns, chart, soak};
 
 use super::text::{clean, count, table};
 use super::{Format, Outcome, json};
@@ -165,8 +165,8 @@ fn with_and_without(turns: &Turns) -> String {
     table(&["", "without", "ratio"], &rows, 1)
 }
 
-fn grows(line: &Line) -> String {
-    line.slope.map_or_else(
+fn grows(slope: Option<(f64, f64, f64)>) -> String {
+    slope.map_or_else(
         || "too short to say".to_owned(),
         |(slope, low, high)| format!("{slope:+.2} [{low:+.2}, {high:+.2}] MiB an hour"),
     )
@@ -178,7 +178,8 @@ fn figures(long: &Long) -> String {
     let of_load = spent.recorder_of_load() * 100.0;
     let mut rows = vec![
         ("own memory", format!("{:.1} MiB (median), {:.1} MiB at most", long.memory.median, long.memory.most)),
-        ("it grows by", grows(&long.memory)),
+        ("it grows by", grows(long.memory.slope)),
+        ("  least of a minute", grows(long.memory.least)),
         ("resident", format!("{:.1} MiB (median), {:.1} MiB at most", long.resident.median, long.resident.most)),
         ("events stored", format!("{}, {:.0} a second", count(long.stored), long.stored as f64 / long.seconds)),
         ("lost", count(long.dropped)),

@@ -26,6 +26,10 @@ pub struct Line {
     pub most: f64,
     /// Per hour, with its 95 % interval: the first tenth of the time left out, of medians over a minute.
     pub slope: Option<(f64, f64, f64)>,
+    /// As `slope`, of the least in each minute: what is kept when the least of segments is being filled and written. Not in
+    /// results of earlier versions.
+    #[serde(default)]
+    pub least: Option<(f64, f64, f64)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -135,12 +139,15 @@ fn others(a: &Sample, b: &Sample) -> f64 {
 fn line(samples: &[Sample], of: fn(&Sample) -> f64) -> Line {
     let values: Vec<f64> = samples.iter().map(of).collect();
     let from = samples.last().map_or(0.0, |last| last.at * WARM_UP);
-    let mut points: Vec<(f64, f64)> = Vec::new();
+    let (mut medians, mut least) = (Vec::new(), Vec::new());
     for block in samples.chunk_by(|a, b| (a.at / BLOCK).floor() == (b.at / BLOCK).floor()) {
         if block[0].at >= from {
             let hours = (block[0].at / BLOCK).floor() * BLOCK / 3600.0;
-            points.push((hours, median(&block.iter().map(of).collect::<Vec<_>>())));
+            let values: Vec<f64> = block.iter().map(of).collect();
+            medians.push((hours, median(&values)));
+            least.push((hours, values.iter().copied().fold(f64::INFINITY, f64::min)));
         }
     }
-    Line { median: median(&values), most: values.iter().copied().fold(0.0, f64::max), slope: slope(&points) }
+    let most = values.iter().copied().fold(0.0, f64::max);
+    Line { median: median(&values), most, slope: slope(&medians), least: slope(&least) }
 }
