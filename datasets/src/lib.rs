@@ -32,6 +32,7 @@ pub mod known;
 mod losses;
 pub mod manifest;
 mod manifest_file;
+pub mod manual;
 pub mod model;
 mod open;
 mod packed;

@@ -5,8 +5,9 @@ mod cli;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
+use datasets::manual;
 
 /// A check failed.
 const FAILED: u8 = 1;
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         Command::Info(args) => cli::info::run(&args).map(|text| (text, true)),
         Command::Schema(args) => cli::schema::run(&args).map(|text| (text, true)),
         Command::Tree(args) => cli::tree::run(&args).map(|text| (text, true)),
+        Command::Completions(args) => Ok((manual::completions(Cli::command(), &args), true)),
+        Command::Man(args) => manual::man(Cli::command(), &args).map(|text| (text, true)).map_err(Into::into),
     };
     match outcome {
         Ok((text, passed)) => match print(&text) {

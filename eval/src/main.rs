@@ -5,8 +5,9 @@ mod cli;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-use cli::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command, Outcome};
+use datasets::manual;
 use eval::error::exit;
 
 fn main() -> ExitCode {
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
         Command::Workload(args) => cli::overhead::workload(&args),
         Command::Life(args) => cli::latency::life(&args),
         Command::Named(args) => cli::overhead::named(&args),
+        Command::Completions(args) => Ok(Outcome::said(manual::completions(Cli::command(), &args))),
+        Command::Man(args) => manual::man(Cli::command(), &args).map(Outcome::said).map_err(Into::into),
     };
     match outcome {
         Ok(outcome) => {

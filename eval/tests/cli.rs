@@ -183,3 +183,33 @@ fn splits_are_obeyed() {
     let twice = splits("twice.toml", "[train]\nseeds = [1]\n[validation]\nseeds = [3]\n[test]\nseeds = [1]\n");
     assert_fails(&["detect", "xmrig", "--splits", &twice], 4, "seed 1 is in train and in test");
 }
+
+#[test]
+fn every_program_completes_itself_in_a_shell_and_has_man_pages() {
+    let programs = Path::new(env!("CARGO_BIN_EXE_eval")).parent().unwrap();
+    let each =
+        [("record", "check"), ("replay", "explain"), ("datasets", "verify"), ("scenarios", "lint"), ("eval", "soak")];
+    for (name, command) in each {
+        let run = |args: &[&str]| Command::new(programs.join(name)).args(args).output().unwrap();
+        let said = |args: &[&str]| {
+            let output = run(args);
+            assert_eq!(code(&output), 0, "{name} {args:?}: {}", error(&output));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        for shell in ["bash", "zsh", "fish"] {
+            let script = said(&["completions", shell]);
+            assert!(script.contains(name) && script.contains(command), "{name} in {shell}");
+        }
+        assert_eq!(code(&run(&["completions", "tcsh"])), 2, "{name}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let pages = dir.path().join("man1");
+        let written = said(&["man", "--output", pages.to_str().unwrap()]);
+        for page in [format!("{name}.1"), format!("{name}-{command}.1")] {
+            let text = std::fs::read_to_string(pages.join(&page)).unwrap();
+            assert!(text.contains(".TH") && text.contains(".SH NAME") && written.contains(&page), "{page}: {text}");
+        }
+        assert!(said(&["man"]).contains(".SH SYNOPSIS"), "{name}");
+        assert_eq!(code(&run(&["man", "--output", "/proc/nowhere"])), 5, "{name}");
+    }
+}

@@ -53,6 +53,10 @@ pub enum Action {
     /// Run the triggers of selftest cases; what they did goes to DIR/facts.jsonl
     #[command(hide = true)]
     SelftestTrigger(TriggerArgs),
+    /// Print the script that completes this program's commands and options in a shell
+    Completions(datasets::manual::CompletionsArgs),
+    /// Print this program's man page, or write those of all its commands
+    Man(datasets::manual::ManArgs),
 }
 
 const SELFTEST_CODES: &str = "\

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use datasets::manual;
 use record::cli::{Action, CheckArgs, Cli, Format, SelftestArgs, TriggerArgs};
 use record::error::Result;
 use record::identity::Podman;
@@ -26,6 +27,14 @@ fn main() -> ExitCode {
         Some(Action::Check(args)) => Ok(print_check(args.format)),
         Some(Action::Selftest(args)) => test(&args),
         Some(Action::SelftestTrigger(args)) => trigger(&args),
+        Some(Action::Completions(args)) => {
+            print(&manual::completions(Cli::command(), &args));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Action::Man(args)) => manual::man(Cli::command(), &args).map_err(Into::into).map(|text| {
+            print(&text);
+            ExitCode::SUCCESS
+        }),
         None => record(&cli.record),
     };
     result.unwrap_or_else(|error| {

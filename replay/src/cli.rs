@@ -169,6 +169,12 @@ pub enum Command {
     },
     /// List the rules: which speak in full, which in part, and why others cannot
     Rules(Rules),
+    /// Show who talks to whom in recordings: services, bytes, encrypted or not, within a learned policy or not
+    Services(Services),
+    /// Print the script that completes this program's commands and options in a shell
+    Completions(datasets::manual::CompletionsArgs),
+    /// Print this program's man page, or write those of all its commands
+    Man(datasets::manual::ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +222,47 @@ pub enum SinksCommand {
         sinks: Vec<String>,
     },
 }
+
+/// What `services` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MapFormat {
+    /// For people
+    Table,
+    /// For programs: one JSON document
+    Json,
+    /// A graph, for `dot -Tsvg`
+    Dot,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SERVICES_AFTER)]
+pub struct Services {
+    /// Directories of recordings, or names of ones that ship
+    #[arg(required = true, value_name = "RECORDING")]
+    pub recordings: Vec<String>,
+    /// Say of each relation whether this profile knows it: a profile.json, or a directory with one
+    #[arg(long, value_name = "PROFILE")]
+    pub policy: Option<PathBuf>,
+    /// TOML file over the defaults
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one configuration value, as network.prefix_v4=16; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = MapFormat::Table)]
+    pub format: MapFormat,
+}
+
+const SERVICES_AFTER: &str = "\
+Examples:
+  replay services xmrig                           who talks to whom in a shipped recording
+  replay services mon/ tue/ --format json         over several recordings
+  replay learn monday/ -o shop.json; replay services tuesday/ --policy shop.json
+  replay services xmrig --format dot | dot -Tsvg > services.svg
+
+Ends are images, and outside of the recording domains or networks. A relation is counted at its client where that was recorded.
+'Encrypted' is what a TLS library was seen to do, or what the port stands for, and the table says which.";
 
 #[derive(Debug, Args)]
 #[command(after_help = RULES_AFTER)]

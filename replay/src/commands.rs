@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use datasets::Recording;
-use replay::cli::{Explain, Learn, ProfileCommand, ProfileFormat, Rules};
+use replay::cli::{Explain, Learn, MapFormat, ProfileCommand, ProfileFormat, Rules, Services};
 use replay::config::{self, Config};
 use replay::engines::rules_load::Listed;
 use replay::error::{Error, Result, exit};
 use replay::judge::Judges;
+use replay::output::table;
 use replay::profile::siblings::{self, Replica, Siblings};
 use replay::profile::{Profile, bounds, diff, export, show};
-use replay::{explain, input, learn, rules_hits, rules_table, run};
+use replay::{explain, input, learn, rules_hits, rules_table, run, services};
 
 use crate::print;
 
@@ -60,6 +61,20 @@ pub fn rules(options: &Rules) -> Result<ExitCode> {
     print(&match options.format {
         ProfileFormat::Table => rules_table::render(&listed),
         ProfileFormat::Json => rules_table::to_json(&listed),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows who talks to whom.
+pub fn services(options: &Services) -> Result<ExitCode> {
+    let config = config::load(options.config.as_deref(), &options.sets)?;
+    let policy = options.policy.as_deref().map(load).transpose()?;
+    let recordings = options.recordings.iter().map(|name| recording(name)).collect::<Result<Vec<_>>>()?;
+    let found = services::services(&recordings, policy.as_ref(), &config)?;
+    print(&match options.format {
+        MapFormat::Table => services::render(&found, table::terminal_width()),
+        MapFormat::Json => services::to_json(&found),
+        MapFormat::Dot => services::dot(&found),
     });
     Ok(ExitCode::SUCCESS)
 }

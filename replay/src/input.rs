@@ -28,6 +28,9 @@ pub enum Baseline {
 
 impl From<datasets::Error> for Error {
     fn from(error: datasets::Error) -> Self {
+        if let datasets::Error::Write { path, source } = error {
+            return Error::Output { path, source };
+        }
         let hint = error.hint().unwrap_or("`datasets verify DIR` names everything that is damaged");
         Error::input(error.to_string(), hint)
     }

@@ -24,5 +24,6 @@ pub mod profile;
 pub mod rules_hits;
 pub mod rules_table;
 pub mod run;
+pub mod services;
 pub mod sink;
 pub mod summary;

@@ -8,7 +8,8 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use datasets::manual;
 use replay::alert::Alert;
 use replay::args::vectors::LazyModel;
 use replay::cli::{Alerting, ArgsCommand, Cli, Command, Format, Replay};
@@ -30,8 +31,17 @@ fn main() -> ExitCode {
         Some(Command::Explain(options)) => commands::explain(options),
         Some(Command::Profile { command }) => commands::profile(command),
         Some(Command::Rules(options)) => commands::rules(&options),
+        Some(Command::Services(options)) => commands::services(&options),
         Some(Command::Allow(options)) => alerting::allow(&options),
         Some(Command::Sinks { command }) => alerting::sinks(&command),
+        Some(Command::Completions(args)) => {
+            print(&manual::completions(Cli::command(), &args));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Man(args)) => manual::man(Cli::command(), &args).map_err(Error::from).map(|text| {
+            print(&text);
+            ExitCode::SUCCESS
+        }),
         None => replay(&cli.replay, &cli.alerting),
     };
     result.unwrap_or_else(|error| {

@@ -5,8 +5,9 @@ mod cli;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
+use datasets::manual;
 
 /// `lint` found something.
 const FOUND: u8 = 1;
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         Command::Label(args) => cli::label::run(&args),
         Command::Lint(args) => cli::lint::run(from, &args),
         Command::New(args) => cli::new::run(from, &args),
+        Command::Completions(args) => Ok(Outcome { text: manual::completions(Cli::command(), &args), code: 0 }),
+        Command::Man(args) => manual::man(Cli::command(), &args)
+            .map(|text| Outcome { text, code: 0 })
+            .map_err(|error| scenarios::Error::from(error).into()),
     };
     match outcome {
         Ok(Outcome { text, code }) => match print(&text) {
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
                 eprintln!("hint: {hint}");
             }
             ExitCode::from(match known {
+                Some(scenarios::Error::Recording(error)) if error.is_output() => CANNOT_WRITE,
                 Some(known) if known.is_bad_input() => BAD_INPUT,
                 Some(_) => CANNOT_RUN,
                 None => BAD_INPUT,

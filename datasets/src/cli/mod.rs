@@ -10,6 +10,7 @@ pub mod text;
 pub mod tree;
 pub mod verify;
 
+use ::datasets::manual;
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Look at, check and understand recordings.
@@ -69,6 +70,10 @@ pub enum Command {
     /// One line per process: its id and command line; "=>" is an exec into another program. Siblings that look the same
     /// are printed once, with their number.
     Tree(tree::Args),
+    /// Print the script that completes this program's commands and options in a shell
+    Completions(manual::CompletionsArgs),
+    /// Print this program's man page, or write those of all its commands
+    Man(manual::ManArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

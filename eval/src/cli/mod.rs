@@ -127,6 +127,10 @@ pub enum Command {
     /// Count the opens and the execs of a path in a recording
     #[command(hide = true)]
     Named(overhead::NamedArgs),
+    /// Print the script that completes this program's commands and options in a shell
+    Completions(datasets::manual::CompletionsArgs),
+    /// Print this program's man page, or write those of all its commands
+    Man(datasets::manual::ManArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -160,6 +164,13 @@ pub struct Outcome {
     pub text: String,
     /// Gates that were not met, in words.
     pub failed: Vec<String>,
+}
+
+impl Outcome {
+    /// Of a command that checks nothing.
+    pub fn said(text: String) -> Outcome {
+        Outcome { text, failed: Vec::new() }
+    }
 }
 
 /// The recorder that was built with this program.

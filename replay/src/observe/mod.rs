@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::deviation::{RowRef, Tree};
 
 pub use domains::Domains;
-pub use network::Sent;
+pub use network::{Far, Sent, ServicePort};
 pub use peers::Peers;
 pub use table::{HOST, ProcessTable};
 
@@ -95,6 +95,11 @@ impl Observer {
     /// To whom a closed connection of the internet protocols sent; None for any other event.
     pub fn sent(&self, event: &NetworkEvent, context: &Context<'_>) -> Option<Sent> {
         network::sent(event, context, &self.domains)
+    }
+
+    /// The other end of a socket; None where nothing says who it is, and of a socket of no internet protocol.
+    pub fn far(&self, event: &NetworkEvent, context: &Context<'_>) -> Option<Far> {
+        matches!(&*event.family, "inet" | "inet6").then(|| network::far(event, context, &self.domains)).flatten()
     }
 
     fn steps(

@@ -77,18 +77,49 @@ pub fn sent(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -> O
     if event.common.kind != Kind::NetClose || !matches!(&*event.family, "inet" | "inet6") {
         return None;
     }
-    let (address, port) = (event.peer_addr.as_deref()?, event.peer_port?);
-    let named = || domains.name(&container(&event.common), event.common.exec_id, address);
-    let (peer, _) = context.peers.step(address, event.common.ts, named);
-    // Nobody says who began; the port that is not ephemeral is the service's.
-    let service = |port: &u16| *port < context.config.network.ephemeral_from && *port != 0;
-    let port = match (Some(port).filter(service), event.local_port.filter(service)) {
-        (Some(port), _) => format!(":{port}"),
-        (None, Some(port)) => format!(" on port {port}"),
-        (None, None) => ":ephemeral".to_owned(),
+    let Far { peer, port } = far(event, context, domains)?;
+    let port = match port {
+        ServicePort::Theirs(port) => format!(":{port}"),
+        ServicePort::Ours(port) => format!(" on port {port}"),
+        ServicePort::Ephemeral => ":ephemeral".to_owned(),
     };
     let program = context.processes.exe(event.common.exec_id);
     Some(Sent { program: mask_path(&program).into(), whom: format!("{peer}{port}").into() })
+}
+
+/// The other end of a socket of the internet protocols.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Far {
+    /// As the tree's step.
+    pub peer: String,
+    pub port: ServicePort,
+}
+
+/// The port that names the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServicePort {
+    /// We are the client.
+    Theirs(u16),
+    /// We serve.
+    Ours(u16),
+    /// Neither.
+    Ephemeral,
+}
+
+/// `None`: nothing says who the other end is.
+pub fn far(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -> Option<Far> {
+    let (address, port) = (event.peer_addr.as_deref()?, event.peer_port?);
+    let named = || domains.name(&container(&event.common), event.common.exec_id, address);
+    let (peer, _) = context.peers.step(address, event.common.ts, named);
+    let service = |port: &u16| *port < context.config.network.ephemeral_from && *port != 0;
+    let (theirs, ours) = (Some(port).filter(service), event.local_port.filter(service));
+    let port = match event.common.kind {
+        Kind::Connect => theirs.map(ServicePort::Theirs),
+        Kind::Accept => ours.map(ServicePort::Ours),
+        // Nobody says who began; the port that is not ephemeral is the service's.
+        _ => theirs.map(ServicePort::Theirs).or(ours.map(ServicePort::Ours)),
+    };
+    Some(Far { peer, port: port.unwrap_or(ServicePort::Ephemeral) })
 }
 
 fn unix(event: &NetworkEvent) -> (String, String, String) {

@@ -55,6 +55,10 @@ pub enum Command {
     Lint(lint::Args),
     /// Begin a scenario: a folder that runs and passes `lint`
     New(new::Args),
+    /// Print the script that completes this program's commands and options in a shell
+    Completions(datasets::manual::CompletionsArgs),
+    /// Print this program's man page, or write those of all its commands
+    Man(datasets::manual::ManArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
