@@ -58,6 +58,15 @@ pub enum Error {
     /// Not a file of splits, or one in which they overlap.
     #[error("{}: {reason}", path.display())]
     Splits { path: PathBuf, reason: String },
+    /// What was asked for is not in the recording.
+    #[error("{reason}")]
+    Selection { reason: String },
+    /// It cannot be made into another one: its recorder did not finish, so that it has no account.
+    #[error("{}: it is unfinished: there is no account of its events to carry on", path.display())]
+    Unfinished { path: PathBuf },
+    /// Recordings that cannot be made into one.
+    #[error("cannot merge: {reason}")]
+    Merge { reason: String },
     /// Neither a path nor the name of a shipped recording.
     #[error("no recording called {name:?}; known: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownName { name: String, known: Vec<String> },
@@ -67,6 +76,11 @@ impl Error {
     /// The output could not be written, as opposed to an input that could not be read.
     pub fn is_output(&self) -> bool {
         matches!(self, Error::Write { .. } | Error::Exists { .. })
+    }
+
+    /// What was asked for makes no sense, as opposed to a recording that cannot be read.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Error::Selection { .. } | Error::Merge { .. })
     }
 
     /// The disk has no room left, or the user no quota.
@@ -91,6 +105,9 @@ impl Error {
                 "`datasets verify DIR` names everything that is damaged"
             }
             Error::Key { .. } => "'datasets keygen FILE' makes a key pair; a recording is verified with FILE.pub",
+            Error::Selection { .. } => "`datasets info` and `datasets tree` print what a recording holds",
+            Error::Unfinished { .. } => "complete it first: `datasets recover DIR`, or end the recorder",
+            Error::Merge { .. } => "`datasets info` tells the recordings apart",
             Error::Column { .. } => "`datasets schema` prints the columns each table must have",
             Error::Journal { .. } => "recover it with the version of retroscope that recorded it",
             Error::NoJournal { .. } => "record without `--journal off`, and with a recorder of this version",

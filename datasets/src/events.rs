@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use record_bpf::Class;
 
 use crate::codec::{BadColumn, Codec, Source, Strings};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Segment};
 use crate::model::{
     DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, SecurityEvent, SyscallEvent,
     TlsEvent, for_each_class,
@@ -40,9 +40,15 @@ pub struct Events {
 
 impl Events {
     pub(crate) fn new(dir: &Path, manifest: &Manifest, classes: &[Class]) -> Events {
+        Events::of(dir, manifest, classes, |_| true)
+    }
+
+    /// As [`new`](Self::new), of the segments that `keeps` wants.
+    pub(crate) fn of(dir: &Path, manifest: &Manifest, classes: &[Class], keeps: impl Fn(&Segment) -> bool) -> Events {
         let mut waiting: Vec<Waiting> = classes
             .iter()
             .flat_map(|class| manifest.class_segments(*class).map(move |segment| (*class, segment)))
+            .filter(|(_, segment)| keeps(segment))
             .map(|(class, segment)| Waiting { first_ts: segment.first_ts, class, path: dir.join(&segment.file) })
             .collect();
         waiting.sort_by_key(|segment| segment.first_ts);

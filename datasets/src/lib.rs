@@ -14,12 +14,15 @@
 //! [`RecordingWriter`] makes one, [`Recording`] reads one, [`Follow`] reads one that is being made, [`verify()`] proves that it
 //! is whole.
 
+pub mod anonymise;
 mod blocks;
 mod codec;
 mod column;
+mod derive;
 mod encode;
 mod error;
 mod events;
+pub mod export;
 mod follow;
 mod frame;
 mod hash;
@@ -33,6 +36,7 @@ mod losses;
 pub mod manifest;
 mod manifest_file;
 pub mod manual;
+mod merge;
 pub mod model;
 mod open;
 mod packed;
@@ -42,13 +46,16 @@ mod place;
 mod read;
 mod recover;
 pub mod report;
+pub mod rows;
 pub mod schema_doc;
 pub mod segment;
 pub mod segment_account;
 mod segment_list;
+pub mod select;
 mod seqs;
 mod shipped;
 mod signature;
+mod slice;
 mod splits;
 mod tables;
 mod thinning;
@@ -58,6 +65,7 @@ pub mod words;
 mod write;
 
 pub use blocks::Blocks;
+pub use derive::{CpuRange, Derived, Source};
 pub use error::{Error, Result};
 pub use events::Events;
 pub use follow::{Follow, Grown, Growth};
@@ -69,6 +77,7 @@ pub use manifest::{
     Accounting, ClassAccount, CpuAccount, Dropped, FilterChange, Kernel, Manifest, Masking, Moment, Recorder, Scenario,
     Segment, State, Step, Table,
 };
+pub use merge::{Merged, merge};
 pub use model::*;
 pub use read::Recording;
 pub use recover::{Recovery, recover};
@@ -76,6 +85,7 @@ pub use report::{CpuReport, Finding, FindingKind, Gap, GapCause, Verdict, Verify
 pub use segment_list::Segments;
 pub use shipped::{DATASETS_VARIABLE, resolve, shipped_names};
 pub use signature::{PublicKey, Signature, Signer, sign};
+pub use slice::slice;
 pub use splits::{Split, Splits};
 pub use thinning::{KnownFilter, Sampling, SamplingChange, SamplingMode};
 pub use verify::{Progress, verify, verify_signed};

@@ -27,6 +27,12 @@ fn main() -> ExitCode {
         Command::Tree(args) => cli::tree::run(&args).map(|text| (text, true)),
         Command::Completions(args) => Ok((manual::completions(Cli::command(), &args), true)),
         Command::Man(args) => manual::man(Cli::command(), &args).map(|text| (text, true)).map_err(Into::into),
+        Command::Head(args) => streamed(cli::cat::run(&args, Some(cli::cat::HEAD))),
+        Command::Cat(args) => streamed(cli::cat::run(&args, None)),
+        Command::Export(args) => streamed(cli::export::run(&args)),
+        Command::Slice(args) => cli::slice::run(&args).map(|text| (text, true)).map_err(Into::into),
+        Command::Merge(args) => cli::merge::run(&args).map(|text| (text, true)).map_err(Into::into),
+        Command::Anonymise(args) => cli::anonymise::run(&args).map(|text| (text, true)).map_err(Into::into),
     };
     match outcome {
         Ok((text, passed)) => match print(&text) {
@@ -45,11 +51,21 @@ fn main() -> ExitCode {
             }
             ExitCode::from(match known {
                 Some(known) if known.is_output() => CANNOT_WRITE,
+                Some(known) if known.is_usage() => BAD_USAGE,
                 Some(_) => BAD_INPUT,
                 None => BAD_USAGE,
             })
         }
     }
+}
+
+/// Of a command that has written its output itself. A reader that has seen enough, as `head`, is not an error.
+fn streamed(written: datasets::Result<()>) -> anyhow::Result<(String, bool)> {
+    match written {
+        Err(datasets::Error::Write { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
+    Ok((String::new(), true))
 }
 
 /// A reader that has seen enough, as `head`, is not an error.

@@ -6,6 +6,7 @@ use record_bpf::{Class, schema};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::Blocks;
+use crate::derive::Derived;
 use crate::hash;
 use crate::keeping::{End, Memory, Pruned, Recovered};
 use crate::segment_list::Segments;
@@ -71,6 +72,9 @@ pub struct Manifest {
     pub pruned: Option<Pruned>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// What it was made from, if not by a recorder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
     /// Of the digest and the end of the chain, if the recorder was given a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
@@ -112,6 +116,7 @@ impl Manifest {
             recovered: None,
             pruned: None,
             memory: None,
+            derived: None,
             signature: None,
             digest: String::new(),
         }
@@ -349,7 +354,8 @@ pub struct ClassAccount {
     /// Rows written.
     pub stored: u64,
     pub dropped: Dropped,
-    /// Discarded in user space: the container turned out not to match the filter.
+    /// Discarded in user space: the container turned out not to match the filter. Also what `datasets slice` cut
+    /// ([`Derived::cut`]).
     pub filtered: u64,
     /// Left out by the adaptive sampler in the kernel: the class is not a critical one, and there were too many.
     #[serde(default)]
@@ -366,6 +372,27 @@ impl ClassAccount {
     /// `emitted = stored + dropped + filtered + sampled_out + known + pruned`
     pub fn holds(&self) -> bool {
         self.stored.checked_add(self.without_row()) == Some(self.emitted)
+    }
+
+    /// Adds the counts of another.
+    pub(crate) fn add(&mut self, other: &ClassAccount) {
+        let ClassAccount { emitted, stored, dropped, filtered, sampled_out, known, pruned } = *other;
+        let Dropped { ring_full, write_failed, undecodable, unsaved } = dropped;
+        let sums = [
+            (&mut self.emitted, emitted),
+            (&mut self.stored, stored),
+            (&mut self.dropped.ring_full, ring_full),
+            (&mut self.dropped.write_failed, write_failed),
+            (&mut self.dropped.undecodable, undecodable),
+            (&mut self.dropped.unsaved, unsaved),
+            (&mut self.filtered, filtered),
+            (&mut self.sampled_out, sampled_out),
+            (&mut self.known, known),
+            (&mut self.pruned, pruned),
+        ];
+        for (sum, n) in sums {
+            *sum = sum.saturating_add(n);
+        }
     }
 
     /// Events whose sequence numbers have no row: all but the stored ones.

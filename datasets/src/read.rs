@@ -92,6 +92,15 @@ impl Recording {
         Events::new(&self.dir, &self.manifest, classes)
     }
 
+    /// As [`events_of`](Self::events_of), without the segments that have no event from `from` on or before `to` (Unix time, ns);
+    /// those that overlap with these times are given whole.
+    pub fn events_between(&self, classes: &[Class], from: Option<i64>, to: Option<i64>) -> Events {
+        let overlaps = |segment: &Segment| {
+            from.is_none_or(|from| segment.last_ts >= from) && to.is_none_or(|to| segment.first_ts < to)
+        };
+        Events::of(&self.dir, &self.manifest, classes, overlaps)
+    }
+
     /// The rows of one class as record batches, segment after segment in the order they were written.
     ///
     /// `columns`: the names wanted, in the order wanted; `None`: all. Text columns come dictionary-coded

@@ -174,7 +174,7 @@ impl<'a> Forest<'a> {
 }
 
 /// The command line as one line of printable text.
-fn command(process: &Process) -> String {
+pub(crate) fn command(process: &Process) -> String {
     let mut text = match (&process.argv, &process.exe, &process.comm) {
         (Some(argv), _, _) if !argv.is_empty() => argv.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "),
         (_, Some(exe), _) => quoted(exe),
@@ -200,7 +200,7 @@ fn name(path: &str) -> &str {
 }
 
 /// What a process calls itself must not steer the reader's terminal.
-fn quoted(arg: &str) -> String {
+pub(crate) fn quoted(arg: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,~".contains(c);
     if !arg.is_empty() && arg.chars().all(plain) {
         return arg.to_owned();
@@ -213,6 +213,6 @@ fn quoted(arg: &str) -> String {
 }
 
 /// Invisible characters that reorder or hide text (Unicode's bidirectional controls, zero-width and tag characters).
-fn is_format(c: char) -> bool {
+pub(crate) fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -1,11 +1,19 @@
 //! The command line of `datasets`.
 
 pub mod absent;
+pub mod anonymise;
+pub mod cat;
+mod columns;
+pub mod export;
 mod gaps;
 pub mod info;
+pub mod merge;
+mod out;
 pub mod recover;
 pub mod schema;
+mod selected;
 pub mod sign;
+pub mod slice;
 pub mod text;
 pub mod tree;
 pub mod verify;
@@ -27,7 +35,12 @@ use clap::{Parser, Subcommand, ValueEnum};
         datasets recover ./my-recording           complete it after the recorder was killed\n  \
         datasets tree xmrig --container webapp    who started whom, with the attack marked\n  \
         datasets absent ./my-recording \"$(uname -n)\"  is this host's name nowhere in it?\n  \
-        datasets schema --format markdown         every column: type, unit, meaning\n\n\
+        datasets schema --format markdown         every column: type, unit, meaning\n  \
+        datasets head xmrig --class network       the first rows, readable\n  \
+        datasets slice xmrig --from +60 -o ./end  a part of it as a recording that verifies\n  \
+        datasets merge ./a ./b -o ./both          several recordings as one\n  \
+        datasets anonymise ./rec --key k -o ./out pseudonyms in the place of names\n  \
+        datasets export xmrig --format ocsf       lines for other programs\n\n\
         Exit codes: 0 ok; 1 verify found damage, or a recording that was not finished, or absent a word; 2 bad usage;\n\
         4 not a recording, or one that cannot be read; 5 the output cannot be written.\n\n\
         Recordings are found by name in $RETROSCOPE_DATASETS, then in datasets/recordings here or above."
@@ -74,7 +87,68 @@ pub enum Command {
     Completions(manual::CompletionsArgs),
     /// Print this program's man page, or write those of all its commands
     Man(manual::ManArgs),
+    /// Print the first rows of a recording, all classes merged by time
+    #[command(after_help = HEAD_HELP)]
+    Head(cat::Args),
+    /// Print the rows of a recording, all classes merged by time, with container and process joined in
+    #[command(after_help = CAT_HELP)]
+    Cat(cat::Args),
+    /// Make a recording of a part of another: by time, class, container, image or process tree
+    ///
+    /// What is left out is counted as filtered, with the times of it in losses.parquet, so that the new recording verifies; its
+    /// manifest says what was cut from what ('derived'). Labels, and the processes that rows name with their ancestors, are
+    /// kept; the tables of containers and addresses stay whole, so that peers keep their names.
+    #[command(after_help = SLICE_HELP)]
+    Slice(slice::Args),
+    /// Make one recording of several
+    ///
+    /// Each keeps CPUs of its own, so that sequence numbers and incarnations stay unique: the rows of one source are those of
+    /// its CPUs, which are printed and in the manifest ('derived'). Process ids are as they were, and those of two hosts may be
+    /// the same; exec_id is not. Scenarios must be of one seed, so that what is merged is of one split.
+    #[command(after_help = MERGE_HELP)]
+    Merge(merge::Args),
+    /// Put pseudonyms in the place of names, addresses and arguments; the result can be replayed
+    ///
+    /// The same value has the same pseudonym in every column, and in every recording made with the same key. Addresses keep
+    /// their prefixes and their kind, domains their top level, paths what every Linux system has. Times, numbers and sizes are
+    /// kept. datasets/TOOLS.md lists every column.
+    #[command(after_help = ANONYMISE_HELP)]
+    Anonymise(anonymise::Args),
+    /// Write events as lines for other programs: JSON, OCSF, or as Falco prints alerts
+    #[command(after_help = EXPORT_HELP)]
+    Export(export::Args),
 }
+
+const HEAD_HELP: &str = "Examples:\n  \
+    datasets head xmrig                                    the first 20 rows\n  \
+    datasets head xmrig -n 5 --class dns,network           five of two classes\n  \
+    datasets head xmrig --from +60s --format csv           from a minute after its begin";
+
+const CAT_HELP: &str = "Examples:\n  \
+    datasets cat xmrig --class process | less -S           every process, in time\n  \
+    datasets cat xmrig --tree 4711 --from +60              what a process and its children did\n  \
+    datasets cat xmrig --class network --columns clock,process,peer_addr,peer_port\n  \
+    datasets cat xmrig --format json | jq -r 'select(.label) | .command'";
+
+const SLICE_HELP: &str = "Examples:\n  \
+    datasets slice xmrig --from +60 --to +90 -o ./half-a-minute\n  \
+    datasets slice ./rec --container web -o ./web\n  \
+    datasets slice ./rec --tree 4711 --class process,file -o ./one-process\n  \
+    datasets verify ./web && datasets info ./web";
+
+const MERGE_HELP: &str = "Examples:\n  \
+    datasets merge ./host-a ./host-b -o ./both\n  \
+    datasets verify ./both";
+
+const ANONYMISE_HELP: &str = "Examples:\n  \
+    head -c 32 /dev/urandom > key && chmod 600 key\n  \
+    datasets anonymise ./rec --key key -o ./given-away\n  \
+    datasets absent ./given-away \"$(uname -n)\" alice       is it nowhere in it?";
+
+const EXPORT_HELP: &str = "Examples:\n  \
+    datasets export xmrig --format jsonl -o xmrig.jsonl\n  \
+    datasets export xmrig --format ocsf --class process,dns | gzip > events.json.gz\n  \
+    datasets export xmrig --format falco --container web | jq -r .output";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use record_bpf::Class;
 
+use crate::derive::Derived;
 use crate::encode::Encoder;
 use crate::journal::{Journal, Reserve};
 use crate::keep::Keep;
@@ -259,6 +260,11 @@ impl RecordingWriter {
     /// Enters why the recording ends.
     pub fn set_end(&mut self, end: End) {
         self.manifest.end = Some(end);
+    }
+
+    /// Enters what it was made from.
+    pub(crate) fn set_derived(&mut self, derived: Derived) {
+        self.manifest.derived = Some(derived);
     }
 
     /// Enters what the recording took.

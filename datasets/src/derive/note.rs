@@ -1,0 +1,87 @@
+//! What the manifest says of where a recording comes from.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{Kernel, Manifest, Moment, Recorder, State};
+
+/// That a recording was made from others, how, and what was left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Derived {
+    /// `slice`, `merge` or `anonymise`.
+    pub by: String,
+    /// Of the program that made it.
+    pub version: String,
+    /// What rows had to meet, in words; of a slice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<String>,
+    /// Rows of the sources that were left out, by class. In the accounting they are among `filtered`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cut: BTreeMap<String, u64>,
+    pub sources: Vec<Source>,
+}
+
+/// A recording that another was made from. Its name and place are not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The end of its chain, hex: whoever has the source can tell that it is this one.
+    pub chain: String,
+    /// SHA-256 of its manifest, hex, as it says itself.
+    pub digest: String,
+    pub rows: u64,
+    pub started: Moment,
+    pub ended: Option<Moment>,
+    pub state: State,
+    pub schema_version: String,
+    pub recorder: Recorder,
+    pub kernel: Kernel,
+    /// Its public key, hex, if it was signed. The signature itself is of the source, and not carried on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+    /// Its name and seed, if it shows a scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<(String, u64)>,
+    /// Which CPUs of a merged recording are its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<CpuRange>,
+    /// What it was made from itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Box<Derived>>,
+}
+
+/// CPUs `first` to `first + count - 1`; the softirq streams of these are theirs, as everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuRange {
+    pub first: u16,
+    pub count: u16,
+    /// Sequence numbers of the sampled stream (cpu 65535) from here on are this source's.
+    pub sampled_from: u64,
+}
+
+impl Derived {
+    pub(crate) fn new(by: &str, sources: Vec<Source>) -> Derived {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Derived { by: by.to_owned(), version, sources, ..Derived::default() }
+    }
+}
+
+impl Source {
+    pub(crate) fn of(manifest: &Manifest) -> Source {
+        Source {
+            chain: manifest.chain_end(),
+            digest: manifest.digest.clone(),
+            rows: manifest.rows(),
+            started: manifest.started.clone(),
+            ended: manifest.ended.clone(),
+            state: manifest.state,
+            schema_version: manifest.schema_version.clone(),
+            recorder: manifest.recorder.clone(),
+            kernel: manifest.kernel.clone(),
+            signed_by: manifest.signature.as_ref().map(|signature| signature.public_key.clone()),
+            scenario: manifest.scenario.as_ref().map(|scenario| (scenario.name.clone(), scenario.seed)),
+            cpus: None,
+            derived: manifest.derived.clone().map(Box::new),
+        }
+    }
+}
