@@ -11,6 +11,8 @@ use crate::output::text::{clean, count, shorten, time};
 
 /// Characters of an end before it is cut; the JSON holds all of it.
 const LONG: usize = 60;
+/// Characters of a tag before it is cut: those that are digests of what was built.
+const TAG: usize = 10;
 
 /// A line for each relation, then what stands out, and what cannot be seen.
 pub fn render(services: &Services, width: Option<u16>) -> String {
@@ -58,8 +60,17 @@ fn limits(services: &Services) -> String {
     if lines.is_empty() { lines } else { format!("\nnot seen:\n{lines}") }
 }
 
+/// An image without its registry and folders, which most of a recording's have in common.
 fn end(text: &str) -> String {
-    shorten(&clean(text), LONG)
+    let text = clean(text);
+    if text.contains(' ') {
+        return shorten(&text, LONG);
+    }
+    let name = text.rsplit('/').next().unwrap_or(&text);
+    match name.rsplit_once(':') {
+        Some((name, tag)) => format!("{}:{}", shorten(name, LONG), shorten(tag, TAG)),
+        None => shorten(name, LONG),
+    }
 }
 
 fn service(relation: &Relation) -> String {
