@@ -194,6 +194,7 @@ setup_record() {
 	setup_packages record
 	setup_unpacked
 	setup_receivers
+	setup_policies
 	setup_notebooks
 }
 
@@ -216,6 +217,28 @@ setup_receivers() {
 make_receivers() {
 	rm -rf "$1"
 	pip install --target "$1" --no-deps --require-hashes --only-binary=:all: -r setup/python/receivers.txt
+}
+
+# Schemas that tests check exported policies against, for Node.js; those tests are left out without.
+setup_policies() {
+	local stamp dir=.cache/policies from=replay/tests/policies
+	stamp=$(stamp_of "$from"/*)
+	if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then
+		done_already "schemas of policies for tests in $dir"
+	elif ! command -v npm >/dev/null; then
+		warn "npm is not there: exported policies will NOT be checked against the schemas of Kubernetes and Cilium"
+	elif timed "schemas of policies for tests in $dir" make_policies "$from" "$dir"; then
+		echo "$stamp" >"$dir/.stamp"
+	else
+		warn "they could not be downloaded: tests that need them will leave themselves out"
+	fi
+}
+
+make_policies() {
+	rm -rf "$2"
+	mkdir -p "$2"
+	cp "$1"/* "$2"
+	(cd "$2" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 }
 
 # What the notebooks import, for the test that runs them; it is left out without.

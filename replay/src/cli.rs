@@ -175,6 +175,8 @@ pub enum Command {
     Completions(datasets::manual::CompletionsArgs),
     /// Print this program's man page, or write those of all its commands
     Man(datasets::manual::ManArgs),
+    /// Policies from profiles: write them for those who enforce them, compare them, look them over, try them out on recordings
+    Policy(crate::policy::cli::PolicyArgs),
 }
 
 #[derive(Debug, Args)]

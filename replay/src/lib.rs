@@ -20,6 +20,7 @@ pub mod learn;
 pub mod observe;
 pub mod output;
 pub mod pipeline;
+pub mod policy;
 pub mod profile;
 pub mod rules_hits;
 pub mod rules_table;

@@ -42,6 +42,10 @@ fn main() -> ExitCode {
             print(&text);
             ExitCode::SUCCESS
         }),
+        Some(Command::Policy(policy)) => replay::policy::cli::run(policy.command).map(|said| {
+            print(&said.text);
+            ExitCode::from(said.code)
+        }),
         None => replay(&cli.replay, &cli.alerting),
     };
     result.unwrap_or_else(|error| {

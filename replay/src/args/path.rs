@@ -45,6 +45,11 @@ pub fn may_collapse(directory: &str) -> bool {
         && !directory.contains("/.aws")
 }
 
+/// Whether what looks like a mask in a masked path is one: in sensitive places it is a name.
+pub fn has_masks(masked: &str) -> bool {
+    masked.starts_with("/proc/") || under(masked, TEMPORARY) || !is_sensitive(masked)
+}
+
 /// The path with the values in its segments masked. `.` and empty segments vanish; `..` stays, for a path that climbs
 /// is not the path it seems to be.
 pub fn mask_path(path: &str) -> String {

@@ -28,8 +28,8 @@ use crate::observe::peers::image_of;
 use crate::output::OutputDir;
 use crate::pipeline::image::{ImageState, Phase};
 use crate::pipeline::{JUDGED, Lanes, Stage, Start, World, hit_by_rules};
-use crate::profile::Profile;
 use crate::profile::siblings::Siblings;
+use crate::profile::{self, Calls, Profile};
 use crate::run::{hint, pooled, progress_bar};
 use crate::summary;
 
@@ -125,6 +125,7 @@ fn learn_all(recordings: &[(String, Recording)], config: &Config, threads: usize
     lanes.expect_replicas(replicated(recordings)?);
     let mut sources = Vec::new();
     let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut calls: BTreeMap<Arc<str>, Calls> = BTreeMap::new();
     let mut last_end = 0;
     for (name, recording) in recordings {
         hint(name, recording.manifest(), true);
@@ -134,6 +135,12 @@ fn learn_all(recordings: &[(String, Recording)], config: &Config, threads: usize
         let rules = judges.of(&world);
         let withheld = hit_by_rules(recording, &world, &rules)?;
         let hit = withheld.len() as u64;
+        for (image, learned) in profile::calls::learn(recording, &world, &withheld)? {
+            match calls.get_mut(&image) {
+                Some(known) => known.merge(learned),
+                None => drop(calls.insert(image, learned)),
+            }
+        }
         lanes.begin_recording(withheld);
         let bar = progress_bar(recording.manifest().rows(), "learning");
         let mut events = 0u64;
@@ -159,7 +166,12 @@ fn learn_all(recordings: &[(String, Recording)], config: &Config, threads: usize
     }
     let mut images = lanes.finish(last_end, config);
     let entries = images.iter().map(|state| (Arc::clone(&state.image), state.entry()));
-    let profile = Profile { images: entries.collect(), ..Profile::default() };
+    let mut profile = Profile { images: entries.collect(), ..Profile::default() };
+    for (image, calls) in calls {
+        if let Some(entry) = profile.images.get_mut(&image) {
+            entry.trees.calls = Some(calls);
+        }
+    }
     let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| crate::output::text::short_id(id).to_owned());
     let report = Report {
         kind: "retroscope learning",

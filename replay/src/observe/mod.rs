@@ -19,7 +19,7 @@ use crate::deviation::{RowRef, Tree};
 pub use domains::Domains;
 pub use network::{Far, Sent, ServicePort};
 pub use peers::Peers;
-pub use table::{HOST, ProcessTable};
+pub use table::{HOST, ProcessTable, RUNTIMES};
 
 /// One event, or one side of a rename, as a path through a tree below the image.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ pub const OUTSIDE: &str = "(outside)";
 const DEPTH: usize = 64;
 
 /// Programs that set a container up, and that then become its first program.
-const RUNTIMES: [&str; 4] = ["runc", "crun", "runc-dmz", "youki"];
+pub const RUNTIMES: [&str; 4] = ["runc", "crun", "runc-dmz", "youki"];
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"];
 
 /// `processes.parquet`, by incarnation.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArgLeaf, Node};
+use super::{ArgLeaf, Calls, Node};
 use crate::args::Tiers;
 use crate::args::tiers::accepted_without_model;
 use crate::config::{self, Config};
@@ -30,6 +30,9 @@ pub struct ImageProfile {
     /// program → peer → the most bytes sent to it within a minute
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sent: BTreeMap<Arc<str>, BTreeMap<Arc<str>, u64>>,
+    /// System calls, where they were learned: nothing is compared with them, policies are made of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Calls>,
 }
 
 /// Peers of a program whose volumes are told apart; all further ones are one.
@@ -142,7 +145,7 @@ impl ImageProfile {
     }
 
     pub fn merge(&mut self, other: ImageProfile, bounds: &config::Profile) {
-        let ImageProfile { process, file, network, sent } = other;
+        let ImageProfile { process, file, network, sent, calls } = other;
         for (parent, programs) in process {
             let own = self.process.entry(parent).or_default();
             for (program, leaf) in programs {
@@ -151,6 +154,11 @@ impl ImageProfile {
         }
         self.file.merge(file, bounds.collapse);
         self.network.merge(network, bounds.collapse);
+        // Where one part knows nothing of calls, the union does not know them whole.
+        self.calls = self.calls.take().zip(calls).map(|(mut own, theirs)| {
+            own.merge(theirs);
+            own
+        });
         for (program, peers) in sent {
             for (whom, bytes) in peers {
                 self.learn_sent(Sent { program: Arc::clone(&program), whom }, bytes);

@@ -1,6 +1,7 @@
 //! What an image does: three prefix trees, learned, merged, saved, loaded and shown.
 
 pub mod bounds;
+pub mod calls;
 pub mod diff;
 pub mod export;
 mod grave;
@@ -12,6 +13,7 @@ pub mod siblings;
 pub mod store;
 pub mod tuning;
 
+pub use calls::Calls;
 pub use grave::grave;
 pub use image::{Departure, ImageProfile, Learned};
 pub use leaf::ArgLeaf;

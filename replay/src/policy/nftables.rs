@@ -1,0 +1,115 @@
+//! An nftables ruleset for the network namespace of a container: what was learned is let out and in, the rest is refused and
+//! counted. Containers of an image are a set of addresses, which can be changed while the rules are in use.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::account::{Account, plain};
+use super::allowed::Allowed;
+use super::names;
+use super::net::{self, Block};
+use super::net_rules::{Dialect, Ports, Rules, To, rules};
+use super::{Format, Options, Policy};
+
+pub const LIMITS: &[&str] = &[
+    "programs, files, arguments and system calls",
+    "domains: any public or any private address stands for one",
+    "which image has an address: containers of an image are a set, filled by --addresses or by hand (nft add element)",
+    "protocols other than tcp, udp and sctp: refused, but for IPv6 neighbour discovery and answers",
+];
+
+/// Addresses by image.
+pub type Addresses = BTreeMap<Arc<str>, BTreeSet<IpAddr>>;
+
+const NO_ADDRESS: &str = "an image of which no address is known: its set is empty";
+
+pub fn write(allowed: &Allowed<'_>, options: &Options<'_>) -> Policy {
+    let mut account = allowed.account.clone();
+    let rules = rules(allowed, Dialect::Nftables, options.config, &mut account);
+    let table = names::identifier(&format!("retroscope_{}", names::short(&allowed.image)));
+    let mut body = format!("add table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
+    body.push_str(&sets(&rules, &options.addresses, &mut account));
+    body.push_str(&chain("input", "iifname", &rules.ingress, "saddr", "counter"));
+    body.push_str(&chain("output", "oifname", &rules.egress, "daddr", "counter reject with icmpx admin-prohibited"));
+    body.push_str("}\n");
+    let header = account.header(&allowed.image, Format::Nftables, &allowed.unlocked);
+    Policy { text: format!("{header}{body}"), account }
+}
+
+/// The name of an image's set of addresses of one family, 4 or 6.
+fn set_name(image: &str, family: u8) -> String {
+    names::identifier(&format!("v{family}_{}", names::dns(image)))
+}
+
+fn sets(rules: &Rules, addresses: &Addresses, account: &mut Account) -> String {
+    let images = rules.egress.keys().chain(rules.ingress.keys()).filter_map(|to| match to {
+        To::Image(image) => Some(image),
+        _ => None,
+    });
+    let mut out = String::new();
+    for image in images.collect::<BTreeSet<_>>() {
+        let known = addresses.get(image);
+        if known.is_none_or(BTreeSet::is_empty) {
+            account.leave_out(NO_ADDRESS, image);
+        }
+        for (family, kind) in [(4, "ipv4_addr"), (6, "ipv6_addr")] {
+            let own = known.into_iter().flatten().filter(|address| address.is_ipv4() == (family == 4));
+            let elements: Vec<String> = own.map(ToString::to_string).collect();
+            let name = set_name(image, family);
+            out.push_str(&format!("\t# image {}\n\tset {name} {{\n\t\ttype {kind}\n", plain(image)));
+            if !elements.is_empty() {
+                out.push_str(&format!("\t\telements = {{ {} }}\n", elements.join(", ")));
+            }
+            out.push_str("\t}\n");
+        }
+    }
+    out
+}
+
+/// `side`: saddr or daddr. `last`: what becomes of the rest.
+fn chain(hook: &str, interface: &str, rules: &BTreeMap<To, BTreeSet<Ports>>, side: &str, last: &str) -> String {
+    let mut out = format!("\tchain {hook} {{\n\t\ttype filter hook {hook} priority 0; policy drop;\n");
+    out.push_str(&format!("\t\t{interface} \"lo\" accept\n\t\tct state established,related accept\n"));
+    // Without these an address of IPv6 reaches nobody.
+    let discovery = "nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert";
+    out.push_str(&format!("\t\ticmpv6 type {{ {discovery} }} accept\n"));
+    for (to, ports) in rules {
+        for peer in peers(to, side) {
+            for port in ports {
+                let range = if port.from == port.until {
+                    port.from.to_string()
+                } else {
+                    format!("{}-{}", port.from, port.until)
+                };
+                out.push_str(&format!("\t\t{peer}{} dport {range} accept\n", port.protocol));
+            }
+        }
+    }
+    out.push_str(&format!("\t\t{last}\n\t}}\n"));
+    out
+}
+
+/// Matches, one for each family, with a space behind.
+fn peers(to: &To, side: &str) -> Vec<String> {
+    let of = |blocks: &[Block], v4: bool, not: &str| {
+        let own = blocks.iter().filter(|block| block.address.is_ipv4() == v4);
+        let texts: Vec<String> = own.map(ToString::to_string).collect();
+        let word = if v4 { "ip" } else { "ip6" };
+        (!texts.is_empty()).then(|| format!("{word} {side} {not}{{ {} }} ", texts.join(", ")))
+    };
+    let both = |blocks: &[Block], not| [true, false].into_iter().filter_map(|v4| of(blocks, v4, not)).collect();
+    match to {
+        To::Anyone => vec![String::new()],
+        // Any container is known here by its address alone.
+        To::Private | To::Pods => both(&net::private(), ""),
+        To::Public => both(&net::private(), "!= "),
+        To::Block(block) => both(&[*block], ""),
+        To::Metadata => both(&net::metadata(), ""),
+        To::Image(image) => {
+            vec![format!("ip {side} @{} ", set_name(image, 4)), format!("ip6 {side} @{} ", set_name(image, 6))]
+        }
+        // No rule of this dialect has a name.
+        To::Name { .. } => Vec::new(),
+    }
+}
