@@ -1,6 +1,7 @@
 //! A sealed segment to its Parquet file. One at a time, in a thread of its own where the caller must not wait.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
@@ -19,6 +20,8 @@ pub(crate) struct Job {
     pub(crate) batches: Batches,
     /// For the account in its metadata, if it has one.
     pub(crate) known: Option<Before>,
+    /// Rows of a row group; `None`: the segment is one.
+    pub(crate) group_rows: Option<NonZeroUsize>,
 }
 
 /// What was known when a segment was closed.
@@ -60,7 +63,13 @@ impl Failed {
 
 /// Sorts and writes a segment. What is packed is unpacked here, one segment at a time, and freed column by column before the file
 /// is brought to the disk: that may take long.
-pub(crate) fn encode(class: Class, path: &Path, batches: Batches, known: Option<Before>) -> Outcome {
+pub(crate) fn encode(
+    class: Class,
+    path: &Path,
+    batches: Batches,
+    known: Option<Before>,
+    group_rows: Option<NonZeroUsize>,
+) -> Outcome {
     let unreadable = |source| Failed::unreadable(Error::Write { path: path.to_owned(), source });
     let columns = batches.columns(class).map_err(unreadable)?;
     let (order, range) = parquet_write::order_of(&columns);
@@ -68,7 +77,7 @@ pub(crate) fn encode(class: Class, path: &Path, batches: Batches, known: Option<
     let note = known.as_ref().map(|known| (segment_account::KEY, account(known)));
     let made = path.parent().map_or(Ok(()), make_dir);
     let schema = schema::class_schema(class);
-    match made.and_then(|()| parquet_write::write_batches(path, &schema, columns, order.as_deref(), note)) {
+    match made.and_then(|()| parquet_write::write_batches(path, &schema, columns, order.as_deref(), note, group_rows)) {
         Ok(written) => Ok((written, range)),
         Err(error) => Err(Box::new(Failed { error, batches, known, times: Some(range) })),
     }
@@ -93,8 +102,8 @@ impl Encoder {
         let (done, outcomes) = mpsc::channel();
         let thread = thread::Builder::new().name("encode".to_owned());
         let spawned = thread.spawn(move || {
-            for Job { class, path, batches, known } in waiting {
-                if done.send(encode(class, &path, batches, known)).is_err() {
+            for Job { class, path, batches, known, group_rows } in waiting {
+                if done.send(encode(class, &path, batches, known, group_rows)).is_err() {
                     break;
                 }
             }
@@ -108,7 +117,9 @@ impl Encoder {
     /// Waits while one is being encoded and another waits.
     pub(crate) fn submit(&mut self, job: Job) {
         match self {
-            Encoder::Inline(outcomes) => outcomes.push_back(encode(job.class, &job.path, job.batches, job.known)),
+            Encoder::Inline(outcomes) => {
+                outcomes.push_back(encode(job.class, &job.path, job.batches, job.known, job.group_rows));
+            }
             // The thread ends when this is dropped, not before, or by a panic; then no outcome comes either.
             Encoder::Thread { jobs, .. } => drop(jobs.send(job)),
         }

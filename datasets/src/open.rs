@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::UInt16Type;
 use record_bpf::Class;
 
 use crate::codec::Codec;
@@ -75,6 +76,11 @@ macro_rules! buffers {
             /// Returns whether the segment is full, and the memory that the row took.
             pub(crate) fn push(&mut self, event: &Event, rotation: &Rotation) -> (bool, usize) {
                 match event { $(Event::$class(row) => self.$field.push(row, rotation),)* }
+            }
+
+            /// As [`push`](Self::push), for columns of a class's rows.
+            pub(crate) fn push_columns(&mut self, class: Class, rows: Columns, rotation: &Rotation) -> (bool, usize) {
+                match class { $(Class::$class => self.$field.push_columns(rows, rotation),)* }
             }
 
             /// Makes a batch of the rows that are none yet.
@@ -159,6 +165,23 @@ where
         // A busy class keeps the time itself; reading the clock for every row would cost more than storing it.
         let old = self.rows.is_multiple_of(1024) && since.elapsed() >= rotation.time;
         (old || self.rows >= rotation.rows || self.bytes() >= rotation.bytes, bytes)
+    }
+
+    /// Takes rows that are columns already, a batch of their own.
+    fn push_columns(&mut self, columns: Columns, rotation: &Rotation) -> (bool, usize) {
+        self.cut();
+        // ts, cpu, seq come first in every event table.
+        let Some(cpus) = columns.get(1).and_then(|column| column.as_primitive_opt::<UInt16Type>()) else {
+            return (false, 0);
+        };
+        cpus.values().iter().for_each(|cpu| self.cpus.add(*cpu));
+        self.rows += cpus.len();
+        let bytes = columns.iter().map(|column| column.get_array_memory_size()).sum();
+        self.batches_bytes += bytes;
+        self.batches.last.push(columns);
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let full = self.rows >= rotation.rows || self.bytes() >= rotation.bytes || since.elapsed() >= rotation.time;
+        (full, bytes)
     }
 
     fn cut(&mut self) {

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampNanosecondType, UInt16Type, UInt64Type};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -34,19 +36,23 @@ impl From<Summed> for Written {
 /// Writes the columns of a table (in the schema's order, strings dictionary-coded) under a temporary name, brings them
 /// to the disk, and renames the file into place. On failure nothing is left behind.
 pub(crate) fn write(path: &Path, schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<Written> {
-    write_batches(path, schema, vec![columns], None, None)
+    write_batches(path, schema, vec![columns], None, None, None)
 }
 
 /// As [`write`], the rows of several batches in the order that [`order_of`] gave. `note`: key and value that go into the
-/// file's metadata.
+/// file's metadata. `group_rows`: as of [`encode`].
 pub(crate) fn write_batches(
     path: &Path,
     schema: &SchemaRef,
     batches: Vec<Vec<ArrayRef>>,
     order: Option<&[u32]>,
     note: Option<(&str, String)>,
+    group_rows: Option<NonZeroUsize>,
 ) -> Result<Written> {
-    replace(path, |temporary| write_to(temporary, schema, batches, order, note))
+    replace(path, |temporary| {
+        let file = HashingWriter::new(create_private(temporary)?);
+        Ok(encode(file, schema, batches, order, note, group_rows)?.sync()?.into())
+    })
 }
 
 /// As [`write`], of a table that is not in memory: a row group for each item, which is some batches.
@@ -80,34 +86,50 @@ fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<Written>) -> Res
     })
 }
 
-fn write_to(
-    path: &Path,
-    schema: &SchemaRef,
-    batches: Vec<Vec<ArrayRef>>,
-    order: Option<&[u32]>,
-    note: Option<(&str, String)>,
-) -> io::Result<Written> {
-    let file = HashingWriter::new(create_private(path)?);
-    Ok(encode(file, schema, batches, order, note)?.sync()?.into())
-}
-
-/// Writes a whole Parquet file to `out`.
+/// Writes a whole Parquet file to `out`. `group_rows`: rows of a row group, the last one has the rest; `None`: all are one.
 pub(crate) fn encode<W: io::Write + Send>(
     out: W,
     schema: &SchemaRef,
     batches: Vec<Vec<ArrayRef>>,
     order: Option<&[u32]>,
     note: Option<(&str, String)>,
+    group_rows: Option<NonZeroUsize>,
 ) -> io::Result<W> {
     let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties(schema))).map_err(to_io)?;
     let (mut writer, factory) = writer.into_serialized_writer().map_err(to_io)?;
-    if batches.iter().any(|columns| columns.first().is_some_and(|column| !column.is_empty())) {
-        column::write_row_group(&mut writer, &factory, schema, batches, order).map_err(to_io)?;
+    let rows: usize = batches.iter().filter_map(|columns| columns.first()).map(|column| column.len()).sum();
+    match group_rows.map(NonZeroUsize::get) {
+        _ if rows == 0 => {}
+        Some(most) if most < rows => {
+            let whole = gathered(&batches).map_err(to_io)?;
+            drop(batches);
+            for begin in (0..rows).step_by(most) {
+                let length = most.min(rows - begin);
+                let group = whole.iter().map(|column| match order {
+                    Some(order) => take(column, &UInt32Array::from(order[begin..begin + length].to_vec()), None),
+                    None => Ok(column.slice(begin, length)),
+                });
+                let group = group.collect::<Result<Vec<_>, _>>().map_err(|error| to_io(error.into()))?;
+                column::write_row_group(&mut writer, &factory, schema, vec![group], None).map_err(to_io)?;
+            }
+        }
+        _ => column::write_row_group(&mut writer, &factory, schema, batches, order).map_err(to_io)?,
     }
     if let Some((key, value)) = note {
         writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
     writer.into_inner().map_err(to_io)
+}
+
+/// The columns of all batches, each in one piece.
+fn gathered(batches: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>, ParquetError> {
+    let columns = batches.first().map_or(0, Vec::len);
+    let column = |at: usize| {
+        let parts: Vec<&dyn Array> =
+            batches.iter().filter_map(|columns| columns.get(at)).map(|column| column.as_ref()).collect();
+        concat(&parts).map_err(ParquetError::from)
+    };
+    (0..columns).map(column).collect()
 }
 
 fn to_io(error: ParquetError) -> io::Error {

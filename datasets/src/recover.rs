@@ -166,7 +166,7 @@ impl Work<'_> {
                     continue;
                 }
                 let (written, (first_ts, last_ts)) =
-                    encode(class, &path, batches.into(), None).map_err(|failed| failed.error)?;
+                    encode(class, &path, batches.into(), None, None).map_err(|failed| failed.error)?;
                 self.recovered.rows += rows as u64;
                 let contents = Contents { rows: rows as u64, first_ts, last_ts };
                 self.list(file, class, contents, written);

@@ -60,5 +60,5 @@ pub fn parquet(class: Class, batch: &RecordBatch) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other(format!("not the columns of class {class}")));
     }
     let (order, _) = parquet_write::order_of(&batches);
-    parquet_write::encode(Vec::new(), &schema, batches, order.as_deref(), None)
+    parquet_write::encode(Vec::new(), &schema, batches, order.as_deref(), None, None)
 }

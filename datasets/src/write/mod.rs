@@ -6,6 +6,7 @@ mod lock;
 mod manifest_store;
 mod prune;
 mod rotate;
+mod row_batches;
 mod segments;
 mod storage;
 mod tables;
@@ -13,6 +14,7 @@ mod tables;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -64,6 +66,8 @@ pub struct RecordingWriter {
     /// Memory of the open segments, bytes.
     open_bytes: usize,
     encoder: Encoder,
+    /// Rows of a row group; `None`: a segment is one.
+    group_rows: Option<NonZeroUsize>,
     /// Sealed and not yet in the manifest, in the order they were sealed.
     pending: VecDeque<Pending>,
     /// Number of the next segment of each class.
@@ -145,6 +149,7 @@ impl RecordingWriter {
             open: Buffers::new(),
             open_bytes: 0,
             encoder: Encoder::new(storage.background),
+            group_rows: None,
             pending: VecDeque::new(),
             next: [0; Class::ALL.len()],
             chain: hash::CHAIN_START,

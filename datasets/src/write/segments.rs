@@ -36,6 +36,7 @@ impl RecordingWriter {
             path: self.dir.join(segment_file(class, index)),
             batches,
             known: Some(known),
+            group_rows: self.group_rows,
         });
         result.and(self.collect(false))
     }
@@ -92,7 +93,7 @@ impl RecordingWriter {
                 // Its rows are still there; what stood for them on the disk is not any more.
                 let Failed { error, batches, known, .. } = *failed;
                 full = Err(error);
-                encode::encode(class, &self.dir.join(&file), batches, known)
+                encode::encode(class, &self.dir.join(&file), batches, known, self.group_rows)
             }
             outcome => outcome,
         };

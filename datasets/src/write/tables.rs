@@ -26,6 +26,12 @@ impl RecordingWriter {
         self.put(|dir| write_processes(dir, rows).map(|(table, _)| table))
     }
 
+    /// As [`write_processes`](Self::write_processes), of a table that is not in memory: a row group for each item. `groups` may
+    /// be asked for them again, on a full disk.
+    pub fn write_processes_from<I: Iterator<Item = Vec<Process>>>(&mut self, groups: impl Fn() -> I) -> Result<()> {
+        self.put(|dir| write_table_from(dir, PROCESSES, schema::PROCESSES, groups()))
+    }
+
     /// Writes `containers.parquet`, replacing an earlier one.
     pub fn write_containers(&mut self, rows: &[Container]) -> Result<()> {
         self.write_table(CONTAINERS, schema::CONTAINERS, rows)
@@ -39,6 +45,11 @@ impl RecordingWriter {
     /// Writes `labels.parquet`, replacing an earlier one.
     pub fn write_labels(&mut self, rows: &[Label]) -> Result<()> {
         self.write_table(LABELS, schema::LABELS, rows)
+    }
+
+    /// As [`write_labels`](Self::write_labels), as [`write_processes_from`](Self::write_processes_from).
+    pub fn write_labels_from<I: Iterator<Item = Vec<Label>>>(&mut self, groups: impl Fn() -> I) -> Result<()> {
+        self.put(|dir| write_table_from(dir, LABELS, schema::LABELS, groups()))
     }
 
     pub(super) fn write_table<C: Codec<Value = C>>(
@@ -122,6 +133,21 @@ where
 {
     let written = parquet_write::write(&dir.join(file), &schema::schema(columns), journal::to_columns(rows))?;
     Ok(table(file, rows.len(), written))
+}
+
+fn write_table_from<C: Codec<Value = C>>(
+    dir: &Path,
+    file: &str,
+    columns: &'static [schema::Column],
+    groups: impl Iterator<Item = Vec<C>>,
+) -> Result<Table> {
+    let mut rows = 0;
+    let groups = groups.filter(|group| !group.is_empty()).map(|group| {
+        rows += group.len();
+        Ok(vec![journal::to_columns(&group)])
+    });
+    let written = parquet_write::write_groups(&dir.join(file), &schema::schema(columns), groups)?;
+    Ok(table(file, rows, written))
 }
 
 fn table(file: &str, rows: usize, written: Written) -> Table {
