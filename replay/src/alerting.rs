@@ -50,6 +50,7 @@ pub fn finish(sinks: Dispatcher, outcome: &mut Outcome, output: &OutputDir) -> R
         return Ok(true);
     }
     outcome.run.sinks = sinks.finish();
+    outcome.run.timings.profile = replay::timing::account();
     output.write("run.json", outcome.run.to_json().as_bytes())?;
     let mut whole = true;
     for delivery in outcome.run.sinks.iter().filter(|delivery| !delivery.is_whole()) {

@@ -84,6 +84,9 @@ pub struct Replay {
     /// Worker threads; 0: one per core. The result is the same for any number
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub threads: u16,
+    /// Print where the time went to stderr: each stage and part with wall and CPU time; also to run.json, as timings.profile
+    #[arg(long, conflicts_with = "follow")]
+    pub profile_time: bool,
     /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

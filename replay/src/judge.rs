@@ -23,6 +23,7 @@ use crate::output::text::{clean, shorten};
 use crate::pipeline::fold::Folded;
 use crate::pipeline::ruling::Rules;
 use crate::pipeline::{Streamed, World};
+use crate::timing::{self, Task};
 
 /// Deviations without an answer that are named on stderr; the alerts name all.
 const NAMED: usize = 10;
@@ -135,11 +136,13 @@ impl Judges {
     ) -> Result<Vec<Judged>> {
         let (deviations, mut verdicts): (Vec<Deviation>, Vec<Vec<Verdict>>) =
             folded.into_iter().map(|folded| (folded.deviation, folded.hits)).unzip();
-        let statistics = statistics::judge(&deviations, &population(world, streamed.span), &self.statistics);
+        let rare = || statistics::judge(&deviations, &population(world, streamed.span), &self.statistics);
+        let statistics = timing::stage(Task::Statistics, rare);
         for (all, verdict) in verdicts.iter_mut().zip(statistics) {
             all.push(verdict);
         }
-        let semantics = self.mean(&deviations.iter().collect::<Vec<_>>(), &verdicts, model)?;
+        let all: Vec<&Deviation> = deviations.iter().collect();
+        let semantics = timing::stage(Task::Semantics, || self.mean(&all, &verdicts, model))?;
         let mut unanswered: Vec<Vec<Unanswered>> = vec![Vec::new(); deviations.len()];
         for (i, said) in semantics.into_iter().enumerate() {
             match said {

@@ -28,3 +28,4 @@ pub mod run;
 pub mod services;
 pub mod sink;
 pub mod summary;
+pub mod timing;

@@ -18,6 +18,7 @@ use replay::engines::Severity;
 use replay::error::{Error, Result, exit};
 use replay::output::{OutputDir, incidents, table};
 use replay::sink::Dispatcher;
+use replay::timing::{self, Task};
 use replay::{ablate, config, run};
 
 fn main() -> ExitCode {
@@ -60,7 +61,10 @@ fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
     if options.follow {
         return following::follow(options, alerting, &config);
     }
-    let sources = run::Sources::open(options)?;
+    if options.profile_time {
+        timing::start();
+    }
+    let sources = timing::stage(Task::Verify, || run::Sources::open(options))?;
     // Whatever is wrong with a sink is better said before the work than after.
     let sinks = Dispatcher::start(alerting::chosen(&config, &alerting.sinks)?, &sources.name())?;
     let output = OutputDir::create(&options.output.clone().unwrap_or_else(|| sources.default_output()))?;
@@ -68,6 +72,9 @@ fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
     let tell = outcome.raise(sinks);
     let report = outcome.write(&output)?;
     let delivered = alerting::finish(tell, &mut outcome, &output)?;
+    if let Some(account) = timing::account() {
+        eprint!("{}", account.render());
+    }
 
     match options.format {
         Format::Json => print(&outcome.alerts_json()),

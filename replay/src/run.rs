@@ -26,6 +26,7 @@ use crate::pipeline::{self, Stage, Start, Streamed, World};
 use crate::profile::Profile;
 use crate::sink::Dispatcher;
 use crate::summary;
+use crate::timing::{self, Task};
 
 /// What a replay reads.
 pub struct Sources {
@@ -112,6 +113,15 @@ impl Outcome {
     /// # Errors
     /// [`Error::Output`].
     pub fn write(&self, output: &OutputDir) -> Result<PathBuf> {
+        let report = timing::stage(Task::Output, || self.write_results(output))?;
+        // Last, so that it can say how long the others took.
+        let mut run = self.run.clone();
+        run.timings.profile = timing::account();
+        output.write("run.json", run.to_json().as_bytes())?;
+        Ok(report)
+    }
+
+    fn write_results(&self, output: &OutputDir) -> Result<PathBuf> {
         output.write("alerts.parquet", &parquet::encode(&self.alerts)?)?;
         output.write("alerts.jsonl", self.alerts_jsonl().as_bytes())?;
         output.write("incidents.jsonl", self.incidents_jsonl().as_bytes())?;
@@ -120,7 +130,6 @@ impl Outcome {
             "report.html",
             report::render(&self.run, &self.alerts, &self.incidents, &self.timeline)?.as_bytes(),
         )?;
-        output.write("run.json", self.run.to_json().as_bytes())?;
         Ok(report)
     }
 }
@@ -174,20 +183,20 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     }
 
     hints(sources);
-    let files = timed(&mut timings.verify_ms, || input::verify(&sources.recording))?;
-    let baseline = timed(&mut timings.baseline_ms, || match &sources.baseline {
+    let files = timed(&mut timings.verify_ms, Task::Verify, || input::verify(&sources.recording))?;
+    let baseline = timed(&mut timings.baseline_ms, Task::Baseline, || match &sources.baseline {
         Some((name, baseline)) => learn_baseline(name, baseline, config, &model, &judges).map(Some),
         None => Ok(None),
     })?;
 
-    let world = World::load(&sources.recording, config)?;
+    let world = timing::stage(Task::Tables, || World::load(&sources.recording, config))?;
     let mut truth = GroundTruth::new(sources.recording.labels()?);
     let start = baseline.as_ref().map_or(Start::Learn, |(profile, _)| Start::Baseline(profile));
     let watch = |event: &Event| {
         let common = event.common();
         truth.see(event.class(), common.cpu, common.seq, common.ts);
     };
-    let streamed = timed(&mut timings.stream_ms, || {
+    let streamed = timed(&mut timings.stream_ms, Task::Stream, || {
         let rules = judges.of(&world);
         let stage = Stage { world: &world, start, config, vectors: &model, rules: &rules };
         stream(&sources.recording, &stage, "replaying", watch)
@@ -234,13 +243,18 @@ pub(crate) fn conclude(mut streamed: Streamed, conclusion: Conclusion<'_>) -> Re
     let Conclusion { inputs, config, judges, allow, model, world, truth, mut timings, begin } = conclusion;
     let profile = streamed.profile();
     let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded).collect();
-    let judged = timed(&mut timings.engines_ms, || judges.judge(folded, &streamed, world, model))?;
+    let begun = Instant::now();
+    let judged = judges.judge(folded, &streamed, world, model)?;
+    timings.engines_ms = milliseconds(begun.elapsed());
     let deviations = judged.len() as u64;
     timings.judge = judges.llm_use(&judged);
     judges.warn_unanswered(&judged);
-    let mut alerts = alerts(judged, world, config, truth);
-    let allowed = allow.apply(&mut alerts);
-    let incidents = incident::gather(&alerts, config.alerts.lateral);
+    let (alerts, allowed, incidents) = timing::stage(Task::Alerts, || {
+        let mut alerts = alerts(judged, world, config, truth);
+        let allowed = allow.apply(&mut alerts);
+        let incidents = incident::gather(&alerts, config.alerts.lateral);
+        (alerts, allowed, incidents)
+    });
     timings.total_ms = milliseconds(begin.elapsed());
     let engines = summary::Engines { model: model.name(), judge: judges.semantics().to_owned() };
     let mut run = summary::run(inputs, engines, config, &streamed, world, &alerts, deviations, truth, timings);
@@ -347,9 +361,9 @@ pub fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
     ProgressBar::new(total).with_message(what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn timed<T>(slot: &mut f64, work: impl FnOnce() -> T) -> T {
+fn timed<T>(slot: &mut f64, stage: Task, work: impl FnOnce() -> T) -> T {
     let begin = Instant::now();
-    let result = work();
+    let result = timing::stage(stage, work);
     *slot = milliseconds(begin.elapsed());
     result
 }

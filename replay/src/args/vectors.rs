@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use crate::config::Model;
 use crate::embed::{self, EmbedError, Embedder, Embedding};
 use crate::error::{Error, Result};
+use crate::timing::{self, Part};
 
 /// Texts to vectors.
 pub trait Vectors: Sync {
@@ -50,6 +51,7 @@ const HINT: &str = "run ./dev setup base";
 
 impl Vectors for LazyModel {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>> {
+        let _embedding = timing::part(Part::Embed);
         self.get()?.embed(texts).map_err(|error| embedding_failed(&error))
     }
 }

@@ -13,6 +13,7 @@ use crate::engines::llm::Use;
 use crate::input::InputFile;
 use crate::profile::siblings::Siblings;
 use crate::sink::Delivery;
+use crate::timing::Account;
 
 /// The whole file.
 #[derive(Clone, Debug, Serialize)]
@@ -153,6 +154,9 @@ pub struct Timings {
     pub events_per_second: f64,
     /// What the llm judge took; null with another one.
     pub judge: Option<Use>,
+    /// Where the time went; absent without `--profile-time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Account>,
 }
 
 impl Run {

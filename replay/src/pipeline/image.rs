@@ -21,6 +21,7 @@ use crate::observe::{Context, Observation, Observer, ProcessTable};
 use crate::profile::siblings::{Replicas, Siblings};
 use crate::profile::tuning::Tuned;
 use crate::profile::{Departure, ImageProfile, LockedTree, store};
+use crate::timing::{self, Part};
 
 /// Convergence is judged at most this often, in ns of event time, and always before the event that ends a silence.
 const CHECK: i64 = 250_000_000;
@@ -201,7 +202,7 @@ impl ImageState {
         let mut observations = std::mem::take(&mut self.scratch);
         self.observer.observe(event, &around.context, &mut observations);
         let said = Said { deviation: None, beyond: self.volume(event, around) };
-        let ruling = self.memory.judge(event, said, around.rules, &around.context);
+        let ruling = timing::each(Part::Rules, || self.memory.judge(event, said, around.rules, &around.context));
         if observations.is_empty() {
             self.outside(event, &ruling, around);
         }
@@ -255,7 +256,7 @@ impl ImageState {
         let mut ruling = Cow::Borrowed(ruling);
         if let Some(departure) = departure.as_ref().filter(|_| around.rules.judges_deviations()) {
             let what = Said { deviation: Some((observation.tree, departure.kind)), beyond: None };
-            let further = self.memory.judge(event, what, around.rules, &around.context);
+            let further = timing::each(Part::Rules, || self.memory.judge(event, what, around.rules, &around.context));
             if !further.verdicts.is_empty() {
                 ruling.to_mut().extend(further);
             }

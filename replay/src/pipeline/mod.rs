@@ -24,6 +24,7 @@ use crate::engines::sigma_fields::Known;
 use crate::error::Result;
 use crate::observe::{Context, HOST, Peers, ProcessTable, peers};
 use crate::profile::Profile;
+use crate::timing::{self, Part};
 use fold::Folded;
 use image::{ImageState, Surroundings};
 use ruling::{Rules, Ruling};
@@ -245,6 +246,7 @@ impl Lanes {
         let mut image_of: HashMap<Option<Arc<str>>, Arc<str>> = HashMap::new();
         loop {
             let mut read = false;
+            let reading = timing::part(Part::Read);
             for event in events.by_ref().take(CHUNK) {
                 let event = event?;
                 watch(&event);
@@ -267,6 +269,7 @@ impl Lanes {
                 }
                 read = true;
             }
+            drop(reading);
             if !read {
                 return Ok(());
             }
@@ -342,6 +345,8 @@ struct Lane {
 
 impl Lane {
     fn drain(&mut self, around: &Surroundings<'_>) -> Result<()> {
+        let _comparing = timing::part(Part::Compare);
+        timing::events(self.queue.len());
         for event in self.queue.drain(..) {
             if LEARNED.contains(&event.class()) {
                 self.state.process(&event, around)?;

@@ -8,11 +8,13 @@ use crate::deviation::DeviationKind;
 use crate::observe::Observation;
 use crate::pipeline::ruling::{self, Ruling, Said};
 use crate::profile::Departure;
+use crate::timing::{self, Part};
 
 impl ImageState {
     /// Takes an event of a class that no profile is learned from: it tells the time to nobody.
     pub fn rule(&mut self, event: &Event, around: &Surroundings<'_>) {
-        let ruling = self.memory.judge(event, Said::default(), around.rules, &around.context);
+        let judge = || self.memory.judge(event, Said::default(), around.rules, &around.context);
+        let ruling = timing::each(Part::Rules, judge);
         self.outside(event, &ruling, around);
     }
 
