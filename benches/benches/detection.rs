@@ -1,9 +1,9 @@
-//! The replay's path per event, on one thread: learning and detecting with the rules, without the embedding model.
+//! The replay's path per event, on one thread: learning, judging by profile and rules, scoring; without the embedding model.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use benches::replayed::Replay;
+use benches::replayed::{Deviations, Replay};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use replay::args::Canonical;
 use replay::pipeline::Start;
@@ -47,23 +47,34 @@ fn replay(c: &mut Criterion) {
     let (benign, attack) = (Replay::of("webapp"), Replay::of("xmrig"));
     let profile: Profile = one_thread.install(|| benign.run(Start::LearnAll)).profile();
 
-    let mut group = c.benchmark_group("replay");
+    let mut group = c.benchmark_group("learn");
     group.throughput(Throughput::Elements(benign.rows()));
-    group.bench_function("learn the shipped webapp recording", |b| {
+    group.bench_function("the shipped webapp recording", |b| {
         b.iter(|| {
             let streamed = one_thread.install(|| benign.run(Start::LearnAll));
             assert_eq!(streamed.images.iter().map(|image| image.counts.events).sum::<u64>(), benign.rows());
             assert!(streamed.images.iter().map(|image| image.counts.learned).sum::<u64>() > 0);
         });
     });
+    group.finish();
+
+    let mut group = c.benchmark_group("judge");
     group.throughput(Throughput::Elements(attack.rows()));
-    group.bench_function("detect in the shipped xmrig recording", |b| {
+    group.bench_function("the shipped xmrig recording by that profile and the rules", |b| {
         b.iter(|| {
             let mut streamed = one_thread.install(|| attack.run(Start::Baseline(&profile)));
             let folded: Vec<_> = streamed.images.iter_mut().flat_map(|image| image.take_folded()).collect();
             let miner = |text: &str| text.contains("pool.minexmr.com");
             assert!(folded.iter().any(|folded| miner(&folded.deviation.text)), "the miner must deviate");
         });
+    });
+    group.finish();
+
+    let deviations = one_thread.install(|| Deviations::of(attack, &profile));
+    let mut group = c.benchmark_group("score");
+    group.throughput(Throughput::Elements(deviations.count()));
+    group.bench_function("its deviations by the statistics engine, to severities", |b| {
+        b.iter(|| assert_eq!(one_thread.install(|| deviations.score()), deviations.count()));
     });
     group.finish();
 }

@@ -12,9 +12,9 @@ const EVENTS: usize = 100_000;
 /// Columns, sorting, Parquet, fsync and rename of one segment per class.
 fn write(c: &mut Criterion) {
     let events = benches::events(EVENTS);
-    let mut group = c.benchmark_group("datasets");
+    let mut group = c.benchmark_group("write");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    group.bench_function("write", |b| {
+    group.bench_function("a recording", |b| {
         let fresh = || tempfile::tempdir().expect("a temporary directory");
         let write = |dir: tempfile::TempDir| {
             let manifest = benches::write(&dir.path().join("rec"), &events).expect("written");
@@ -32,14 +32,14 @@ fn read(c: &mut Criterion) {
     let path = dir.path().join("rec");
     let manifest = benches::write(&path, &benches::events(EVENTS)).expect("written");
     let recording = Recording::open(&path).expect("a recording");
-    let mut group = c.benchmark_group("datasets");
+    let mut group = c.benchmark_group("read");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    group.bench_function("read typed events in order", |b| {
+    group.bench_function("typed events in order", |b| {
         b.iter(|| assert_eq!(count(&recording), EVENTS));
     });
     let files: u64 = manifest.class_segments(Class::File).map(|segment| segment.rows).sum();
     group.throughput(Throughput::Elements(files));
-    group.bench_function("read three columns as batches", |b| {
+    group.bench_function("three columns as batches", |b| {
         b.iter(|| {
             let batches = recording.batches(Class::File, Some(&["ts", "exec_id", "path"])).expect("known columns");
             let rows: usize = batches.map(|batch| black_box(batch.expect("readable")).num_rows()).sum();
@@ -50,7 +50,7 @@ fn read(c: &mut Criterion) {
     let shipped = Recording::shipped("xmrig").expect("the recording that ships");
     let rows = shipped.manifest().rows();
     group.throughput(Throughput::Elements(rows));
-    group.bench_function("read the shipped xmrig recording", |b| {
+    group.bench_function("the shipped xmrig recording", |b| {
         b.iter(|| assert_eq!(count(&shipped) as u64, rows));
     });
     group.finish();

@@ -10,13 +10,11 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use benches::replayed::Replay;
+use benches::replayed::{Deviations, Replay};
 use benches::wire;
 use datasets::{Accounting, Event, Kernel, Known, Manifest, Recorder, RecordingWriter, Storage, segment};
 use record::decode;
 use record_bpf::Class;
-use replay::engines::statistics::{self, Population};
-use replay::engines::{Thresholds, Weights};
 use replay::pipeline::Start;
 
 /// Rows, or records.
@@ -225,23 +223,8 @@ fn judge() -> Prepared {
 }
 
 fn score() -> Prepared {
-    let (benign, attack) = (Replay::of("webapp"), Replay::of("xmrig"));
-    let profile = benign.run(Start::LearnAll).profile();
-    let mut streamed = attack.run(Start::Baseline(&profile));
-    let folded: Vec<_> = streamed.images.iter_mut().flat_map(|image| image.take_folded()).collect();
-    let (deviations, hits): (Vec<_>, Vec<_>) = folded.into_iter().map(|folded| (folded.deviation, folded.hits)).unzip();
-    let replicas: Vec<_> =
-        attack.world.containers.keys().map(|id| (attack.world.image(Some(id)), std::sync::Arc::clone(id))).collect();
-    let things = deviations.len() as u64;
-    let work = move || {
-        let population = Population::new(replicas.iter().cloned(), streamed.span);
-        let rare = statistics::judge(black_box(&deviations), &population, &attack.config.engines.statistics);
-        let totals = hits.iter().zip(rare).map(|(hits, rare)| {
-            let mut verdicts = hits.clone();
-            verdicts.push(rare);
-            Thresholds::default().severity(Weights::default().total(&verdicts))
-        });
-        assert_eq!(black_box(totals.count()) as u64, things);
-    };
-    (things, Box::new(work))
+    let profile = Replay::of("webapp").run(Start::LearnAll).profile();
+    let deviations = Deviations::of(Replay::of("xmrig"), &profile);
+    let things = deviations.count();
+    (things, Box::new(move || assert_eq!(deviations.score(), things)))
 }

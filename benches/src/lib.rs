@@ -5,6 +5,8 @@
 
 pub mod made;
 pub mod replayed;
+pub mod scaling;
+pub mod stretch;
 pub mod wire;
 
 use std::path::Path;
@@ -30,6 +32,21 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % n
     }
+}
+
+/// A number of events, as `2500`, `250k`, `10M` or `1G`.
+///
+/// # Errors
+/// Not such a number, in words for a command line.
+pub fn amount(text: &str) -> std::result::Result<u64, String> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'k')) => (&text[..at], 1_000),
+        Some((at, 'M')) => (&text[..at], 1_000_000),
+        Some((at, 'G')) => (&text[..at], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|number| *number > 0);
+    number.ok_or_else(|| "a number above 0, as 250000, 250k, 10M or 1G".to_owned())
 }
 
 /// `n` events of two CPUs in the mix of the shipped recordings: 85 % file, 10 % network, 5 % process events; four

@@ -1,12 +1,19 @@
 //! A replay on one thread without the embedding model: the path of each event alone.
 
+use std::hint::black_box;
+use std::sync::Arc;
+
 use datasets::Recording;
 use replay::args::vectors::Vectors;
 use replay::config::{self, Config};
+use replay::deviation::Deviation;
 use replay::embed::Embedding;
+use replay::engines::statistics::{self, Population};
+use replay::engines::{Thresholds, Verdict, Weights};
 use replay::error::{Error, Result};
 use replay::judge::Judges;
 use replay::pipeline::{self, Stage, Start, Streamed, World};
+use replay::profile::Profile;
 
 /// The model must not be asked: its tier is switched off.
 pub struct NoModel;
@@ -44,5 +51,41 @@ impl Replay {
 
     pub fn rows(&self) -> u64 {
         self.recording.manifest().rows()
+    }
+}
+
+/// What a recording deviates by, ready to be scored.
+pub struct Deviations {
+    of: Replay,
+    deviations: Vec<Deviation>,
+    hits: Vec<Vec<Verdict>>,
+    span: Option<(i64, i64)>,
+    replicas: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl Deviations {
+    pub fn of(attack: Replay, profile: &Profile) -> Self {
+        let mut streamed = attack.run(Start::Baseline(profile));
+        let folded: Vec<_> = streamed.images.iter_mut().flat_map(|image| image.take_folded()).collect();
+        let (deviations, hits) = folded.into_iter().map(|folded| (folded.deviation, folded.hits)).unzip();
+        let world = &attack.world;
+        let replicas = world.containers.keys().map(|id| (world.image(Some(id)), Arc::clone(id))).collect();
+        Deviations { deviations, hits, span: streamed.span, replicas, of: attack }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.deviations.len() as u64
+    }
+
+    /// Clusters them, asks the statistics engine, and gives each a severity; returns how many.
+    pub fn score(&self) -> u64 {
+        let population = Population::new(self.replicas.iter().cloned(), self.span);
+        let rare = statistics::judge(black_box(&self.deviations), &population, &self.of.config.engines.statistics);
+        let severities = self.hits.iter().zip(rare).map(|(hits, rare)| {
+            let mut verdicts = hits.clone();
+            verdicts.push(rare);
+            Thresholds::default().severity(Weights::default().total(&verdicts))
+        });
+        severities.map(black_box).count() as u64
     }
 }
