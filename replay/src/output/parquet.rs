@@ -198,7 +198,9 @@ fn evidence(alerts: &[Alert]) -> ArrayRef {
             if let Some(field) = rows.field_builder::<UInt64Builder>(2) {
                 field.append_value(seq);
             }
-            if let (Some(number), Some(field)) = (row.recording(), rows.field_builder::<UInt16Builder>(3)) {
+            if let Some(number) = row.recording()
+                && let Some(field) = rows.field_builder::<UInt16Builder>(3)
+            {
                 field.append_value(number as u16);
             }
             rows.append(true);
