@@ -140,7 +140,6 @@ fn alert(
         ancestry,
         engines,
         rules: rules(&verdicts),
-        recording: None,
         allowed: None,
         action: action::suggest(severity, technique.as_ref(), &findings, name, first.pid),
         commands,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Estimate, Tracker, decide, seconds};
 use crate::config::Convergence;
@@ -16,7 +16,7 @@ const SAMPLES: usize = 120;
 const PER_WINDOW: f64 = 60.0;
 
 /// A tree at one time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sample {
     /// Seconds of learning since the image's first event.
     pub at_s: f64,
@@ -60,6 +60,11 @@ impl Curve {
     /// The time of the next sample, if it is not after `now`.
     pub fn due(&self, now: i64) -> Option<i64> {
         (self.next <= now).then_some(self.next)
+    }
+
+    /// Nothing learns any more.
+    pub fn end(&mut self) {
+        self.next = i64::MAX;
     }
 
     /// Samples the trees as they are at `at`. Counts are of what came before.

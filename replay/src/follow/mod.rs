@@ -22,6 +22,7 @@ use crate::args::vectors::LazyModel;
 use crate::cli::Replay;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::gather::Gathered;
 use crate::input::{self, Baseline};
 use crate::judge::Judges;
 use crate::output::run_json::{BaselineInput, Timings};
@@ -156,6 +157,7 @@ struct Following<'a> {
     rules: Vec<RuleSet>,
     live: Live,
     events: u64,
+    gathered: Gathered,
     /// Unix time, ns.
     began: i64,
     /// Something departed since the engines were asked.
@@ -187,7 +189,7 @@ impl<'a> Following<'a> {
             None => None,
         };
         run::hint(&name, recording.manifest(), baseline.is_none());
-        let baseline = baseline.map(|(name, baseline)| learn_baseline(&name, &baseline, config, &model, &judges, None));
+        let baseline = baseline.map(|(name, baseline)| learn_baseline(&name, &baseline, config, &model, &judges));
         let rules = vec![RuleSet { from: None, rules: judges.rule_count(), sha256: watch.sha256().to_owned() }];
         Ok(Following {
             config,
@@ -204,6 +206,7 @@ impl<'a> Following<'a> {
             rules,
             live: Live::default(),
             events: 0,
+            gathered: Gathered::default(),
             began: unix_ns(),
             is_due: false,
             judged: Instant::now(),
@@ -244,12 +247,15 @@ impl<'a> Following<'a> {
     /// Takes the events that there are.
     fn take(&mut self, signals: &Signals) -> Result<()> {
         self.known.grow(self.recording.take_tables(), &self.config.network);
-        let Self { known, judges, config, model, baseline, lanes, recording, events, .. } = self;
+        let Self { known, judges, config, model, baseline, lanes, recording, events, gathered, .. } = self;
         let rules = judges.of(&known.world);
         let start = start(baseline.as_ref());
         let stage = Stage { world: &known.world, start, config, vectors: model, rules: &rules };
         let ready = recording.ready().take_while(|_| !signals.ends());
-        lanes.take(ready, &stage, |_| *events += 1)?;
+        lanes.take(ready, &stage, |event| {
+            *events += 1;
+            gathered.see(event, &known.world);
+        })?;
         self.is_due |= self.lanes.take_changed();
         Ok(())
     }
@@ -321,7 +327,8 @@ impl<'a> Following<'a> {
 
     /// The results of what there was so far.
     fn conclude(&mut self) -> Result<Outcome> {
-        let Self { known, judges, allow, config, model, baseline, lanes, recording, name, threads, .. } = self;
+        let Self { known, judges, allow, config, model, baseline, lanes, recording, name, threads, gathered, .. } =
+            self;
         let rules = judges.of(&known.world);
         let start = start(baseline.as_ref());
         let stage = Stage { world: &known.world, start, config, vectors: model, rules: &rules };
@@ -330,13 +337,11 @@ impl<'a> Following<'a> {
             streamed,
             Conclusion {
                 inputs: summary::Inputs {
-                    recordings: vec![summary::Recorded {
-                        name: name.clone(),
-                        dir: run::absolute(recording.dir()),
-                        manifest: recording.manifest(),
-                        // They were still changing.
-                        files: Vec::new(),
-                    }],
+                    name: name.clone(),
+                    dir: run::absolute(recording.dir()),
+                    manifest: recording.manifest(),
+                    // They were still changing.
+                    files: Vec::new(),
                     baseline: baseline.take().map(|(_, input)| input),
                 },
                 config,
@@ -345,6 +350,7 @@ impl<'a> Following<'a> {
                 model,
                 world: &known.world,
                 truth: &GroundTruth::default(),
+                gathered: std::mem::take(gathered),
                 timings: Timings { threads: *threads, ..Timings::default() },
                 begin: Instant::now(),
             },

@@ -26,9 +26,8 @@ use crate::input;
 use crate::judge::Judges;
 use crate::observe::peers::image_of;
 use crate::output::OutputDir;
-use crate::partition::{self, Part};
 use crate::pipeline::image::{ImageState, Phase};
-use crate::pipeline::{Images, JUDGED, Lanes, Stage, Start, World, hit_by_rules};
+use crate::pipeline::{JUDGED, Lanes, Stage, Start, World, hit_by_rules};
 use crate::profile::siblings::Siblings;
 use crate::profile::{self, Calls, Profile};
 use crate::run::{hint, pooled, progress_bar};
@@ -109,46 +108,20 @@ pub struct Learned {
 ///
 /// # Errors
 /// Damaged input; rules that cannot be loaded.
-pub fn learn(recordings: Vec<(String, Recording)>, config: &Config, threads: usize) -> Result<Learned> {
-    let recordings = in_order(recordings);
-    pooled(threads, |threads| learn_all(&recordings, config, threads, None))
-}
-
-/// The same for the images of one part: see [`partition`]. Of the events of the recordings it tells all.
-///
-/// # Errors
-/// As [`learn`]; no such part.
-pub fn learn_part(
-    recordings: Vec<(String, Recording)>,
-    config: &Config,
-    threads: usize,
-    part: Part,
-) -> Result<Learned> {
-    let recordings = in_order(recordings);
-    let images = partition::images_to_learn(&recordings, part)?;
-    pooled(threads, |threads| learn_all(&recordings, config, threads, Some(images)))
-}
-
-fn in_order(mut recordings: Vec<(String, Recording)>) -> Vec<(String, Recording)> {
+pub fn learn(mut recordings: Vec<(String, Recording)>, config: &Config, threads: usize) -> Result<Learned> {
     recordings
         .sort_by(|(a_name, a), (b_name, b)| (a.manifest().started.ns, a_name).cmp(&(b.manifest().started.ns, b_name)));
-    recordings
+    pooled(threads, |threads| learn_all(&recordings, config, threads))
 }
 
-/// `only`: of these images; else of all.
-fn learn_all(
-    recordings: &[(String, Recording)],
-    config: &Config,
-    threads: usize,
-    only: Option<Arc<Images>>,
-) -> Result<Learned> {
+fn learn_all(recordings: &[(String, Recording)], config: &Config, threads: usize) -> Result<Learned> {
     let judges = Judges::open(config)?;
     for skipped in judges.skipped_rules() {
         eprintln!("warning: rule skipped: {skipped}");
     }
     // Nothing is compared while learning, so that it is never opened.
     let model = LazyModel::new(&config.model, threads);
-    let mut lanes = only.map_or_else(Lanes::default, Lanes::only);
+    let mut lanes = Lanes::default();
     lanes.expect_replicas(replicated(recordings)?);
     let mut sources = Vec::new();
     let mut names: BTreeMap<String, String> = BTreeMap::new();

@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::{Common, Event, NetworkEvent};
-use serde::{Deserialize, Serialize};
 
 use crate::args::Canonical;
 use crate::config::Config;
@@ -23,7 +22,7 @@ pub use peers::Peers;
 pub use table::{HOST, ProcessTable, RUNTIMES};
 
 /// One event, or one side of a rename, as a path through a tree below the image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Observation {
     pub tree: Tree,
     /// Unix time, ns.
@@ -34,8 +33,7 @@ pub struct Observation {
     pub row: RowRef,
     /// process: parent, program. file: program, path segments, operation. network: program, direction, peer, port.
     pub steps: Arc<[Arc<str>]>,
-    /// process only; what is written down are observations of rules, which have none.
-    #[serde(skip)]
+    /// process only.
     pub args: Option<Canonical>,
     /// What happened, as it was: a command line, a path, a peer with its port.
     pub raw: Arc<str>,

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use datasets::{Address, Common, Container};
+use datasets::{Address, Container};
 
 use crate::args::address::AddressClass;
 use crate::config::Network;
-use crate::many;
 
 /// Known containers by address.
 #[derive(Debug, Default)]
@@ -19,8 +18,6 @@ pub struct Peers {
     networks: HashSet<(IpAddr, u8)>,
     prefix_v4: u8,
     prefix_v6: u8,
-    /// Of several recordings, those of the second and further ones: an address means something on its own host only.
-    further: Vec<Peers>,
 }
 
 #[derive(Debug)]
@@ -59,18 +56,6 @@ impl Peers {
         }
         peers.by_address.values_mut().for_each(|holders| holders.sort_by_key(|holder| holder.since));
         peers
-    }
-
-    /// Those of several recordings, in their order.
-    pub fn of_many(all: impl IntoIterator<Item = Peers>) -> Self {
-        let mut all = all.into_iter();
-        let first = all.next().unwrap_or_default();
-        Self { further: all.collect(), ..first }
-    }
-
-    /// The peers of the recording that an event is of.
-    pub fn of(&self, event: &Common) -> &Peers {
-        many::of_row(event.seq).checked_sub(2).and_then(|later| self.further.get(later)).unwrap_or(self)
     }
 
     /// The tree's step for a peer, and its name for people. An address that two containers held in turn is the one's

@@ -6,9 +6,9 @@ use std::fmt::Write;
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        // Bidirectional overrides and isolates would reorder what is read.
-        let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || reorders {
+        // Marks of direction, overrides and isolates would reorder what is read; what has no width would hide in it.
+        let deceives = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || deceives {
             // Writing to a String cannot fail.
             let _ = write!(out, "\\x{:02x}", u32::from(c));
         } else {

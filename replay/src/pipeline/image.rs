@@ -35,7 +35,7 @@ pub struct Surroundings<'a> {
 }
 
 /// What happened to the events of an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
     pub events: u64,
     /// Paths through the trees that the events made (a rename makes two, a close none).
@@ -81,7 +81,7 @@ pub struct ImageState {
     ended: Option<i64>,
     /// An event of the present recording was seen.
     begun: bool,
-    /// Only while a baseline is learned.
+    /// While it learns, and what is left of it then.
     curve: Option<Curve>,
     /// Only where the image has replicas to compare.
     replicas: Option<Replicas>,
@@ -192,7 +192,7 @@ impl ImageState {
         let now = ts - self.shift;
         if self.phases.is_empty() {
             self.phases = Tree::ALL.map(|tree| (tree, Phase::Learning(Tracker::new(now)))).into();
-            self.curve = (!self.converges).then(|| Curve::new(now, &around.config.convergence));
+            self.curve = Some(Curve::new(now, &around.config.convergence));
         }
         self.sample(now, around.config);
         if now >= self.next_check {
@@ -330,6 +330,9 @@ impl ImageState {
             }
             tracker.trim(now, &config.convergence);
             if let Some(decided_by) = convergence::decide(tracker, now, &config.convergence) {
+                if let Some(curve) = &mut self.curve {
+                    curve.sample(now, std::iter::once((*tree, &mut *tracker)), &self.profile, &config.convergence);
+                }
                 if *tree == Tree::Process && config.convergence.after == After::Tune {
                     self.tuning.lock(&self.profile.process);
                 }
@@ -342,6 +345,9 @@ impl ImageState {
     fn sample(&mut self, now: i64, config: &Config) {
         let Some(curve) = &mut self.curve else { return };
         while let Some(at) = curve.due(now) {
+            if self.phases.values().all(|phase| matches!(phase, Phase::Locked(_))) {
+                return curve.end();
+            }
             let trackers = self.phases.iter_mut().filter_map(|(tree, phase)| match phase {
                 Phase::Learning(tracker) => Some((*tree, tracker)),
                 Phase::Locked(_) => None,
@@ -371,7 +377,7 @@ impl ImageState {
         self.tuning.settle(processes, &config.tuning);
     }
 
-    /// How the trees grew; only of a baseline that was learned.
+    /// How the trees grew while they learned; none of an image that was locked from the start.
     pub fn curve(&self) -> Option<&Curve> {
         self.curve.as_ref()
     }
