@@ -241,26 +241,31 @@ make_policies() {
 	(cd "$2" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 }
 
-# What the notebooks import, for the test that runs them; it is left out without.
-setup_notebooks() {
-	local stamp dir=.cache/notebooks
-	stamp=$(stamp_of setup/python/notebooks.txt)
+# Python environments of their own, which only tests use; what needs one is left out without.
+setup_notebooks() { setup_environment notebooks "packages of the notebooks" "100 MB"; }
+# Builds the Python package.
+setup_wheel() { setup_environment wheel "maturin" "10 MB"; }
+
+# setup_environment NAME WHAT SIZE: .cache/NAME with the packages of setup/python/NAME.txt.
+setup_environment() {
+	local name=$1 what=$2 size=$3 stamp dir=.cache/$1
+	stamp=$(stamp_of "setup/python/$name.txt")
 	if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ] && "$dir/bin/python" -c '' 2>/dev/null; then
-		done_already "packages of the notebooks in $dir"
+		done_already "$what in $dir"
 		return
 	fi
-	if timed "packages of the notebooks in $dir (downloads about 50 MB)" make_notebooks "$dir"; then
+	if timed "$what in $dir (downloads about $size)" make_environment "$dir" "setup/python/$name.txt"; then
 		echo "$stamp" >"$dir/.stamp"
 	else
-		warn "they could not be downloaded: the test that runs the notebooks will leave itself out"
+		warn "they could not be downloaded: tests that need them will leave themselves out"
 	fi
 }
 
-make_notebooks() {
+make_environment() {
 	rm -rf "$1"
 	.venv/bin/python -m venv "$1" >&2 &&
 		PIP_DISABLE_PIP_VERSION_CHECK=1 "$1/bin/python" -m pip install --quiet --no-deps --require-hashes --only-binary=:all: \
-			-r setup/python/notebooks.txt >&2
+			-r "$2" >&2
 }
 
 setup_kernels() { setup_packages kernels; }

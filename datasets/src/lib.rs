@@ -19,6 +19,7 @@ mod blocks;
 mod codec;
 mod column;
 mod derive;
+mod dimension;
 mod encode;
 mod error;
 mod events;
@@ -66,6 +67,7 @@ mod write;
 
 pub use blocks::Blocks;
 pub use derive::{CpuRange, Derived, Source};
+pub use dimension::DIMENSIONS;
 pub use error::{Error, Result};
 pub use events::Events;
 pub use follow::{Follow, Grown, Growth};

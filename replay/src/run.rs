@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datasets::{Event, Manifest, Recording};
@@ -356,9 +357,16 @@ fn stream(
     streamed
 }
 
+static PROGRESS: AtomicBool = AtomicBool::new(true);
+
+/// Whether this process draws progress bars at all, which a program does and a library does not.
+pub fn show_progress(shown: bool) {
+    PROGRESS.store(shown, Ordering::Relaxed);
+}
+
 /// On a terminal; hidden elsewhere.
 pub fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !PROGRESS.load(Ordering::Relaxed) || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} events, {per_sec}");

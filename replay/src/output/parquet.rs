@@ -34,7 +34,11 @@ pub fn encode(alerts: &[Alert]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn batch(alerts: &[Alert]) -> std::result::Result<RecordBatch, arrow::error::ArrowError> {
+/// The alerts as a record batch, one row each.
+///
+/// # Errors
+/// The Arrow library refuses its own columns; nothing the alerts hold makes it.
+pub fn batch(alerts: &[Alert]) -> std::result::Result<RecordBatch, arrow::error::ArrowError> {
     let text = |value: fn(&Alert) -> &str| strings(alerts.iter().map(|alert| Some(value(alert))));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", text(|alert| &alert.id)),

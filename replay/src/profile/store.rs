@@ -74,7 +74,15 @@ impl Profile {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::input(format!("{name}: cannot read: {error}"), "--learn takes a recording or a profile.json")
         })?;
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
+        Self::from_json(&text, &name.to_string())
+    }
+
+    /// Reads one from its text; `name` is for errors.
+    ///
+    /// # Errors
+    /// Not a profile, or of a version this build does not know.
+    pub fn from_json(text: &str, name: &str) -> Result<Self> {
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
             Error::input(format!("{name}: not a profile: {error}"), "give the profile.json of a replay")
         })?;
         if value.get("kind").and_then(serde_json::Value::as_str) != Some(KIND) {
