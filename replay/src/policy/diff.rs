@@ -84,6 +84,9 @@ pub fn diff(old: &Profile, new: &Profile) -> Diff {
     diff
 }
 
+/// One source of what is known about system calls.
+type Source = fn(&Calls) -> Option<&Made>;
+
 /// Items of `one` that `other` does not allow.
 fn beyond(one: &Allowed<'_>, other: &Allowed<'_>) -> Vec<Item> {
     let mut items = Vec::new();
@@ -111,7 +114,7 @@ fn beyond(one: &Allowed<'_>, other: &Allowed<'_>) -> Vec<Item> {
             push(About::Connection, connection.to_string(), programs);
         }
     }
-    let sources: [(About, fn(&Calls) -> Option<&Made>); 2] =
+    let sources: [(About, Source); 2] =
         [(About::Call, |calls| calls.syscall.as_ref()), (About::Guarded, |calls| calls.security.as_ref())];
     for (about, source) in sources {
         let (Some(own), Some(others)) = (one.calls.and_then(source), other.calls.and_then(source)) else { continue };

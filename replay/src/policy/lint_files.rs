@@ -109,7 +109,7 @@ fn network(of: &Arc<str>, kind: &str, spec: &Value, findings: &mut Vec<Finding>)
                 .any(|word| rule.get(word).is_some_and(|peers| peers.as_array().is_none_or(|peers| !peers.is_empty())));
             // In Cilium's form an empty rule matches nobody; one with ports alone matches anybody, as any rule of Kubernetes.
             let empty = rule.as_object().is_none_or(serde_json::Map::is_empty);
-            let open = !named && !(cilium && empty);
+            let open = !(named || (cilium && empty));
             let everywhere =
                 text_values(rule).into_iter().find(|text| matches!(*text, "0.0.0.0/0" | "::/0" | "all" | "world"));
             if open || everywhere.is_some() {

@@ -52,9 +52,9 @@ impl Pattern {
     pub fn of_program(masked: &str) -> Pattern {
         let mut pattern = Pattern { pieces: Vec::new() };
         if has_masks(masked) {
-            pattern.push_masked(masked)
+            pattern.push_masked(masked);
         } else {
-            pattern.push_text(masked)
+            pattern.push_text(masked);
         }
         pattern
     }

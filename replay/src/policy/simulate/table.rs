@@ -46,7 +46,7 @@ fn lines(table: &Table) -> String {
 fn after(ns: i64) -> String {
     match ns {
         ..1_000_000 => "at once".to_owned(),
-        ..1_000_000_000 => format!("{} ms", ns / 1_000_000),
+        1_000_000..1_000_000_000 => format!("{} ms", ns / 1_000_000),
         _ => format!("{:.1} s", ns as f64 / 1e9),
     }
 }
