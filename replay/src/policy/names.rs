@@ -32,7 +32,7 @@ pub fn identifier(name: &str) -> String {
 fn shortened(name: &str, kept: &str, joint: char) -> String {
     // Longest DNS label: 63.
     const LONGEST: usize = 63;
-    if kept == name && kept.len() <= LONGEST {
+    if kept == name && (1..=LONGEST).contains(&kept.len()) {
         return kept.to_owned();
     }
     let hash = &hex(&Sha256::digest(name))[..DIGITS];

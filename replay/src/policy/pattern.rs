@@ -199,7 +199,7 @@ pub mod tests {
         assert!(all.matches("/srv/x/data") && !all.matches("/srv/x/y/data") && !all.matches("/srv//data"));
         let star = pattern("/srv/*");
         assert!(star.matches("/srv/*") && !star.matches("/srv/a"));
-        assert!(all.covers(&pattern("/srv/<num>/data")) && !pattern("/srv/<num>/data").covers(&pattern("/srv/*/data")));
+        assert!(all.covers(&pattern("/srv/<num>/data")) && !pattern("/srv/a/data").covers(&all));
         assert!(!star.covers(&all));
     }
 
