@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::embed::Device;
 use crate::engines::Severity;
+use crate::partition::Part;
 
 /// Replays a recording: learns what each image does, reports what departs from it.
 #[derive(Debug, Parser)]
@@ -50,6 +51,7 @@ Examples:
   replay --follow rec/ --learn shop.json  alerts while rec/ is being recorded
   replay learn rec/ -o shop.json          learn a profile, and see its learning curve
   replay rec/ --set convergence.window=30 --fail-on high
+  replay host-a/ host-b/                  recordings of several hosts as one
   replay explain A0001 out/rec            how that alert's score came to be
 
 Writes alerts.parquet, alerts.jsonl, incidents.jsonl, run.json, profile.json and report.html.
@@ -60,6 +62,9 @@ pub struct Replay {
     /// Directory of a recording, or the name of one that ships
     #[arg(conflicts_with = "scenario")]
     pub recording: Option<String>,
+    /// Further recordings, of the same or of other hosts, replayed together in one order of time
+    #[arg(value_name = "RECORDING", conflicts_with_all = ["scenario", "follow"])]
+    pub further: Vec<String>,
     /// Replay the recording that ships of this scenario
     #[arg(long, value_name = "NAME")]
     pub scenario: Option<String>,
@@ -73,6 +78,9 @@ pub struct Replay {
     /// With --follow: how long to wait for a recording that is not there yet, s
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "follow")]
     pub wait: u64,
+    /// Work on part K of N of the images only, and write what `replay merge` joins with the other parts
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["follow", "fail_on", "sinks", "fail_on_sink"])]
+    pub partition: Option<Part>,
     /// TOML file over the defaults
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -151,6 +159,10 @@ impl From<FailOn> for Severity {
 pub enum Command {
     /// Learn a profile from recordings, and print and keep the learning curve
     Learn(Learn),
+    /// Join the parts of a replay, made with --partition, to the results that one replay of all images gives
+    Merge(Merge),
+    /// Print which images are of which part of a replay
+    Partitions(Partitions),
     /// Let an alert of an earlier replay be known, for a reason and until a day: adds an entry to an allow-list
     Allow(Allow),
     /// Try out where alerts are sent
@@ -270,6 +282,61 @@ Ends are images, and outside of the recording domains or networks. A relation is
 'Encrypted' is what a TLS library was seen to do, or what the port stands for, and the table says which.";
 
 #[derive(Debug, Args)]
+#[command(after_help = MERGE_AFTER)]
+pub struct Merge {
+    /// Directories that replays with --partition wrote, all parts of one plan, in any order
+    #[arg(required = true, value_name = "DIR")]
+    pub parts: Vec<PathBuf>,
+    /// Where a recording is now; once for each, in their order [default: where the first part says]
+    #[arg(long = "recording", value_name = "RECORDING")]
+    pub recordings: Vec<String>,
+    /// Where the baseline is now [default: where the first part says]
+    #[arg(long, value_name = "BASELINE")]
+    pub learn: Option<String>,
+    /// TOML file over the defaults; with it or --set nothing of the parts' configuration is taken over [default: theirs]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one configuration value; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    #[command(flatten)]
+    pub model: ModelFlags,
+    #[command(flatten)]
+    pub alerting: Alerting,
+    /// Worker threads; 0: one per core
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub threads: u16,
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Exit with 1 if there is an alert of this severity or a higher one
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
+    /// Directory for the results [default: out/<name>]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+const MERGE_AFTER: &str = "\
+Example, each of the first two on a machine of its own:
+  replay monday/ tuesday/ --partition 1/2 -o part-1
+  replay monday/ tuesday/ --partition 2/2 -o part-2
+  replay merge part-1 part-2 -o out/both    all files as of: replay monday/ tuesday/ -o out/both";
+
+#[derive(Debug, Args)]
+pub struct Partitions {
+    /// Directories of recordings, or names of ones that ship
+    #[arg(required = true, value_name = "RECORDING")]
+    pub recordings: Vec<String>,
+    /// Number of parts
+    #[arg(short = 'n', long = "parts", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub parts: u32,
+    /// What goes to stdout
+    #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+    pub format: ProfileFormat,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = RULES_AFTER)]
 pub struct Rules {
     /// Folder of Sigma rules to list instead of those that ship [default: engines.rules, with those that ship]
@@ -305,6 +372,9 @@ pub struct Learn {
     /// File to write the profile to, the curve beside it; or a directory
     #[arg(short, long, value_name = "PROFILE")]
     pub output: PathBuf,
+    /// Learn the images of part K of N only; `replay profile merge` joins the profiles of all parts
+    #[arg(long, value_name = "K/N")]
+    pub partition: Option<Part>,
     /// TOML file over the defaults
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -24,7 +24,11 @@ pub fn learn(options: &Learn) -> Result<ExitCode> {
     let recordings = options.recordings.iter().map(|name| recording(name)).collect::<Result<Vec<_>>>()?;
     let files = learn::Files::of(&options.output);
     let output = files.prepare()?;
-    let learned = learn::learn(recordings, &config, options.threads.into())?;
+    let threads = options.threads.into();
+    let learned = match options.partition {
+        Some(part) => learn::learn_part(recordings, &config, threads, part)?,
+        None => learn::learn(recordings, &config, threads)?,
+    };
     let [profile, curve, picture] = files.write(&output, &learned)?;
     match options.format {
         ProfileFormat::Json => print(&learned.report.to_json()),

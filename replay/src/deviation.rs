@@ -6,13 +6,63 @@ use std::sync::Arc;
 use record_bpf::Class;
 use serde::{Deserialize, Serialize};
 
+use crate::many;
+
 /// A row of the recording that proves something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "StoredRow", into = "StoredRow")]
 pub struct RowRef {
-    #[serde(serialize_with = "class_name", deserialize_with = "class_of_name")]
     pub class: Class,
     pub cpu: u16,
+    /// Of several recordings, with the recording's number in it: see [`many`].
     pub seq: u64,
+}
+
+/// A row as it is written: with the recorder's own number, and the recording beside it.
+#[derive(Clone, Serialize, Deserialize)]
+struct StoredRow {
+    #[serde(serialize_with = "class_name", deserialize_with = "class_of_name")]
+    class: Class,
+    cpu: u16,
+    seq: u64,
+    /// Number of the recording among several, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recording: Option<u16>,
+}
+
+impl From<RowRef> for StoredRow {
+    fn from(row: RowRef) -> Self {
+        let RowRef { class, cpu, seq } = row;
+        StoredRow { class, cpu, seq: many::own_seq(seq), recording: row.recording().map(|number| number as u16) }
+    }
+}
+
+impl From<StoredRow> for RowRef {
+    fn from(StoredRow { class, cpu, seq, recording }: StoredRow) -> Self {
+        RowRef { class, cpu, seq: many::seq_in(recording.map_or(0, usize::from), many::own_seq(seq)) }
+    }
+}
+
+impl RowRef {
+    /// Number of the recording among several, from 1; None where there is one only.
+    pub fn recording(&self) -> Option<usize> {
+        Some(many::of_row(self.seq)).filter(|number| *number > 0)
+    }
+
+    /// The recorder's own sequence number.
+    pub fn own_seq(&self) -> u64 {
+        many::own_seq(self.seq)
+    }
+}
+
+impl std::fmt::Display for RowRef {
+    /// `class/cpu/seq`, of several recordings `number:class/cpu/seq`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(number) = self.recording() {
+            write!(f, "{number}:")?;
+        }
+        write!(f, "{}/{}/{}", self.class.name(), self.cpu, self.own_seq())
+    }
 }
 
 fn class_name<S: serde::Serializer>(class: &Class, serializer: S) -> Result<S::Ok, S::Error> {
@@ -119,7 +169,7 @@ pub struct Nearest {
 }
 
 /// One departure from a locked profile.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deviation {
     /// Unix time of the first event, ns.
     pub ts: i64,

@@ -50,7 +50,7 @@ pub fn follow(options: &Replay, alerting: &Alerting, config: &Config) -> Result<
             format!("`datasets recover {0}` completes it, then `replay {0}` has everything", dir.display()),
         ));
     }
-    Ok(verdict(options, alerting, &followed.outcome.alerts, delivered))
+    Ok(verdict(options.fail_on, alerting, &followed.outcome.alerts, delivered))
 }
 
 /// The last line.

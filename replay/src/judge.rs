@@ -240,7 +240,7 @@ impl RulesOf<'_> {
         let peer = match event {
             Event::Network(event) => {
                 let address = event.peer_addr.as_deref();
-                let id = address.and_then(|address| world.peers.container(address, event.common.ts));
+                let id = address.and_then(|address| world.peers.of(&event.common).container(address, event.common.ts));
                 id.and_then(|id| world.containers.get(id))
             }
             _ => None,

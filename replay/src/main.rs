@@ -3,6 +3,7 @@
 mod alerting;
 mod commands;
 mod following;
+mod parts;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -12,11 +13,12 @@ use clap::{CommandFactory, Parser};
 use datasets::manual;
 use replay::alert::Alert;
 use replay::args::vectors::LazyModel;
-use replay::cli::{Alerting, ArgsCommand, Cli, Command, Format, Replay};
+use replay::cli::{Alerting, ArgsCommand, Cli, Command, FailOn, Format, Replay};
 use replay::config::Config;
 use replay::engines::Severity;
 use replay::error::{Error, Result, exit};
 use replay::output::{OutputDir, incidents, table};
+use replay::run::Outcome;
 use replay::sink::Dispatcher;
 use replay::timing::{self, Task};
 use replay::{ablate, config, run};
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
             config.and_then(|config| ablate(&pairs, &config, svg.as_deref(), errors))
         }
         Some(Command::Learn(options)) => commands::learn(&options),
+        Some(Command::Merge(options)) => parts::merge(&options),
+        Some(Command::Partitions(options)) => parts::plan(&options),
         Some(Command::Explain(options)) => commands::explain(options),
         Some(Command::Profile { command }) => commands::profile(command),
         Some(Command::Rules(options)) => commands::rules(&options),
@@ -65,18 +69,33 @@ fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
         timing::start();
     }
     let sources = timing::stage(Task::Verify, || run::Sources::open(options))?;
+    if let Some(part) = options.partition {
+        return parts::run(options, &sources, &config, part);
+    }
     // Whatever is wrong with a sink is better said before the work than after.
     let sinks = Dispatcher::start(alerting::chosen(&config, &alerting.sinks)?, &sources.name())?;
     let output = OutputDir::create(&options.output.clone().unwrap_or_else(|| sources.default_output()))?;
-    let mut outcome = run::run(&sources, &config, options.threads.into())?;
+    let outcome = run::run(&sources, &config, options.threads.into())?;
+    tell(outcome, &output, sinks, options.format, options.fail_on, alerting)
+}
+
+/// Sends what is raised, writes all files, and prints.
+fn tell(
+    mut outcome: Outcome,
+    output: &OutputDir,
+    sinks: Dispatcher,
+    format: Format,
+    fail_on: Option<FailOn>,
+    alerting: &Alerting,
+) -> Result<ExitCode> {
     let tell = outcome.raise(sinks);
-    let report = outcome.write(&output)?;
-    let delivered = alerting::finish(tell, &mut outcome, &output)?;
+    let report = outcome.write(output)?;
+    let delivered = alerting::finish(tell, &mut outcome, output)?;
     if let Some(account) = timing::account() {
         eprint!("{}", account.render());
     }
 
-    match options.format {
+    match format {
         Format::Json => print(&outcome.alerts_json()),
         Format::Table => {
             let width = table::terminal_width();
@@ -85,12 +104,12 @@ fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
             print(&table::summary(&outcome.run, &report, width));
         }
     }
-    Ok(verdict(options, alerting, &outcome.alerts, delivered))
+    Ok(verdict(fail_on, alerting, &outcome.alerts, delivered))
 }
 
 /// What `--fail-on` and `--fail-on-sink` say.
-fn verdict(options: &Replay, alerting: &Alerting, alerts: &[Alert], delivered: bool) -> ExitCode {
-    let least = options.fail_on.map(Severity::from);
+fn verdict(fail_on: Option<FailOn>, alerting: &Alerting, alerts: &[Alert], delivered: bool) -> ExitCode {
+    let least = fail_on.map(Severity::from);
     let reached =
         least.is_some_and(|least| alerts.iter().any(|alert| alert.severity >= least && alert.allowed.is_none()));
     let untold = alerting.fail_on_sink && !delivered;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,11 +21,12 @@ use crate::error::{Error, Result};
 use crate::gather::Gathered;
 use crate::input::{self, Baseline, InputFile};
 use crate::judge::Judges;
+use crate::many;
 use crate::output::report::Shown;
 use crate::output::run_json::{BaselineInput, Run, Timings};
 use crate::output::{OutputDir, parquet, report};
-use crate::pipeline::image::ImageState;
-use crate::pipeline::{self, Stage, Start, Streamed, World};
+use crate::pipeline::ended::Ended;
+use crate::pipeline::{Images, JUDGED, Lanes, Stage, Start, Streamed, World};
 use crate::profile::Profile;
 use crate::sink::Dispatcher;
 use crate::summary;
@@ -32,7 +34,11 @@ use crate::timing::{self, Task};
 
 /// What a replay reads.
 pub struct Sources {
-    pub recording: Recording,
+    recordings: Vec<Recording>,
+    /// As they are called in results; these tell them apart.
+    names: Vec<String>,
+    /// As it was given.
+    learn: Option<String>,
     baseline: Option<(String, Baseline)>,
 }
 
@@ -40,26 +46,71 @@ impl Sources {
     /// # Errors
     /// Neither a recording nor a scenario is named; nothing there; foreign or incomplete files.
     pub fn open(options: &Replay) -> Result<Self> {
-        let recording = match (&options.recording, &options.scenario) {
-            (Some(recording), _) => input::recording(recording)?,
-            (None, Some(name)) => input::scenario(name)?,
-            (None, None) => {
-                return Err(Error::config(
-                    "no recording given",
-                    "give its directory, or --scenario NAME for one that ships; replay --help shows more",
-                ));
-            }
-        };
-        let baseline = match &options.learn {
+        if let (None, Some(name)) = (&options.recording, &options.scenario) {
+            return Self::with(vec![input::scenario(name)?], options.learn.as_deref());
+        }
+        let named: Vec<String> = options.recording.iter().chain(&options.further).cloned().collect();
+        Self::of(&named, options.learn.as_deref())
+    }
+
+    /// Recordings by directory, or name of one that ships; `learn`: the baseline, as `--learn` has it.
+    ///
+    /// # Errors
+    /// As [`Sources::open`].
+    pub fn of(recordings: &[String], learn: Option<&str>) -> Result<Self> {
+        Self::with(recordings.iter().map(|name| input::recording(name)).collect::<Result<_>>()?, learn)
+    }
+
+    fn with(recordings: Vec<Recording>, learn: Option<&str>) -> Result<Self> {
+        let baseline = match learn {
             Some(name) => Some((base_name(Path::new(name)), input::baseline(name)?)),
             None => None,
         };
-        Ok(Self { recording, baseline })
+        Ok(Self { learn: learn.map(str::to_owned), ..Self::new(recordings, baseline)? })
     }
 
-    /// The recording's own name.
+    /// Of what is open already. The baseline has a name, which is its file's or its directory's.
+    ///
+    /// # Errors
+    /// None, more recordings than can be told apart, or the same one twice.
+    pub fn new(recordings: Vec<Recording>, baseline: Option<(String, Baseline)>) -> Result<Self> {
+        if recordings.is_empty() {
+            return Err(Error::config(
+                "no recording given",
+                "give its directory, or --scenario NAME for one that ships; replay --help shows more",
+            ));
+        }
+        many::check(&recordings)?;
+        Ok(Self { names: many::names(&recordings), recordings, learn: None, baseline })
+    }
+
+    /// In the order in which they were given.
+    pub fn recordings(&self) -> &[Recording] {
+        &self.recordings
+    }
+
+    /// What they are called in results.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The baseline as it was given.
+    pub fn learn(&self) -> Option<&str> {
+        self.learn.as_deref()
+    }
+
+    pub(crate) fn baseline(&self) -> Option<&(String, Baseline)> {
+        self.baseline.as_ref()
+    }
+
+    /// The recording's own name; of several, their names.
     pub fn name(&self) -> String {
-        base_name(self.recording.dir())
+        many::joined(&self.names)
+    }
+
+    /// Ground truth about all events.
+    pub(crate) fn truth(&self) -> Result<GroundTruth> {
+        Ok(GroundTruth::new(many::labels(&self.recordings, &self.names)?))
     }
 
     /// Where results go unless told otherwise.
@@ -168,7 +219,7 @@ pub fn learn(recording: Recording, config: &Config, threads: usize) -> Result<Pr
         let judges = Judges::open(config)?;
         let name = base_name(recording.dir());
         let baseline = Baseline::Recording(Box::new(recording));
-        learn_baseline(&name, &baseline, config, &model, &judges).map(|(profile, _)| profile)
+        learn_baseline(&name, &baseline, config, &model, &judges, None).map(|(profile, _)| profile)
     })
 }
 
@@ -183,14 +234,14 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     }
 
     hints(sources);
-    let files = timed(&mut timings.verify_ms, Task::Verify, || input::verify(&sources.recording))?;
+    let files = timed(&mut timings.verify_ms, Task::Verify, || verify(sources))?;
     let baseline = timed(&mut timings.baseline_ms, Task::Baseline, || match &sources.baseline {
-        Some((name, baseline)) => learn_baseline(name, baseline, config, &model, &judges).map(Some),
+        Some((name, baseline)) => learn_baseline(name, baseline, config, &model, &judges, None).map(Some),
         None => Ok(None),
     })?;
 
-    let world = timing::stage(Task::Tables, || World::load(&sources.recording, config))?;
-    let mut truth = GroundTruth::new(sources.recording.labels()?);
+    let world = timing::stage(Task::Tables, || World::of(&sources.recordings, config))?;
+    let mut truth = sources.truth()?;
     let start = baseline.as_ref().map_or(Start::Learn, |(profile, _)| Start::Baseline(profile));
     let mut gathered = Gathered::default();
     let watch = |event: &Event| {
@@ -201,15 +252,9 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     let streamed = timed(&mut timings.stream_ms, Task::Stream, || {
         let rules = judges.of(&world);
         let stage = Stage { world: &world, start, config, vectors: &model, rules: &rules };
-        stream(&sources.recording, &stage, "replaying", watch)
+        stream(&sources.recordings, &stage, "replaying", watch)
     })?;
-    let inputs = summary::Inputs {
-        name: sources.name(),
-        dir: absolute(sources.recording.dir()),
-        manifest: sources.recording.manifest(),
-        files,
-        baseline: baseline.map(|(_, input)| input),
-    };
+    let inputs = inputs(sources, files, baseline.map(|(_, input)| input));
     let truth = &truth;
     conclude(
         streamed,
@@ -228,6 +273,27 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     )
 }
 
+/// The files of all recordings, whose hashes are as the manifests say.
+pub(crate) fn verify(sources: &Sources) -> Result<Vec<Vec<InputFile>>> {
+    sources.recordings.iter().map(input::verify).collect()
+}
+
+/// What results name as their input. `files`: of each recording.
+pub(crate) fn inputs(
+    sources: &Sources,
+    files: Vec<Vec<InputFile>>,
+    baseline: Option<BaselineInput>,
+) -> summary::Inputs<'_> {
+    let named = sources.recordings.iter().zip(&sources.names).zip(files);
+    let recordings = named.map(|((recording, name), files)| summary::Recorded {
+        name: name.clone(),
+        dir: absolute(recording.dir()),
+        manifest: recording.manifest(),
+        files,
+    });
+    summary::Inputs { recordings: recordings.collect(), baseline }
+}
+
 /// What results are made with, besides the stream.
 pub(crate) struct Conclusion<'a> {
     pub inputs: summary::Inputs<'a>,
@@ -243,10 +309,17 @@ pub(crate) struct Conclusion<'a> {
 }
 
 /// From the stream's end to the results.
-pub(crate) fn conclude(mut streamed: Streamed, conclusion: Conclusion<'_>) -> Result<Outcome> {
+pub(crate) fn conclude(streamed: Streamed, conclusion: Conclusion<'_>) -> Result<Outcome> {
+    let ended = Ended::new(streamed, conclusion.world, conclusion.config);
+    conclude_ended(ended, None, conclusion)
+}
+
+/// The same. `model`: the embedding model that the stream needed, where this process did not open one.
+pub(crate) fn conclude_ended(mut ended: Ended, needed: Option<String>, conclusion: Conclusion<'_>) -> Result<Outcome> {
     let Conclusion { inputs, config, judges, allow, model, world, truth, gathered, mut timings, begin } = conclusion;
-    let profile = streamed.profile();
-    let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded).collect();
+    let profile = ended.take_profile();
+    let folded = ended.take_folded();
+    let streamed = Streamed { images: Vec::new(), per_second: BTreeMap::new(), span: ended.span };
     let begun = Instant::now();
     let judged = judges.judge(folded, &streamed, world, model)?;
     timings.engines_ms = milliseconds(begun.elapsed());
@@ -256,14 +329,18 @@ pub(crate) fn conclude(mut streamed: Streamed, conclusion: Conclusion<'_>) -> Re
     let (alerts, allowed, incidents) = timing::stage(Task::Alerts, || {
         let mut alerts = alerts(judged, world, config, truth);
         let allowed = allow.apply(&mut alerts);
-        let incidents = incident::gather(&alerts, config.alerts.lateral);
+        let mut incidents = incident::gather(&alerts, config.alerts.lateral);
+        if inputs.recordings.len() > 1 {
+            let names: Vec<Arc<str>> = inputs.recordings.iter().map(|recorded| recorded.name.as_str().into()).collect();
+            many::name(&mut alerts, &mut incidents, &names);
+        }
         (alerts, allowed, incidents)
     });
     timings.total_ms = milliseconds(begin.elapsed());
-    let engines = summary::Engines { model: model.name(), judge: judges.semantics().to_owned() };
-    let mut run = summary::run(inputs, engines, config, &streamed, world, &alerts, deviations, truth, timings);
+    let engines = summary::Engines { model: model.name().or(needed), judge: judges.semantics().to_owned() };
+    let mut run = summary::run(inputs, engines, config, &ended, world, &alerts, deviations, truth, timings);
     run.allowed.entries = allowed;
-    let timeline = summary::timeline(&streamed, &alerts);
+    let timeline = summary::timeline(&ended, &alerts);
     let shown = Shown::new(timeline, &gathered, world, &alerts);
     Ok(Outcome { alerts, incidents, run, profile, shown })
 }
@@ -288,8 +365,10 @@ pub(crate) fn allow_list(config: &Config) -> Result<AllowList> {
     }
 }
 
-fn hints(sources: &Sources) {
-    hint(&sources.name(), sources.recording.manifest(), sources.baseline.is_none());
+pub(crate) fn hints(sources: &Sources) {
+    for (recording, name) in sources.recordings.iter().zip(&sources.names) {
+        hint(name, recording.manifest(), sources.baseline.is_none());
+    }
     if let Some((name, Baseline::Recording(recording))) = &sources.baseline {
         hint(name, recording.manifest(), true);
     }
@@ -314,13 +393,14 @@ pub fn hint(name: &str, manifest: &Manifest, is_learned: bool) {
     }
 }
 
-/// The profile of a baseline, and what it was read from.
+/// The profile of a baseline, and what it was read from. `only`: of these images; of a saved profile it is all of it.
 pub(crate) fn learn_baseline(
     name: &str,
     baseline: &Baseline,
     config: &Config,
     model: &LazyModel,
     judges: &Judges,
+    only: Option<&Arc<Images>>,
 ) -> Result<(Profile, BaselineInput)> {
     let (profile, kind, files): (Profile, &'static str, Vec<InputFile>) = match baseline {
         Baseline::Profile(profile, file) => (profile.clone(), "profile", vec![file.clone()]),
@@ -329,21 +409,33 @@ pub(crate) fn learn_baseline(
             let world = World::load(recording, config)?;
             let rules = judges.of(&world);
             let stage = Stage { world: &world, start: Start::LearnAll, config, vectors: model, rules: &rules };
-            let streamed = stream(recording, &stage, "learning", |_| {})?;
-            (streamed.profile(), "recording", files)
+            let lanes = only.map_or_else(Lanes::default, |only| Lanes::only(Arc::clone(only)));
+            let lanes = streamed(lanes, std::slice::from_ref(&**recording), &stage, "learning", |_| {})?;
+            (lanes.end(&stage).profile(), "recording", files)
         }
     };
     Ok((profile, BaselineInput { kind, name: name.to_owned(), files }))
 }
 
-/// [`pipeline::stream`] with a progress bar on a terminal.
+/// All events through the lanes of all images, with a progress bar on a terminal.
 fn stream(
-    recording: &Recording,
+    recordings: &[Recording],
+    stage: &Stage<'_>,
+    what: &'static str,
+    watch: impl FnMut(&Event),
+) -> Result<Streamed> {
+    Ok(streamed(Lanes::default(), recordings, stage, what, watch)?.end(stage))
+}
+
+/// The lanes after all events.
+pub(crate) fn streamed(
+    mut lanes: Lanes,
+    recordings: &[Recording],
     stage: &Stage<'_>,
     what: &'static str,
     mut watch: impl FnMut(&Event),
-) -> Result<Streamed> {
-    let bar = progress_bar(recording.manifest().rows(), what);
+) -> Result<Lanes> {
+    let bar = progress_bar(many::rows(recordings), what);
     let mut taken = 0u64;
     let watch = |event: &Event| {
         taken += 1;
@@ -352,9 +444,9 @@ fn stream(
         }
         watch(event);
     };
-    let streamed = pipeline::stream(recording, stage, watch);
+    let taken = lanes.take(many::events(recordings, &JUDGED), stage, watch);
     bar.finish_and_clear();
-    streamed
+    taken.map(|()| lanes)
 }
 
 static PROGRESS: AtomicBool = AtomicBool::new(true);
@@ -373,7 +465,7 @@ pub fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
     ProgressBar::new(total).with_message(what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn timed<T>(slot: &mut f64, stage: Task, work: impl FnOnce() -> T) -> T {
+pub(crate) fn timed<T>(slot: &mut f64, stage: Task, work: impl FnOnce() -> T) -> T {
     let begin = Instant::now();
     let result = timing::stage(stage, work);
     *slot = milliseconds(begin.elapsed());

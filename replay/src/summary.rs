@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use datasets::Manifest;
+use datasets::{Manifest, Moment};
 
 use crate::alert::Alert;
 use crate::alert::group::GroundTruth;
@@ -11,22 +11,67 @@ use crate::config::{Config, Rule};
 use crate::convergence::{events_needed, seconds};
 use crate::engines::Severity;
 use crate::input::InputFile;
+use crate::many;
 use crate::output::report::timeline::{Lane, Mark, Point, Timeline, TreeLane};
 use crate::output::run_json::{
     Act, AllowedAlerts, BaselineInput, Counts, Image, Input, Run, Timings, TreeState, Versions,
 };
 use crate::output::text;
-use crate::pipeline::image::{ImageState, Phase};
-use crate::pipeline::{Streamed, World};
+use crate::pipeline::World;
+use crate::pipeline::ended::{Ended, EndedImage, EndedTree};
 use crate::run::by_severity;
 
 /// What a run was made from.
 pub struct Inputs<'a> {
+    /// One, or several in the order of their numbers.
+    pub recordings: Vec<Recorded<'a>>,
+    pub baseline: Option<BaselineInput>,
+}
+
+/// A recording that was replayed.
+pub struct Recorded<'a> {
     pub name: String,
     pub dir: PathBuf,
     pub manifest: &'a Manifest,
     pub files: Vec<InputFile>,
-    pub baseline: Option<BaselineInput>,
+}
+
+impl Recorded<'_> {
+    fn input(self) -> Input {
+        let Recorded { name, dir, manifest, files } = self;
+        Input {
+            name,
+            dir,
+            scenario: manifest.scenario.as_ref().map(|scenario| scenario.name.clone()),
+            kernel: format!("{} {}", manifest.kernel.release, manifest.kernel.machine),
+            started: manifest.started.utc.clone(),
+            ended: manifest.ended.as_ref().map(|moment| moment.utc.clone()),
+            files,
+        }
+    }
+}
+
+/// One recording, or what is said of several in its place, and these.
+fn recorded(mut recordings: Vec<Recorded<'_>>) -> (Input, Vec<Input>) {
+    if recordings.len() == 1
+        && let Some(only) = recordings.pop()
+    {
+        return (only.input(), Vec::new());
+    }
+    let names: Vec<String> = recordings.iter().map(|recorded| recorded.name.clone()).collect();
+    let dir = recordings.first().map_or_else(PathBuf::new, |first| first.dir.clone());
+    let manifests = || recordings.iter().map(|recorded| recorded.manifest);
+    let started = manifests().map(|manifest| &manifest.started).min_by_key(|moment| moment.ns);
+    let ends: Option<Vec<&Moment>> = manifests().map(|manifest| manifest.ended.as_ref()).collect();
+    let ended = ends.and_then(|ends| ends.into_iter().max_by_key(|moment| moment.ns)).map(|end| end.utc.clone());
+    let started = started.map_or_else(String::new, |moment| moment.utc.clone());
+    let each: Vec<Input> = recordings.into_iter().map(Recorded::input).collect();
+    let kernels: BTreeSet<&str> = each.iter().map(|input| input.kernel.as_str()).collect();
+    let scenarios: BTreeSet<&str> = each.iter().filter_map(|input| input.scenario.as_deref()).collect();
+    let listed = |texts: BTreeSet<&str>| texts.into_iter().collect::<Vec<_>>().join(", ");
+    let scenario = (!scenarios.is_empty()).then(|| listed(scenarios));
+    let kernel = listed(kernels);
+    (Input { name: many::joined(&names), dir, scenario, kernel, started, ended, files: Vec::new() }, each)
 }
 
 /// Who spoke.
@@ -41,22 +86,23 @@ pub fn run(
     inputs: Inputs<'_>,
     engines: Engines,
     config: &Config,
-    streamed: &Streamed,
+    ended: &Ended,
     world: &World,
     alerts: &[Alert],
     deviations: u64,
     truth: &GroundTruth,
     mut timings: Timings,
 ) -> Run {
-    let Inputs { name, dir, manifest, files, baseline } = inputs;
+    let Inputs { recordings, baseline } = inputs;
+    let (recording, recordings) = recorded(recordings);
     let Engines { model, judge } = engines;
     let mut counts = Counts { deviations, alerts: by_severity(alerts), ..Counts::default() };
-    for state in &streamed.images {
-        counts.events += state.counts.events;
-        counts.observations += state.counts.observations;
-        counts.learned += state.counts.learned;
-        counts.withheld += state.counts.withheld;
-        counts.deviating += state.counts.deviating;
+    for image in &ended.images {
+        counts.events += image.counts.events;
+        counts.observations += image.counts.observations;
+        counts.learned += image.counts.learned;
+        counts.withheld += image.counts.withheld;
+        counts.deviating += image.counts.deviating;
     }
     let raised = alerts.iter().filter(|alert| alert.is_raised());
     counts.incidents = raised.map(|alert| &alert.incident).collect::<BTreeSet<_>>().len() as u64;
@@ -66,20 +112,13 @@ pub fn run(
     Run {
         kind: "retroscope replay",
         versions: Versions { replay: env!("CARGO_PKG_VERSION"), schema: record_bpf::schema::VERSION },
-        recording: Input {
-            name,
-            dir,
-            scenario: manifest.scenario.as_ref().map(|scenario| scenario.name.clone()),
-            kernel: format!("{} {}", manifest.kernel.release, manifest.kernel.machine),
-            started: manifest.started.utc.clone(),
-            ended: manifest.ended.as_ref().map(|moment| moment.utc.clone()),
-            files,
-        },
+        recording,
+        recordings,
         baseline,
         config: config.clone(),
         convergence_rule: rule(config),
         counts,
-        images: streamed.images.iter().map(|state| image(state, streamed, world, config)).collect(),
+        images: ended.images.iter().map(|state| image(state, ended, world)).collect(),
         model,
         judge,
         acts: acts(alerts, truth),
@@ -110,29 +149,18 @@ pub fn rule(config: &Config) -> String {
     }
 }
 
-fn image(state: &ImageState, streamed: &Streamed, world: &World, config: &Config) -> Image {
-    let begin = streamed.span.map_or(0, |(begin, _)| begin);
-    let trees = state.phases.iter().map(|(tree, phase)| {
-        let patterns = state.profile.patterns(*tree);
-        match phase {
-            Phase::Learning(tracker) => TreeState {
-                tree: tree.name(),
-                locked: false,
-                locked_after_s: None,
-                decided_by: None,
-                learned: tracker.learned(),
-                patterns,
-                since_lock: state.lock_test(*tree, config),
-            },
-            Phase::Locked(locked) => TreeState {
-                tree: tree.name(),
-                locked: true,
-                locked_after_s: locked.at.map(|at| (seconds(at - begin) * 1e3).round() / 1e3),
-                decided_by: Some(locked.decided_by.clone()),
-                learned: locked.learned,
-                patterns,
-                since_lock: state.lock_test(*tree, config),
-            },
+fn image(state: &EndedImage, ended: &Ended, world: &World) -> Image {
+    let begin = ended.span.map_or(0, |(begin, _)| begin);
+    let trees = state.trees.iter().map(|EndedTree { tree, locked, learned, patterns, since_lock, samples: _ }| {
+        let at = locked.as_ref().and_then(|locked| locked.at);
+        TreeState {
+            tree: tree.name(),
+            locked: locked.is_some(),
+            locked_after_s: at.map(|at| (seconds(at - begin) * 1e3).round() / 1e3),
+            decided_by: locked.as_ref().map(|locked| locked.decided_by.clone()),
+            learned: *learned,
+            patterns: *patterns,
+            since_lock: *since_lock,
         }
     });
     let containers =
@@ -148,10 +176,10 @@ fn image(state: &ImageState, streamed: &Streamed, world: &World, config: &Config
         withheld: state.counts.withheld,
         deviating: state.counts.deviating,
         trees: trees.collect(),
-        tuned: state.tuned().len() as u64,
-        on_probation: state.on_probation() as u64,
+        tuned: state.tuned,
+        on_probation: state.on_probation,
         grave: state.counts.grave,
-        siblings: state.siblings(config, &|id| world.container_name(id)),
+        siblings: state.siblings.clone(),
     }
 }
 
@@ -185,16 +213,13 @@ fn acts(alerts: &[Alert], truth: &GroundTruth) -> Vec<Act> {
 }
 
 /// What the charts show.
-pub fn timeline(streamed: &Streamed, alerts: &[Alert]) -> Timeline {
-    let (begin, end) = streamed.span.unwrap_or((0, 0));
-    let locked = |phase: &Phase| match phase {
-        Phase::Learning(_) => None,
-        // A baseline is locked from the start.
-        Phase::Locked(locked) => Some(locked.at.unwrap_or(begin)),
-    };
-    let points = |state: &ImageState, tree| {
-        let (Some(curve), Some((first, _))) = (state.curve(), state.span) else { return Vec::new() };
-        let points = curve.samples(tree).iter().map(|sample| Point {
+pub fn timeline(ended: &Ended, alerts: &[Alert]) -> Timeline {
+    let (begin, end) = ended.span.unwrap_or((0, 0));
+    // A baseline is locked from the start.
+    let locked = |tree: &EndedTree| tree.locked.as_ref().map(|locked| locked.at.unwrap_or(begin));
+    let points = |image: &EndedImage, tree: &EndedTree| {
+        let Some((first, _)) = image.span else { return Vec::new() };
+        let points = tree.samples.iter().map(|sample| Point {
             ts: first.saturating_add((sample.at_s * 1e9) as i64),
             observations: sample.observations,
             patterns: sample.patterns,
@@ -203,12 +228,12 @@ pub fn timeline(streamed: &Streamed, alerts: &[Alert]) -> Timeline {
         });
         points.collect()
     };
-    let lanes = streamed.images.iter().map(|state| Lane {
-        image: state.image.to_string(),
-        trees: state
-            .phases
+    let lanes = ended.images.iter().map(|image| Lane {
+        image: image.image.to_string(),
+        trees: image
+            .trees
             .iter()
-            .map(|(tree, phase)| TreeLane { tree: tree.name(), locked: locked(phase), samples: points(state, *tree) })
+            .map(|tree| TreeLane { tree: tree.tree.name(), locked: locked(tree), samples: points(image, tree) })
             .collect(),
     });
     let raised = alerts.iter().filter(|alert| alert.is_raised());

@@ -179,6 +179,7 @@ pub fn alert(id: &str, severity: Severity, exec_id: Option<u64>, raised: i64, ro
         image: "image".into(),
         image_digest: None,
         container: "1".repeat(64).into(),
+        recording: None,
         container_name: None,
         runtime: None,
         pod: None,

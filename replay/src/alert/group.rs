@@ -140,6 +140,7 @@ fn alert(
         ancestry,
         engines,
         rules: rules(&verdicts),
+        recording: None,
         allowed: None,
         action: action::suggest(severity, technique.as_ref(), &findings, name, first.pid),
         commands,

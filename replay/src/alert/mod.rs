@@ -44,6 +44,9 @@ pub struct Alert {
     /// Digest of the image's manifest, as `sha256:...`.
     pub image_digest: Option<String>,
     pub container: Arc<str>,
+    /// The recording that it is in, where there were several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Arc<str>>,
     pub container_name: Option<String>,
     /// podman, docker, containerd, cri-o, or the OCI runtime.
     pub runtime: Option<String>,

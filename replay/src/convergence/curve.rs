@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Estimate, Tracker, decide, seconds};
 use crate::config::Convergence;
@@ -16,7 +16,7 @@ const SAMPLES: usize = 120;
 const PER_WINDOW: f64 = 60.0;
 
 /// A tree at one time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Seconds of learning since the image's first event.
     pub at_s: f64,

@@ -43,7 +43,7 @@ fn arrivals_bound(events: f64, new_patterns: f64, delta: f64) -> f64 {
 }
 
 /// What the window says.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Estimate {
     /// Events in the window.
     pub events: u64,

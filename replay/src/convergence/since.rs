@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Convergence;
 use crate::observe::Observation;
@@ -24,7 +24,7 @@ pub struct Since {
 }
 
 /// The verdict on a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockTest {
     /// Observations since.
     pub observations: u64,

@@ -39,6 +39,12 @@ pub struct Explained {
     pub rows: Vec<Vec<Row>>,
 }
 
+/// A recording that was replayed.
+struct Place<'a> {
+    dir: String,
+    files: &'a [stored::File],
+}
+
 /// What to explain.
 #[derive(Debug)]
 pub struct Wanted {
@@ -60,17 +66,26 @@ pub fn explain(wanted: &Wanted) -> Result<Explanation> {
     };
     let run = stored::Run::read(&dir)?;
     let alerts = stored::alerts(&dir, &wanted.id)?;
-    let place = match &wanted.recording {
-        Some(name) => name.clone(),
-        None => run.recording.dir.clone().ok_or_else(|| {
+    let recorded = run.recorded();
+    if recorded.len() > 1 && wanted.recording.is_some() {
+        return Err(Error::config(
+            format!("{}: {} recordings were replayed together", dir.display(), recorded.len()),
+            "leave --recording out: they are read where run.json says that they were",
+        ));
+    }
+    let places = recorded.iter().map(|recorded| {
+        let named = wanted.recording.clone().or_else(|| recorded.dir.clone());
+        let dir = named.ok_or_else(|| {
             Error::input(
                 format!("{}: run.json does not say where the recording was", dir.display()),
                 "give it with --recording DIR",
             )
-        })?,
-    };
+        })?;
+        Ok(Place { dir, files: &recorded.files })
+    });
+    let places = places.collect::<Result<Vec<_>>>()?;
     let rows = if wanted.rows {
-        let found = rows::read(&place, &run.recording.files, &alerts);
+        let found = rows::read(&places, &alerts);
         found.map_err(|error| match error {
             Error::Input { message, .. } if wanted.recording.is_none() => {
                 Error::input(message, "say where it is with --recording DIR, or leave its rows out with --no-rows")
@@ -92,7 +107,8 @@ pub fn explain(wanted: &Wanted) -> Result<Explanation> {
             alert,
         }
     });
-    Ok(Explanation { run: dir, recording: place.into(), cut_offs: run.config.severity, alerts: explained.collect() })
+    let recording = places[0].dir.clone().into();
+    Ok(Explanation { run: dir, recording, cut_offs: run.config.severity, alerts: explained.collect() })
 }
 
 impl Explanation {

@@ -1,6 +1,6 @@
 //! The rows of a recording that an alert names as its evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimestampNanosecondType, UInt16Type, UInt64Type};
@@ -9,6 +9,7 @@ use datasets::Recording;
 use record_bpf::Class;
 use serde_json::{Map, Value};
 
+use super::Place;
 use super::stored::{File, StoredAlert};
 use crate::deviation::RowRef;
 use crate::error::{Error, Result};
@@ -27,36 +28,48 @@ impl Rows {
     }
 }
 
-/// Reads the evidence of all alerts. `files`: those that were replayed, with their hashes; of the classes that are read they are
-/// compared with what is there now.
+/// Reads the evidence of all alerts. `places`: the recordings in the order of their numbers, with the files that were replayed;
+/// of the classes that are read their hashes are compared with what is there now.
 ///
 /// # Errors
 /// No recording there; another one; an unreadable file; a row that is not in it.
-pub fn read(place: &str, files: &[File], alerts: &[StoredAlert]) -> Result<Rows> {
-    let recording = Recording::find(place)?;
-    let mut wanted: BTreeMap<Class, BTreeSet<(u16, u64)>> = BTreeMap::new();
-    for row in alerts.iter().flat_map(|alert| &alert.deviations).flat_map(|found| &found.rows) {
-        wanted.entry(row.class).or_default().insert((row.cpu, row.seq));
-    }
+pub fn read(places: &[Place<'_>], alerts: &[StoredAlert]) -> Result<Rows> {
     let mut rows = Rows::default();
+    for (at, place) in places.iter().enumerate() {
+        let of_place = |row: &&RowRef| row.recording().map_or(0, |number| number - 1) == at;
+        let all = alerts.iter().flat_map(|alert| &alert.deviations).flat_map(|found| &found.rows);
+        read_one(place, all.filter(of_place), &mut rows)?;
+    }
+    Ok(rows)
+}
+
+fn read_one<'a>(place: &Place<'_>, evidence: impl Iterator<Item = &'a RowRef>, rows: &mut Rows) -> Result<()> {
+    let mut wanted: BTreeMap<Class, BTreeMap<(u16, u64), RowRef>> = BTreeMap::new();
+    for row in evidence {
+        wanted.entry(row.class).or_default().insert((row.cpu, row.own_seq()), *row);
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let recording = Recording::find(&place.dir)?;
     for (class, mut wanted) in wanted {
-        same_files(&recording, class, files)?;
+        same_files(&recording, class, place.files)?;
         for batch in recording.batches(class, None)? {
             if wanted.is_empty() {
                 break;
             }
-            take(&batch?, class, &mut wanted, &mut rows).map_err(|reason| {
+            take(&batch?, class, &mut wanted, rows).map_err(|reason| {
                 Error::input(format!("{}: {reason}", recording.dir().display()), "check the recording")
             })?;
         }
-        if let Some((cpu, seq)) = wanted.first() {
+        if let Some(((cpu, seq), _)) = wanted.first_key_value() {
             return Err(Error::input(
                 format!("{} has no row {class} {cpu} {seq}", recording.dir().display()),
                 "the evidence is of another recording",
             ));
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// The class's segments are those that were replayed, byte for byte.
@@ -82,7 +95,7 @@ fn same_files(recording: &Recording, class: Class, files: &[File]) -> Result<()>
 fn take(
     batch: &RecordBatch,
     class: Class,
-    wanted: &mut BTreeSet<(u16, u64)>,
+    wanted: &mut BTreeMap<(u16, u64), RowRef>,
     rows: &mut Rows,
 ) -> std::result::Result<(), String> {
     let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("{class} has no column {name}"));
@@ -91,8 +104,8 @@ fn take(
     let seqs = seqs.as_primitive_opt::<UInt64Type>().ok_or("seq is no u64")?;
     for index in 0..batch.num_rows() {
         let (cpu, seq) = (cpus.value(index), seqs.value(index));
-        if wanted.remove(&(cpu, seq)) {
-            rows.0.insert(RowRef { class, cpu, seq }, row(batch, class, index)?);
+        if let Some(found) = wanted.remove(&(cpu, seq)) {
+            rows.0.insert(found, row(batch, class, index)?);
         }
     }
     Ok(())

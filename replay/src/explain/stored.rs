@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Deserialize)]
 pub struct Run {
     pub recording: Recording,
+    /// Where there were several.
+    #[serde(default)]
+    pub recordings: Vec<Recording>,
     pub config: Config,
 }
 
@@ -51,6 +54,8 @@ pub struct StoredAlert {
     pub time: String,
     pub image: String,
     pub container: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     pub container_name: Option<String>,
     pub pid: u32,
     pub process: String,
@@ -100,6 +105,11 @@ impl Run {
             )
         })?;
         serde_json::from_str(&text).map_err(|error| not_ours(&path, &error))
+    }
+
+    /// The recordings in the order of the numbers that rows have, or the only one.
+    pub fn recorded(&self) -> &[Recording] {
+        if self.recordings.is_empty() { std::slice::from_ref(&self.recording) } else { &self.recordings }
     }
 }
 

@@ -189,7 +189,7 @@ impl<'a> Following<'a> {
             None => None,
         };
         run::hint(&name, recording.manifest(), baseline.is_none());
-        let baseline = baseline.map(|(name, baseline)| learn_baseline(&name, &baseline, config, &model, &judges));
+        let baseline = baseline.map(|(name, baseline)| learn_baseline(&name, &baseline, config, &model, &judges, None));
         let rules = vec![RuleSet { from: None, rules: judges.rule_count(), sha256: watch.sha256().to_owned() }];
         Ok(Following {
             config,
@@ -337,11 +337,13 @@ impl<'a> Following<'a> {
             streamed,
             Conclusion {
                 inputs: summary::Inputs {
-                    name: name.clone(),
-                    dir: run::absolute(recording.dir()),
-                    manifest: recording.manifest(),
-                    // They were still changing.
-                    files: Vec::new(),
+                    recordings: vec![summary::Recorded {
+                        name: name.clone(),
+                        dir: run::absolute(recording.dir()),
+                        manifest: recording.manifest(),
+                        // They were still changing.
+                        files: Vec::new(),
+                    }],
                     baseline: baseline.take().map(|(_, input)| input),
                 },
                 config,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use datasets::{DnsEvent, Event, FlowEvent, NetworkEvent, ResourceEvent, SecurityEvent};
+use datasets::{Common, DnsEvent, Event, FlowEvent, NetworkEvent, ResourceEvent, SecurityEvent};
 use record_bpf::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -86,8 +86,8 @@ impl Gathered {
     }
 }
 
-fn peer(address: &Arc<str>, ts: i64, world: &World) -> Peer {
-    match world.peers.container(address, ts) {
+fn peer(address: &Arc<str>, event: &Common, world: &World) -> Peer {
+    match world.peers.of(event).container(address, event.ts) {
         Some(id) => Peer::Container(Arc::clone(id)),
         None => Peer::Address(Arc::clone(address)),
     }
@@ -110,7 +110,7 @@ impl Of {
             _ => return,
         };
         let served = if side == Side::Out { Some(port) } else { event.local_port };
-        let peer = peer(address, event.common.ts, world);
+        let peer = peer(address, &event.common, world);
         let key = LinkKey { side, peer, protocol: Arc::clone(&event.protocol), port: served.unwrap_or(0) };
         // Whatever becomes of a connection is told by its other events.
         if kind == Kind::TcpState || (kind == Kind::Connect && NOT_TRIED.contains(&event.ret)) {
@@ -178,11 +178,10 @@ impl Of {
         let (from, to) = (event.src_port.unwrap_or(0), event.dst_port.unwrap_or(0));
         // The service's port is the lower one, as a rule.
         let to_server = from == 0 || (to != 0 && to <= from);
-        let (ts, src, dst) = (event.common.ts, src, dst);
         let (client, server) = if to_server { (src, dst) } else { (dst, src) };
         let key = FlowKey {
-            client: peer(client, ts, world),
-            server: peer(server, ts, world),
+            client: peer(client, &event.common, world),
+            server: peer(server, &event.common, world),
             protocol: Arc::clone(protocol),
             port: if to_server { to } else { from },
             to_server,

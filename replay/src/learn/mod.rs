@@ -26,8 +26,9 @@ use crate::input;
 use crate::judge::Judges;
 use crate::observe::peers::image_of;
 use crate::output::OutputDir;
+use crate::partition::{self, Part};
 use crate::pipeline::image::{ImageState, Phase};
-use crate::pipeline::{JUDGED, Lanes, Stage, Start, World, hit_by_rules};
+use crate::pipeline::{Images, JUDGED, Lanes, Stage, Start, World, hit_by_rules};
 use crate::profile::siblings::Siblings;
 use crate::profile::{self, Calls, Profile};
 use crate::run::{hint, pooled, progress_bar};
@@ -108,20 +109,46 @@ pub struct Learned {
 ///
 /// # Errors
 /// Damaged input; rules that cannot be loaded.
-pub fn learn(mut recordings: Vec<(String, Recording)>, config: &Config, threads: usize) -> Result<Learned> {
-    recordings
-        .sort_by(|(a_name, a), (b_name, b)| (a.manifest().started.ns, a_name).cmp(&(b.manifest().started.ns, b_name)));
-    pooled(threads, |threads| learn_all(&recordings, config, threads))
+pub fn learn(recordings: Vec<(String, Recording)>, config: &Config, threads: usize) -> Result<Learned> {
+    let recordings = in_order(recordings);
+    pooled(threads, |threads| learn_all(&recordings, config, threads, None))
 }
 
-fn learn_all(recordings: &[(String, Recording)], config: &Config, threads: usize) -> Result<Learned> {
+/// The same for the images of one part: see [`partition`]. Of the events of the recordings it tells all.
+///
+/// # Errors
+/// As [`learn`]; no such part.
+pub fn learn_part(
+    recordings: Vec<(String, Recording)>,
+    config: &Config,
+    threads: usize,
+    part: Part,
+) -> Result<Learned> {
+    let recordings = in_order(recordings);
+    let images = partition::images_to_learn(&recordings, part)?;
+    pooled(threads, |threads| learn_all(&recordings, config, threads, Some(images)))
+}
+
+fn in_order(mut recordings: Vec<(String, Recording)>) -> Vec<(String, Recording)> {
+    recordings
+        .sort_by(|(a_name, a), (b_name, b)| (a.manifest().started.ns, a_name).cmp(&(b.manifest().started.ns, b_name)));
+    recordings
+}
+
+/// `only`: of these images; else of all.
+fn learn_all(
+    recordings: &[(String, Recording)],
+    config: &Config,
+    threads: usize,
+    only: Option<Arc<Images>>,
+) -> Result<Learned> {
     let judges = Judges::open(config)?;
     for skipped in judges.skipped_rules() {
         eprintln!("warning: rule skipped: {skipped}");
     }
     // Nothing is compared while learning, so that it is never opened.
     let model = LazyModel::new(&config.model, threads);
-    let mut lanes = Lanes::default();
+    let mut lanes = only.map_or_else(Lanes::default, Lanes::only);
     lanes.expect_replicas(replicated(recordings)?);
     let mut sources = Vec::new();
     let mut names: BTreeMap<String, String> = BTreeMap::new();

@@ -69,7 +69,7 @@ fn believed(event: &DnsEvent, context: &Context<'_>) -> bool {
     let Some(server) = event.peer_addr.as_deref() else { return false };
     let Ok(address) = server.parse::<IpAddr>().map(|address| address.to_canonical()) else { return false };
     matches!(AddressClass::of(address), AddressClass::Loopback | AddressClass::Private)
-        || context.peers.container(server, event.common.ts).is_some()
+        || context.peers.of(&event.common).container(server, event.common.ts).is_some()
         || context.config.network.resolvers.iter().any(|text| text.parse() == Ok(address))
 }
 

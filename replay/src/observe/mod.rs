@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::{Common, Event, NetworkEvent};
+use serde::{Deserialize, Serialize};
 
 use crate::args::Canonical;
 use crate::config::Config;
@@ -22,7 +23,7 @@ pub use peers::Peers;
 pub use table::{HOST, ProcessTable, RUNTIMES};
 
 /// One event, or one side of a rename, as a path through a tree below the image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Observation {
     pub tree: Tree,
     /// Unix time, ns.
@@ -33,7 +34,8 @@ pub struct Observation {
     pub row: RowRef,
     /// process: parent, program. file: program, path segments, operation. network: program, direction, peer, port.
     pub steps: Arc<[Arc<str>]>,
-    /// process only.
+    /// process only; what is written down are observations of rules, which have none.
+    #[serde(skip)]
     pub args: Option<Canonical>,
     /// What happened, as it was: a command line, a path, a peer with its port.
     pub raw: Arc<str>,

@@ -43,7 +43,7 @@ pub fn observe(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -
     let (peer, port, raw) = if &*event.family == "unix" { unix(event) } else { inet(event, context, domains) };
     let container = container(&event.common);
     let address = event.peer_addr.as_deref().filter(|_| event.common.kind == Kind::Connect);
-    let reached = address.and_then(|address| context.peers.container(address, event.common.ts));
+    let reached = address.and_then(|address| context.peers.of(&event.common).container(address, event.common.ts));
     Some(Observation {
         tree: Tree::Network,
         ts: event.common.ts,
@@ -110,7 +110,7 @@ pub enum ServicePort {
 pub fn far(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -> Option<Far> {
     let (address, port) = (event.peer_addr.as_deref()?, event.peer_port?);
     let named = || domains.name(&container(&event.common), event.common.exec_id, address);
-    let (peer, _) = context.peers.step(address, event.common.ts, named);
+    let (peer, _) = context.peers.of(&event.common).step(address, event.common.ts, named);
     let service = |port: &u16| *port < context.config.network.ephemeral_from && *port != 0;
     let (theirs, ours) = (Some(port).filter(service), event.local_port.filter(service));
     let port = match event.common.kind {
@@ -140,7 +140,7 @@ fn inet(event: &NetworkEvent, context: &Context<'_>, domains: &Domains) -> (Stri
         Some(address) if own => (own_address(address).to_owned(), address.to_owned()),
         Some(address) => {
             let named = || domains.name(&container(&event.common), event.common.exec_id, address);
-            context.peers.step(address, event.common.ts, named)
+            context.peers.of(&event.common).step(address, event.common.ts, named)
         }
         None => ("(unknown)".to_owned(), "(unknown)".to_owned()),
     };

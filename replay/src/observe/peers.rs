@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use datasets::{Address, Container};
+use datasets::{Address, Common, Container};
 
 use crate::args::address::AddressClass;
 use crate::config::Network;
+use crate::many;
 
 /// Known containers by address.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Peers {
     networks: HashSet<(IpAddr, u8)>,
     prefix_v4: u8,
     prefix_v6: u8,
+    /// Of several recordings, those of the second and further ones: an address means something on its own host only.
+    further: Vec<Peers>,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,18 @@ impl Peers {
         peers
     }
 
+    /// Those of several recordings, in their order.
+    pub fn of_many(all: impl IntoIterator<Item = Peers>) -> Self {
+        let mut all = all.into_iter();
+        let first = all.next().unwrap_or_default();
+        Self { further: all.collect(), ..first }
+    }
+
+    /// The peers of the recording that an event is of.
+    pub fn of(&self, event: &Common) -> &Peers {
+        many::of_row(event.seq).checked_sub(2).and_then(|later| self.further.get(later)).unwrap_or(self)
+    }
+
     /// The tree's step for a peer, and its name for people. An address that two containers held in turn is the one's
     /// that got it last before `ts`, also when it has given it back: what is still on its way to it is meant for it.
     /// `domain`: the name that the address was asked for under; it counts where there is no better word for the peer.
@@ -66,9 +81,14 @@ impl Peers {
             return (address.to_owned(), address.to_owned());
         };
         let parsed = parsed.to_canonical();
-        if let Some(holder) = self.holder(parsed, ts) {
-            return (format!("image {}", holder.image), holder.name.to_string());
+        match self.holder(parsed, ts) {
+            Some(holder) => (format!("image {}", holder.image), holder.name.to_string()),
+            None => self.outside(parsed, domain),
         }
+    }
+
+    /// The same of an address that no container has.
+    pub fn outside<'a>(&self, parsed: IpAddr, domain: impl FnOnce() -> Option<&'a Arc<str>>) -> (String, String) {
         let class = AddressClass::of(parsed);
         if matches!(class, AddressClass::Private | AddressClass::Public)
             && let Some(domain) = domain()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float32Builder, Float64Builder, ListBuilder, RecordBatch, StringBuilder, StructBuilder,
+    ArrayBuilder, ArrayRef, Float32Builder, Float64Builder, ListBuilder, RecordBatch, StringBuilder, StructBuilder,
     TimestampNanosecondBuilder, UInt16Builder, UInt32Builder, UInt64Builder,
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema};
@@ -86,6 +86,8 @@ pub fn batch(alerts: &[Alert]) -> std::result::Result<RecordBatch, arrow::error:
         ("truth_act", strings(alerts.iter().map(|alert| alert.truth.as_ref().map(|truth| &*truth.act)))),
         ("time_to_detect_ms", times_to_detect(alerts)),
     ];
+    let of_several = ("recording", strings(alerts.iter().map(|alert| alert.recording.as_deref())));
+    let columns: Vec<(&str, ArrayRef)> = columns.into_iter().chain(several(alerts).then_some(of_several)).collect();
     let fields: Fields = columns
         .iter()
         .map(|(name, array)| Field::new(*name, array.data_type().clone(), NULLABLE.contains(name)))
@@ -105,7 +107,13 @@ const NULLABLE: &[&str] = &[
     "allowed",
     "truth_act",
     "time_to_detect_ms",
+    "recording",
 ];
+
+/// Whether the alerts are of several recordings; only then there are columns for which.
+fn several(alerts: &[Alert]) -> bool {
+    alerts.iter().any(|alert| alert.recording.is_some())
+}
 
 fn tactics(alert: &Alert) -> impl Iterator<Item = &'static Tactic> {
     alert.technique.iter().flat_map(|technique| technique.tactics)
@@ -164,23 +172,27 @@ fn lists(alerts: &[Alert], values: fn(&Alert) -> Vec<String>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-/// The rows of all deviations: `(class, cpu, seq)` finds them in the recording.
+/// The rows of all deviations: `(class, cpu, seq)` finds them in the recording, of several in the one of that number.
 fn evidence(alerts: &[Alert]) -> ArrayRef {
-    let fields = Fields::from(vec![
+    let mut fields = vec![
         Field::new("class", DataType::Utf8, false),
         Field::new("cpu", DataType::UInt16, false),
         Field::new("seq", DataType::UInt64, false),
-    ]);
+    ];
+    let mut builders: Vec<Box<dyn ArrayBuilder>> =
+        vec![Box::new(StringBuilder::new()), Box::new(UInt16Builder::new()), Box::new(UInt64Builder::new())];
+    if several(alerts) {
+        fields.push(Field::new("recording", DataType::UInt16, false));
+        builders.push(Box::new(UInt16Builder::new()));
+    }
+    let fields = Fields::from(fields);
     let item = Field::new("item", DataType::Struct(fields.clone()), false);
-    let rows = StructBuilder::new(
-        fields,
-        vec![Box::new(StringBuilder::new()), Box::new(UInt16Builder::new()), Box::new(UInt64Builder::new())],
-    );
+    let rows = StructBuilder::new(fields, builders);
     let mut builder = ListBuilder::new(rows).with_field(item);
     for alert in alerts {
         for row in alert.rows() {
             let rows = builder.values();
-            let (class, cpu, seq) = (row.class.name(), row.cpu, row.seq);
+            let (class, cpu, seq) = (row.class.name(), row.cpu, row.own_seq());
             if let Some(field) = rows.field_builder::<StringBuilder>(0) {
                 field.append_value(class);
             }
@@ -189,6 +201,11 @@ fn evidence(alerts: &[Alert]) -> ArrayRef {
             }
             if let Some(field) = rows.field_builder::<UInt64Builder>(2) {
                 field.append_value(seq);
+            }
+            if let Some(number) = row.recording()
+                && let Some(field) = rows.field_builder::<UInt16Builder>(3)
+            {
+                field.append_value(number as u16);
             }
             rows.append(true);
         }

@@ -20,7 +20,11 @@ use crate::timing::Account;
 pub struct Run {
     pub kind: &'static str,
     pub versions: Versions,
+    /// Of several, what is said of all: their names, the first's directory, the earliest begin and the latest end.
     pub recording: Input,
+    /// The recordings of a replay of several, in the order of the numbers that rows have; absent where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<Input>,
     pub baseline: Option<BaselineInput>,
     pub config: Config,
     /// The stopping rule, in words.

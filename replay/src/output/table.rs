@@ -87,6 +87,9 @@ fn lines(alert: &Alert) -> Vec<(String, String)> {
         (label("container"), clean(&format!("{name} ({}{runtime})", short_id(&alert.container)))),
         (label("image"), clean(&format!("{}{digest}", alert.image))),
     ];
+    if let Some(recording) = &alert.recording {
+        lines.push((label("recording"), clean(recording)));
+    }
     if let Some(pod) = alert.pod_name() {
         lines.push((label("pod"), clean(&pod)));
     }
@@ -125,11 +128,10 @@ fn short_digest(digest: &str) -> &str {
     digest.get(..algorithm + 12).unwrap_or(digest)
 }
 
-/// The first rows, as class/cpu/seq.
+/// The first rows, as class/cpu/seq, of several recordings with the recording's number before.
 fn evidence(alert: &Alert) -> String {
     let all = alert.rows().count();
-    let rows = alert.rows().take(ROWS).map(|row| format!("{}/{}/{}", row.class.name(), row.cpu, row.seq));
-    let rows = rows.collect::<Vec<_>>().join(" ");
+    let rows = alert.rows().take(ROWS).map(ToString::to_string).collect::<Vec<_>>().join(" ");
     if all > ROWS { format!("{rows} and {} more rows", all - ROWS) } else { rows }
 }
 

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::apart::{Apart, Log};
 use super::ruling::Ruling;
 use crate::deviation::{Deviation, DeviationKind, RowRef, Tree};
 use crate::engines::Verdict;
@@ -14,7 +17,7 @@ use crate::profile::Departure;
 const DIRECTORIES: usize = 2;
 
 /// A deviation with the rules that hit any of its events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Folded {
     pub deviation: Deviation,
     pub hits: Vec<Verdict>,
@@ -29,18 +32,61 @@ pub struct Folds {
     folded: Vec<Folded>,
     /// There is a new one, or a new rule that hit one.
     changed: bool,
+    /// Only where another one folds what rules hit, because it knows what containers did together.
+    log: Option<Log>,
 }
 
-type Key = (Arc<str>, Tree, DeviationKind, Vec<Arc<str>>);
+pub(super) type Key = (Arc<str>, Tree, DeviationKind, Vec<Arc<str>>);
 
 impl Folds {
     pub fn new(image: Arc<str>, evidence_rows: usize) -> Self {
-        Self { image, evidence_rows, index: HashMap::new(), folded: Vec::new(), changed: false }
+        Self { image, evidence_rows, index: HashMap::new(), folded: Vec::new(), changed: false, log: None }
+    }
+
+    /// Folds no hits of rules from now on, but keeps them for who does.
+    pub fn keep_apart(&mut self) {
+        self.log = Some(Log::default());
+    }
+
+    /// In a lane that is kept apart: the chunk that what follows is of.
+    pub fn at_chunk(&mut self, chunk: u32) {
+        if let Some(log) = &mut self.log {
+            log.at_chunk(chunk);
+        }
+    }
+
+    /// What a lane that was kept apart has found.
+    pub fn take_apart(&mut self) -> Apart {
+        let log = self.log.take().unwrap_or_default();
+        log.end(self.take())
+    }
+
+    /// A deviation from a lane that was kept apart; nothing further is folded into it.
+    pub(super) fn push(&mut self, folded: Folded) {
+        self.folded.push(folded);
+    }
+
+    /// As [`Folds::add`], and `more` further events of the kind that tell nothing new.
+    pub(super) fn add_with(&mut self, observation: &Observation, departure: Departure, ruling: &Ruling, more: u64) {
+        let key = key(observation, &departure);
+        self.add(observation, departure, ruling);
+        if let Some(&i) = self.index.get(&key) {
+            self.folded[i].deviation.count += more;
+        }
     }
 
     /// Adds an event that left the profile, with the rules that hit it.
     pub fn add(&mut self, observation: &Observation, departure: Departure, ruling: &Ruling) {
         let key = key(observation, &departure);
+        if let Some(log) = &mut self.log {
+            if departure.kind == DeviationKind::RuleHit {
+                log.note(key, observation, ruling, self.folded.len(), self.evidence_rows);
+                return;
+            }
+            if !self.index.contains_key(&key) {
+                log.born();
+            }
+        }
         if let Some(&i) = self.index.get(&key) {
             let Folded { deviation, hits: known } = &mut self.folded[i];
             for hit in &ruling.verdicts {
@@ -90,7 +136,7 @@ impl Folds {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.folded.is_empty()
+        self.folded.is_empty() && self.log.as_ref().is_none_or(Log::is_empty)
     }
 
     /// Those so far.
@@ -110,7 +156,7 @@ impl Folds {
 }
 
 /// Adds rows that are not there yet, up to `most` in all.
-fn prove<'a>(rows: &mut Vec<RowRef>, further: impl Iterator<Item = &'a RowRef>, most: usize) {
+pub(super) fn prove<'a>(rows: &mut Vec<RowRef>, further: impl Iterator<Item = &'a RowRef>, most: usize) {
     for row in further {
         if rows.len() >= most {
             return;

@@ -35,7 +35,7 @@ pub struct Surroundings<'a> {
 }
 
 /// What happened to the events of an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     pub events: u64,
     /// Paths through the trees that the events made (a rename makes two, a close none).

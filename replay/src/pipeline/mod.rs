@@ -4,6 +4,8 @@
 //! thread. Images share nothing that they write, so the result does not depend on the number of threads, and memory is
 //! bounded by a chunk and by what the profiles hold.
 
+pub mod apart;
+pub mod ended;
 pub mod fold;
 pub mod image;
 pub mod ruling;
@@ -22,9 +24,12 @@ use crate::config::Config;
 use crate::engines::correlation::{Contribution, Correlator};
 use crate::engines::sigma_fields::Known;
 use crate::error::Result;
+use crate::many;
 use crate::observe::{Context, HOST, Peers, ProcessTable, peers};
 use crate::profile::Profile;
 use crate::timing::{self, Part};
+use apart::{Abroad, Apart};
+use ended::EndedImage;
 use fold::Folded;
 use image::{ImageState, Surroundings};
 use ruling::{Rules, Ruling};
@@ -66,6 +71,27 @@ impl World {
             peers: Peers::new(&containers, &recording.addresses()?, &config.network),
             containers: containers.into_iter().map(|container| (Arc::clone(&container.id), container)).collect(),
         })
+    }
+
+    /// What several recordings say, or one: processes numbered for the replay, addresses by recording, and each container as
+    /// the first says that has it.
+    ///
+    /// # Errors
+    /// As [`World::load`]; process numbers that leave no room for the recording's.
+    pub fn of(recordings: &[Recording], config: &Config) -> Result<Self> {
+        if let [only] = recordings {
+            return Self::load(only, config);
+        }
+        let (mut processes, mut peers, mut containers) = (ProcessTable::new([]), Vec::new(), BTreeMap::new());
+        for (number, recording) in many::numbers(recordings) {
+            processes.extend(many::processes(number, recording)?);
+            let own = recording.containers()?;
+            peers.push(Peers::new(&own, &recording.addresses()?, &config.network));
+            for container in own {
+                containers.entry(Arc::clone(&container.id)).or_insert(container);
+            }
+        }
+        Ok(Self { processes, peers: Peers::of_many(peers), containers })
     }
 
     /// The name of a container for people: its own, else the beginning of its id.
@@ -166,9 +192,57 @@ pub struct Lanes {
     seen: Seen,
     /// What is correlated over containers.
     across: Correlator,
+    /// The images that are worked on; None: all.
+    only: Option<Arc<Images>>,
+    /// Where what is correlated over containers is not, but kept.
+    apart: Option<KeptApart>,
+}
+
+/// A set of images.
+pub type Images = BTreeSet<Arc<str>>;
+
+/// Hits for correlations over containers, and the number of the present chunk.
+#[derive(Default)]
+struct KeptApart {
+    chunk: u32,
+    abroad: Vec<Abroad>,
+}
+
+/// The images of a part, ended, with what joins them to the others: see [`apart`].
+pub struct StreamedApart {
+    /// By image; also those that only other parts' hits can make something of.
+    pub images: Vec<(EndedImage, Apart)>,
+    pub abroad: Vec<Abroad>,
+    /// Of all images' events.
+    pub seen: Seen,
 }
 
 impl Lanes {
+    /// Works on some images only. The events of all are read, for they tell the time.
+    pub fn only(images: Arc<Images>) -> Self {
+        Self { only: Some(images), ..Self::default() }
+    }
+
+    /// The same, and keeps for others what depends on the rest.
+    pub fn kept_apart(images: Arc<Images>) -> Self {
+        Self { apart: Some(KeptApart::default()), ..Self::only(images) }
+    }
+
+    /// The stream of a part, ended.
+    pub fn end_apart(mut self, stage: &Stage<'_>) -> StreamedApart {
+        let seen = std::mem::take(&mut self.seen);
+        let end = seen.span.map_or(0, |(_, last)| last);
+        let abroad = self.apart.take().unwrap_or_default().abroad;
+        let images = self.lanes.into_values().map(|lane| {
+            let mut state = lane.state;
+            state.finish(end, stage.config);
+            state.settle(&stage.world.processes, stage.config);
+            let apart = state.take_apart();
+            (EndedImage::new(state, stage.world, stage.config), apart)
+        });
+        StreamedApart { images: images.collect(), abroad, seen }
+    }
+
     /// Says which images will be found to have replicas, where that is known of more than one recording.
     pub fn expect_replicas(&mut self, images: BTreeSet<Arc<str>>) {
         self.replicated = images;
@@ -242,12 +316,18 @@ impl Lanes {
         };
         let replicas = world.replicas();
         self.replicated.extend(replicas.iter().filter(|(_, count)| **count > 1).map(|(image, _)| Arc::clone(image)));
-        let Self { lanes, replicated, withheld, seen, across } = self;
-        let mut image_of: HashMap<Option<Arc<str>>, Arc<str>> = HashMap::new();
+        let Self { lanes, replicated, withheld, seen, across, only, apart } = self;
+        // Of an image that another part works on there is none.
+        let mut image_of: HashMap<Option<Arc<str>>, Option<Arc<str>>> = HashMap::new();
+        let is_ours = |image: &Arc<str>| only.as_ref().is_none_or(|only| only.contains(image));
         loop {
             let mut read = false;
+            if let Some(apart) = apart {
+                lanes.values_mut().for_each(|lane| lane.state.at_chunk(apart.chunk));
+            }
             let reading = timing::part(Part::Read);
             for event in events.by_ref().take(CHUNK) {
+                read = true;
                 let event = event?;
                 watch(&event);
                 if LEARNED.contains(&event.class()) {
@@ -256,18 +336,23 @@ impl Lanes {
                 let container = &event.common().container;
                 let image = match image_of.get(container) {
                     Some(image) => image,
-                    None => image_of.entry(container.clone()).or_insert_with(|| world.image(container.as_ref())),
+                    None => image_of
+                        .entry(container.clone())
+                        .or_insert_with(|| Some(world.image(container.as_ref())).filter(is_ours)),
                 };
+                let Some(image) = image else { continue };
                 match lanes.get_mut(image) {
                     Some(lane) => lane.queue.push(event),
                     None => {
                         let mut state = begin(Arc::clone(image), start, config, replicated.contains(image));
                         state.begin_recording(withheld);
                         state.expect_replicas(replicas.get(image).copied().unwrap_or(1));
+                        if let Some(apart) = apart {
+                            state.keep_apart(apart.chunk);
+                        }
                         lanes.insert(Arc::clone(image), Lane { state, queue: vec![event] });
                     }
                 }
-                read = true;
             }
             drop(reading);
             if !read {
@@ -279,8 +364,21 @@ impl Lanes {
             let results: Vec<Result<()>> =
                 busy.into_par_iter().with_max_len(1).map(|lane| lane.drain(&around())).collect();
             results.into_iter().collect::<Result<()>>()?;
-            join(lanes, across, world, rules);
+            match apart {
+                Some(apart) => apart.take(lanes),
+                None => join(lanes, across, world, rules),
+            }
         }
+    }
+}
+
+impl KeptApart {
+    /// Takes the hits of the present chunk; the next one begins.
+    fn take(&mut self, lanes: &mut BTreeMap<Arc<str>, Lane>) {
+        let chunk = self.chunk;
+        let hits = lanes.values_mut().flat_map(|lane| std::mem::take(&mut lane.state.memory.abroad));
+        self.abroad.extend(hits.map(|contribution| Abroad { chunk, contribution }));
+        self.chunk += 1;
     }
 }
 
@@ -296,8 +394,7 @@ fn join(lanes: &mut BTreeMap<Arc<str>, Lane>, across: &mut Correlator, world: &W
         let (Some(met), Some(observation)) = (across.join(correlations, contribution), observation) else { continue };
         let container = Some(&observation.container).filter(|id| ***id != *HOST);
         if let Some(lane) = lanes.get_mut(&world.image(container)) {
-            let ruling = Ruling { verdicts: vec![met.hit.verdict()], rows: met.rows, met: true, level: None };
-            lane.state.fold_hit(&observation, &ruling);
+            lane.state.fold_hit(&observation, &Ruling::of_met(met));
         }
     }
 }

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::{Event, ResourceEvent};
+use serde::{Deserialize, Serialize};
 
 use crate::deviation::{DeviationKind, RowRef, Tree};
 use crate::engines::correlation::{Contribution, Correlations, Correlator, Met};
@@ -65,7 +66,7 @@ impl<F: Fn(&Event) -> Vec<Verdict> + Sync> Rules for F {
 }
 
 /// What the rules say of one event.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ruling {
     pub verdicts: Vec<Verdict>,
     /// Rows of the hits that a correlation joins.
@@ -78,6 +79,11 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    /// Of a correlation over containers: it tells, and nothing else.
+    pub fn of_met(met: Met) -> Self {
+        Ruling { verdicts: vec![met.hit.verdict()], rows: met.rows, met: true, ..Ruling::default() }
+    }
+
     /// Whether a rule is trusted enough that what it hits is never learned.
     pub fn is_high_confidence(&self) -> bool {
         self.level.is_some_and(Level::is_high_confidence)

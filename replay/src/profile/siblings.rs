@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ImageProfile, Node};
 use crate::args::tiers::accepted_without_model;
@@ -43,13 +43,13 @@ pub struct Replica {
 }
 
 /// The replicas of an image, compared.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Siblings {
     pub image: Arc<str>,
     pub replicas: Vec<Sibling>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sibling {
     pub container: Arc<str>,
     pub name: String,
@@ -64,7 +64,7 @@ pub struct Sibling {
 }
 
 /// What one replica does alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Branch {
     pub tree: Tree,
     /// Steps below the image; the last is the first that no sibling has.

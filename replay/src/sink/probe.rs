@@ -58,6 +58,7 @@ fn alert(severity: Severity, ts: i64) -> Alert {
         image,
         image_digest: None,
         container: "0".repeat(64).into(),
+        recording: None,
         container_name: Some("retroscope-test".to_owned()),
         runtime: None,
         pod: None,

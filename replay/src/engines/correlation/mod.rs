@@ -21,6 +21,8 @@ mod window;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 pub use document::{Correlations, Document, Feed, Roles, Scope};
 pub(super) use document::{Names, Refused, Source};
 
@@ -52,7 +54,7 @@ pub struct Met {
 }
 
 /// A hit as a correlation takes it in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Contribution {
     document: usize,
     group: Box<str>,
@@ -63,9 +65,9 @@ pub struct Contribution {
 
 impl Contribution {
     /// The recording's order; of one event the later rule of a sequence first.
-    pub fn order(&self) -> (i64, u16, u64, usize, std::cmp::Reverse<u16>) {
-        let RowRef { cpu, seq, .. } = self.entry.row;
-        (self.entry.ts, cpu, seq, self.document, std::cmp::Reverse(self.entry.reference))
+    pub fn order(&self) -> (i64, Option<usize>, u16, u64, usize, std::cmp::Reverse<u16>) {
+        let row @ RowRef { cpu, seq, .. } = self.entry.row;
+        (self.entry.ts, row.recording(), cpu, seq, self.document, std::cmp::Reverse(self.entry.reference))
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use rsigma_parser::CorrelationType;
+use serde::{Deserialize, Serialize};
 
 use super::WINDOW;
 use super::document::Document;
 use crate::deviation::RowRef;
 
 /// What of an event is counted or summed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     Nothing,
     Text(Arc<str>),
@@ -18,7 +19,7 @@ pub enum Value {
 }
 
 /// A hit in a window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// Unix time, ns.
     pub ts: i64,

@@ -160,10 +160,12 @@ fn end(peer: &Peer, own: &Arc<str>, of: &Of, world: &World) -> End {
     }
 }
 
-/// What the profile calls an address outside; the time does not matter to it.
+/// What the profile calls an address outside.
 fn step(address: &str, of: &Of, world: &World) -> String {
-    let name = || address.parse::<IpAddr>().ok().and_then(|address| of.names.get(&address.to_canonical()));
-    world.peers.step(address, i64::MAX, name).0
+    let Ok(parsed) = address.parse::<IpAddr>().map(|address| address.to_canonical()) else {
+        return address.to_owned();
+    };
+    world.peers.outside(parsed, || of.names.get(&parsed)).0
 }
 
 /// The highest raised alert of the container in which the connection itself is a deviation.

@@ -4,10 +4,9 @@ use datasets::Event;
 
 use super::{ImageState, Surroundings};
 use crate::config::After;
-use crate::deviation::DeviationKind;
 use crate::observe::Observation;
+use crate::pipeline::apart;
 use crate::pipeline::ruling::{self, Ruling, Said};
-use crate::profile::Departure;
 use crate::timing::{self, Part};
 
 impl ImageState {
@@ -37,8 +36,23 @@ impl ImageState {
 
     /// A deviation that is nothing but what rules hit.
     pub fn fold_hit(&mut self, observation: &Observation, ruling: &Ruling) {
-        let departure = Departure::plain(DeviationKind::RuleHit, observation.steps.len());
-        self.folds.add(observation, departure, ruling);
+        self.folds.add(observation, apart::departure(observation), ruling);
+    }
+
+    /// From this chunk on what rules hit is kept instead of folded: see [`apart`].
+    pub fn keep_apart(&mut self, chunk: u32) {
+        self.folds.keep_apart();
+        self.folds.at_chunk(chunk);
+    }
+
+    /// The chunk that what follows is of.
+    pub fn at_chunk(&mut self, chunk: u32) {
+        self.folds.at_chunk(chunk);
+    }
+
+    /// The deviations of an image that was kept apart; none are left here.
+    pub fn take_apart(&mut self) -> apart::Apart {
+        self.folds.take_apart()
     }
 
     /// Whether anything was seen of the image.
