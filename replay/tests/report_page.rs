@@ -91,6 +91,11 @@ fn the_page_is_well_formed_and_says_what_it_shows_to_those_who_do_not_see_it() {
         fields.clone().all(|field| field.within.contains(&"label".to_owned()) || field.get("id") == Some("moment"))
     );
     assert_eq!(count(&|tag| tag.get("aria-live").is_some()), 2, "hits, and the moment");
+    let mut regions = BTreeSet::new();
+    let sections = tags.iter().filter(|tag| tag.name == "section" || tag.get("role") == Some("region"));
+    for name in sections.filter_map(|tag| tag.get("aria-label").or(tag.get("aria-labelledby"))) {
+        assert!(regions.insert(name.to_lowercase()), "two regions are called {name}");
+    }
     assert!(tags[0].name == "html" && tags[0].get("lang") == Some("en"));
     // Two charts, a curve of each image that learned, the map.
     assert_eq!(count(&of("svg")), 2 + 2 + 1);

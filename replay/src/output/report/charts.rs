@@ -158,7 +158,8 @@ pub fn learning(timeline: &Timeline, lane: &Lane, epsilon: f64) -> Drawn<String>
         mesh.y_label_formatter(&whole).y_desc("patterns").draw()?;
         curves(&mut chart, timeline, lane, |sample| sample.patterns as f64)?;
         for (x, colour) in marks(timeline, Some(&lane.image)) {
-            chart.draw_series(std::iter::once(PathElement::new([(x, 0.0), (x, top)], colour.stroke_width(2))))?;
+            // Of another width than a curve: the style sheet dashes those.
+            chart.draw_series(std::iter::once(PathElement::new([(x, 0.0), (x, top)], colour.stroke_width(3))))?;
         }
 
         let floor = LEAST.min(epsilon / 2.0).max(1e-9);

@@ -157,46 +157,49 @@ fn rows(nodes: &[Node], talks: &[Talk], layers: &[usize]) -> Vec<usize> {
 
 fn line(talk: Talk, place: impl Fn(usize) -> (f64, f64)) -> Line {
     let (from, to) = (place(talk.from), place(talk.to));
-    let (x1, y1, y2) = (from.0 + NODE.0, from.1 + NODE.1 / 2.0, to.1 + NODE.1 / 2.0);
     let half = GAP.0 / 2.0;
-    let (curve, head, x, y);
-    if to.0 > from.0 {
-        // To the right: it ends at the left of its node.
-        let (x2, tip) = (to.0 - 8.0, to.0);
-        let begin = (x2 - half).max(x1);
-        curve = format!("M{x1:.1} {y1:.1}C{:.1} {y1:.1} {:.1} {y2:.1} {x2:.1} {y2:.1}", x1 + half, begin);
-        head = format!("M{tip:.1} {y2:.1}L{x2:.1} {:.1}L{x2:.1} {:.1}Z", y2 - 4.5, y2 + 4.5);
-        let t = ((to.0 - half - x1) / (x2 - x1)).clamp(0.0, 1.0);
-        (x, y) = (to.0 - half, y1 + (y2 - y1) * t * t * (3.0 - 2.0 * t));
+    // What goes back stands a little lower than what goes there.
+    let lower = if to.0 < from.0 { 9.0 } else { -5.0 };
+    let (y1, y2) = (from.1 + NODE.1 / 2.0 + lower, to.1 + NODE.1 / 2.0 + lower);
+    let (x1, tip, back) = if to.0 > from.0 {
+        (from.0 + NODE.0, to.0, -1.0)
+    } else if to.0 < from.0 {
+        (from.0, to.0 + NODE.0, 1.0)
     } else {
-        // Back, or within a column: it leaves and arrives at the right.
-        let (tip, x2) = (to.0 + NODE.0, to.0 + NODE.0 + 8.0);
-        let out = x1.max(x2) + half;
-        curve = format!("M{x1:.1} {y1:.1}C{out:.1} {y1:.1} {out:.1} {y2:.1} {x2:.1} {y2:.1}");
-        head = format!("M{tip:.1} {y2:.1}L{x2:.1} {:.1}L{x2:.1} {:.1}Z", y2 - 4.5, y2 + 4.5);
-        (x, y) = (x1.max(x2) + half * 0.75, (y1 + y2) / 2.0);
-    }
+        (from.0 + NODE.0, to.0 + NODE.0, 1.0)
+    };
+    let x2 = tip + 8.0 * back;
+    let head = format!("M{tip:.1} {y2:.1}L{x2:.1} {:.1}L{x2:.1} {:.1}Z", y2 - 4.5, y2 + 4.5);
+    // It leaves and arrives level; within a column it bows out.
+    let (out, into) = if to.0 == from.0 { (half, half) } else { (-half * back, half * back) };
+    let curve = format!("M{x1:.1} {y1:.1}C{:.1} {y1:.1} {:.1} {y2:.1} {x2:.1} {y2:.1}", x1 + out, x2 + into);
+    let x = tip + half * back;
+    let t = if to.0 == from.0 { 0.5 } else { ((x - x1) / (x2 - x1)).clamp(0.0, 1.0) };
+    let y = y1 + (y2 - y1) * t * t * (3.0 - 2.0 * t) - 4.0;
     let (severity, alert) = talk.alert.unzip();
-    Line { curve, head, label: talk.label, title: talk.title, x, y: y - 4.0, severity, alert }
+    Line { curve, head, label: talk.label, title: talk.title, x, y, severity, alert }
 }
 
-/// Moves labels that stand above each other apart; returns where the lowest is.
+/// Moves labels that stand on each other apart; returns where the lowest is.
 fn spread(edges: &mut [Line]) -> f64 {
-    let mut columns: BTreeMap<i64, Vec<&mut Line>> = BTreeMap::new();
-    for edge in edges {
-        columns.entry(edge.x.round() as i64).or_default().push(edge);
-    }
-    let mut lowest = 0f64;
-    for column in columns.values_mut() {
-        column.sort_by(|a, b| a.y.total_cmp(&b.y).then_with(|| a.title.cmp(&b.title)));
-        let mut least = LINE;
-        for edge in column {
-            edge.y = edge.y.max(least);
-            least = edge.y + LINE;
-            lowest = lowest.max(edge.y);
+    let mut order: Vec<usize> = (0..edges.len()).collect();
+    order.sort_by(|a, b| {
+        let (a, b) = (&edges[*a], &edges[*b]);
+        a.y.total_cmp(&b.y).then_with(|| a.x.total_cmp(&b.x)).then_with(|| a.title.cmp(&b.title))
+    });
+    let mut placed: Vec<(f64, f64)> = Vec::new();
+    for i in order {
+        let edge = &mut edges[i];
+        edge.y = edge.y.max(LINE);
+        // They are placed from above, so each step down leaves one of them behind.
+        while let Some((_, y)) =
+            placed.iter().find(|(x, y)| (x - edge.x).abs() < GAP.0 && (y - edge.y).abs() < LINE - 1e-9)
+        {
+            edge.y = y + LINE;
         }
+        placed.push((edge.x, edge.y));
     }
-    lowest
+    placed.iter().map(|(_, y)| *y).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -237,7 +240,7 @@ mod tests {
         }
         for (i, a) in map.edges.iter().enumerate() {
             assert!(a.y <= map.height && a.x <= map.width);
-            assert!(map.edges[i + 1..].iter().all(|b| a.x.round() != b.x.round() || (a.y - b.y).abs() >= LINE - 1e-6));
+            assert!(map.edges[i + 1..].iter().all(|b| (a.x - b.x).abs() >= GAP.0 || (a.y - b.y).abs() >= LINE - 1e-6));
         }
     }
 

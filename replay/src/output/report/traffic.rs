@@ -282,7 +282,7 @@ fn map(sorted: &[(&EdgeKey, &Edge)], world: &World) -> (Option<Map>, String) {
     for (key, edge) in sorted {
         let mut ends = [0; 2];
         let known = numbers.len();
-        for (slot, end) in ends.iter_mut().zip([&key.client, &key.server]) {
+        for (i, (slot, end)) in ends.iter_mut().zip([&key.client, &key.server]).enumerate() {
             let (identity, node) = match end {
                 End::Container(id) if by_image => {
                     let image = image(id, world);
@@ -305,7 +305,8 @@ fn map(sorted: &[(&EdgeKey, &Edge)], world: &World) -> (Option<Map>, String) {
                 End::Outside(step) => {
                     let node =
                         Node { name: shorten(&clean(step), NAME), detail: "not recorded".to_owned(), outside: true };
-                    (format!("o {step}"), node)
+                    // Who comes from outside stands left, what is used there right.
+                    (format!("o {i} {step}"), node)
                 }
             };
             if matches!(end, End::Loopback(_)) {
