@@ -180,9 +180,9 @@ fn words_and_lines_stand_out_in_light_and_in_dark() {
     }
     let check = |names: &[&str], grounds: &[&str], least: f64| {
         for (name, ground) in names.iter().flat_map(|name| grounds.iter().map(move |ground| (name, ground))) {
-            for scheme in 0..2 {
-                let ratio = contrast(colours[name][scheme], colours[ground][scheme]);
-                assert!(ratio >= least, "{name} on {ground}, scheme {scheme}: {ratio:.2}");
+            for (scheme, (a, b)) in ["light", "dark"].iter().zip(colours[name].iter().zip(colours[ground])) {
+                let ratio = contrast(a, b);
+                assert!(ratio >= least, "{name} on {ground}, {scheme}: {ratio:.2}");
             }
         }
     };

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 const NODE: (f64, f64) = (190.0, 46.0);
-const GAP: (f64, f64) = (178.0, 20.0);
+const GAP: (f64, f64) = (178.0, 34.0);
 const EDGE: f64 = 10.0;
 /// From one label's line to the next.
 const LINE: f64 = 15.0;
@@ -175,7 +175,7 @@ fn line(talk: Talk, place: impl Fn(usize) -> (f64, f64)) -> Line {
     let curve = format!("M{x1:.1} {y1:.1}C{:.1} {y1:.1} {:.1} {y2:.1} {x2:.1} {y2:.1}", x1 + out, x2 + into);
     let x = tip + half * back;
     let t = if to.0 == from.0 { 0.5 } else { ((x - x1) / (x2 - x1)).clamp(0.0, 1.0) };
-    let y = y1 + (y2 - y1) * t * t * (3.0 - 2.0 * t) - 4.0;
+    let y = y1 + (y2 - y1) * t * t * (3.0 - 2.0 * t) - 7.0;
     let (severity, alert) = talk.alert.unzip();
     Line { curve, head, label: talk.label, title: talk.title, x, y, severity, alert }
 }

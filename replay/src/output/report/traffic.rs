@@ -170,7 +170,7 @@ pub fn traffic(gathered: &Gathered, world: &World, alerts: &[Alert]) -> Traffic 
         }),
         protocols: sums(&edges, |key| key.protocol.to_string()),
         peers: sums(&edges, |key| name(&key.server, world)),
-        ports: sums(&edges, |key| service(key)),
+        ports: sums(&edges, service),
         security,
         security_in_all,
         usage: usage(gathered, world),
