@@ -61,6 +61,14 @@ impl Recording {
         self.table(PROCESSES, schema::PROCESSES)
     }
 
+    /// As [`processes`](Self::processes), one after the other: a table of millions is not in memory twice.
+    pub fn each_process(&self, take: impl FnMut(Process)) -> Result<()> {
+        match self.manifest.table(PROCESSES) {
+            Some(_) => each_row(&self.dir.join(PROCESSES), schema::PROCESSES, take),
+            None => Ok(()),
+        }
+    }
+
     /// Every container seen. Empty if the recorder was killed before it wrote the table.
     pub fn containers(&self) -> Result<Vec<Container>> {
         self.table(CONTAINERS, schema::CONTAINERS)
@@ -135,15 +143,21 @@ impl Recording {
 
 /// Reads a whole dimension table.
 pub(crate) fn read_table<C: Codec<Value = C>>(path: &Path, columns: &'static [Column]) -> Result<Vec<C>> {
-    let mut strings = Strings::default();
     let mut rows = Vec::new();
+    each_row(path, columns, |row| rows.push(row))?;
+    Ok(rows)
+}
+
+/// Reads a dimension table row by row. Memory: a batch.
+fn each_row<C: Codec<Value = C>>(path: &Path, columns: &'static [Column], mut take: impl FnMut(C)) -> Result<()> {
+    let mut strings = Strings::default();
     for batch in Batches::open(path, columns)? {
         let batch = batch?;
         let mut source = Source { batch: &batch, next: 0, class: None, strings: &mut strings };
         let reader = C::reader(&mut source).map_err(|bad| bad_value(path, bad))?;
-        rows.extend((0..batch.num_rows()).map(|row| C::get(&reader, row)));
+        (0..batch.num_rows()).for_each(|row| take(C::get(&reader, row)));
     }
-    Ok(rows)
+    Ok(())
 }
 
 pub(crate) fn bad_value(path: &Path, BadColumn { column, reason }: BadColumn) -> Error {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datasets::{Origin, Process};
+use datasets::{Origin, Process, Recording};
 
 /// Stands for the container and image of processes outside containers.
 pub const HOST: &str = "host";
@@ -22,23 +22,34 @@ const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"]
 /// `processes.parquet`, by incarnation.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
-    rows: HashMap<u64, Process>,
+    /// Boxed: the map has room for up to twice as many as there are.
+    rows: HashMap<u64, Box<Process>>,
     unknown: Option<Arc<str>>,
 }
 
 impl ProcessTable {
     pub fn new(rows: impl IntoIterator<Item = Process>) -> Self {
-        let rows = rows.into_iter().map(|process| (process.exec_id, process)).collect();
+        let rows = rows.into_iter().map(|process| (process.exec_id, Box::new(process))).collect();
         Self { rows, unknown: Some(UNKNOWN.into()) }
+    }
+
+    /// That of a recording.
+    ///
+    /// # Errors
+    /// Its table cannot be read.
+    pub fn read(recording: &Recording) -> datasets::Result<Self> {
+        let mut table = Self::new([]);
+        recording.each_process(|process| table.extend([process]))?;
+        Ok(table)
     }
 
     /// Adds rows; one that is known is replaced.
     pub fn extend(&mut self, rows: impl IntoIterator<Item = Process>) {
-        self.rows.extend(rows.into_iter().map(|process| (process.exec_id, process)));
+        self.rows.extend(rows.into_iter().map(|process| (process.exec_id, Box::new(process))));
     }
 
     pub fn get(&self, exec_id: u64) -> Option<&Process> {
-        self.rows.get(&exec_id)
+        self.rows.get(&exec_id).map(Box::as_ref)
     }
 
     pub fn len(&self) -> usize {

@@ -67,7 +67,7 @@ impl World {
     pub fn load(recording: &Recording, config: &Config) -> Result<Self> {
         let containers = recording.containers()?;
         Ok(Self {
-            processes: ProcessTable::new(recording.processes()?),
+            processes: ProcessTable::read(recording)?,
             peers: Peers::new(&containers, &recording.addresses()?, &config.network),
             containers: containers.into_iter().map(|container| (Arc::clone(&container.id), container)).collect(),
         })
