@@ -181,10 +181,11 @@ impl Judge {
         if rules.allowed.is_none() {
             return Vec::new();
         }
-        let mut names = event.name.iter().chain(event.calls.iter().flatten());
-        let refused = names.find_map(|name| {
-            let rule = rules.refuses_call(name)?;
-            Some(Refusal { what: name.to_string(), rule })
+        let names = event.name.iter().chain(event.calls.iter().flatten());
+        let refused: Vec<&str> = names.map(|name| &**name).filter(|name| rules.refuses_call(name).is_some()).collect();
+        let refused = (!refused.is_empty()).then(|| {
+            let what = refused.join(", ");
+            Refusal { rule: format!("defaultAction: not in the list: {what}"), what }
         });
         vec![Verdict { format: Format::Seccomp, refused }]
     }
@@ -258,5 +259,46 @@ impl Past {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::allowed::tests::entry;
+    use crate::profile::Calls;
+
+    #[test]
+    fn all_calls_of_a_set_that_are_refused_are_named() {
+        let mut entry = entry(&[], &[], &[]);
+        let made = [(Arc::from("/usr/bin/app"), [(Arc::from("sendfile"), 1)].into())].into();
+        entry.trees.calls = Some(Calls { syscall: Some(made), security: None });
+        let image: Arc<str> = "web".into();
+        let config = crate::config::load(None, &[]).unwrap();
+        let judge = Judge::new(&Allowed::new(&image, &entry), &config);
+        let judged = |calls: &[&str]| {
+            let common =
+                Common { ts: 0, cpu: 0, seq: 0, kind: Kind::CallSet, container: None, pid: 1, tid: 1, exec_id: None };
+            let calls = Some(calls.iter().map(|call| Arc::from(*call)).collect());
+            let event = SyscallEvent {
+                common,
+                nr: None,
+                name: None,
+                a0: None,
+                a1: None,
+                a2: None,
+                a3: None,
+                a4: None,
+                a5: None,
+                ret: None,
+                duration: None,
+                calls,
+            };
+            judge.calls(&event).remove(0).refused
+        };
+        assert_eq!(judged(&["read", "sendfile"]), None);
+        let refused = judged(&["read", "memfd_create", "sendfile", "symlink"]).unwrap();
+        assert_eq!(refused.what, "memfd_create, symlink");
+        assert!(refused.rule.contains("not in the list"));
     }
 }
