@@ -371,7 +371,7 @@ fn one_replica_of_three_is_named_and_does_not_speak_for_the_others() {
     assert!(output.status.success(), "{}", common::stderr(&output));
     assert!(common::stdout(&output).contains("replica app-2 stands out: 8 branches"), "{}", common::stdout(&output));
     let report = std::fs::read_to_string(out.join("report.html")).unwrap();
-    assert!(report.contains("<h2>Replicas</h2>") && report.contains(r#"app-2 <b class="sev high">outlier</b>"#));
+    assert!(report.contains(">Replicas</h2>") && report.contains(r#"app-2 <b class="sev high">outlier</b>"#));
     let run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
     let named: Vec<_> = run["images"][0]["siblings"]["replicas"]
         .as_array()
