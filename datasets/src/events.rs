@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use record_bpf::Class;
+use record_bpf::schema::Column;
 
 use crate::codec::{BadColumn, Codec, Source, Strings};
 use crate::manifest::{Manifest, Segment};
@@ -19,6 +20,12 @@ use crate::{Error, Result};
 
 /// Where an event stands in the recording's order.
 pub(crate) type Key = (i64, u16, u64);
+
+/// The names of the columns that are read of a class. Of the others an event has nothing: `None`, 0, false, empty.
+pub type Columns = fn(Class) -> &'static [&'static str];
+
+/// Read whatever is asked for: they give an event its place and its kind.
+const ALWAYS: [&str; 4] = ["ts", "cpu", "seq", "op"];
 
 /// A segment that may be opened later: nothing in it is before `first_ts`.
 struct Waiting {
@@ -35,15 +42,17 @@ pub struct Events {
     open: Vec<Option<Cursor>>,
     heap: BinaryHeap<Reverse<(Key, usize)>>,
     strings: [Strings; Class::ALL.len()],
+    columns: Option<Columns>,
     failed: bool,
 }
 
 impl Events {
-    pub(crate) fn new(dir: &Path, manifest: &Manifest, classes: &[Class]) -> Events {
-        Events::of(dir, manifest, classes, |_| true)
+    /// `columns`: `None` reads all.
+    pub(crate) fn new(dir: &Path, manifest: &Manifest, classes: &[Class], columns: Option<Columns>) -> Events {
+        Events { columns, ..Events::of(dir, manifest, classes, |_| true) }
     }
 
-    /// As [`new`](Self::new), of the segments that `keeps` wants.
+    /// With all columns, of the segments that `keeps` wants.
     pub(crate) fn of(dir: &Path, manifest: &Manifest, classes: &[Class], keeps: impl Fn(&Segment) -> bool) -> Events {
         let mut waiting: Vec<Waiting> = classes
             .iter()
@@ -57,6 +66,7 @@ impl Events {
             open: Vec::new(),
             heap: BinaryHeap::new(),
             strings: Default::default(),
+            columns: None,
             failed: false,
         }
     }
@@ -68,7 +78,7 @@ impl Events {
                 break;
             }
             let Some(Waiting { first_ts, class, path }) = self.waiting.pop_front() else { break };
-            let cursor = Cursor::open(&path, class, first_ts, strings(&mut self.strings, class))?;
+            let cursor = Cursor::open(&path, class, first_ts, self.columns, strings(&mut self.strings, class))?;
             let Some(cursor) = cursor else { continue };
             let key = cursor.key();
             let slot = match self.open.iter().position(Option::is_none) {
@@ -152,9 +162,18 @@ macro_rules! rows {
 for_each_class!(rows);
 
 impl Cursor {
-    /// `None`: the segment has no rows.
-    pub(crate) fn open(path: &Path, class: Class, first_ts: i64, strings: &mut Strings) -> Result<Option<Cursor>> {
-        let mut batches = Batches::open(path, class_columns(class))?;
+    /// `None`: the segment has no rows. `columns`: as of [`Events::new`].
+    pub(crate) fn open(
+        path: &Path,
+        class: Class,
+        first_ts: i64,
+        columns: Option<Columns>,
+        strings: &mut Strings,
+    ) -> Result<Option<Cursor>> {
+        let names = columns.map(|columns| columns(class));
+        let wanted =
+            |column: &Column| names.is_none_or(|names| ALWAYS.contains(&column.name) || names.contains(&column.name));
+        let mut batches = Batches::open_some(path, class_columns(class), &wanted)?;
         let Some((rows, rows_in_batch)) = decode(&mut batches, class, strings)? else { return Ok(None) };
         let cursor = Cursor { class, batches, rows, row: 0, rows_in_batch, before: 0 };
         // The merge opened this segment on the manifest's word.

@@ -69,7 +69,7 @@ pub use blocks::Blocks;
 pub use derive::{CpuRange, Derived, Source};
 pub use dimension::DIMENSIONS;
 pub use error::{Error, Result};
-pub use events::Events;
+pub use events::{Columns, Events};
 pub use follow::{Follow, Grown, Growth};
 pub use holders::Holders;
 pub use keep::Keep;

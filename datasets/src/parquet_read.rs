@@ -4,11 +4,14 @@ use std::fs::File;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray, make_array,
+    new_null_array,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -29,27 +32,48 @@ pub(crate) struct Batches {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
     schema: SchemaRef,
-    /// For each column of `schema`, its place in the file's batches; `None`: not in the file.
-    places: Vec<Option<usize>>,
+    /// Where each column of `schema` comes from.
+    places: Vec<Place>,
     /// The decoder gave up in a state that it is not to be used in.
     broken: bool,
+}
+
+/// Where a column comes from.
+enum Place {
+    /// The file's batches, at this index.
+    At(usize),
+    /// Nowhere: the file does not have it, or it is not asked for. [`BATCH_ROWS`] of what it is then.
+    StandIn(ArrayRef),
 }
 
 impl Batches {
     /// Opens a table that must have these columns.
     pub(crate) fn open<'a>(path: &Path, columns: impl IntoIterator<Item = &'a Column>) -> Result<Batches> {
-        guard(path, || Batches::open_file(path, columns))?
+        Batches::open_some(path, columns, &|_| true)
     }
 
-    fn open_file<'a>(path: &Path, columns: impl IntoIterator<Item = &'a Column>) -> Result<Batches> {
+    /// As [`open`](Batches::open), and reads only what is `wanted` of the columns; the others come as [`stand_in`]s.
+    pub(crate) fn open_some<'a>(
+        path: &Path,
+        columns: impl IntoIterator<Item = &'a Column>,
+        wanted: &dyn Fn(&Column) -> bool,
+    ) -> Result<Batches> {
+        guard(path, || Batches::open_file(path, columns, wanted))?
+    }
+
+    fn open_file<'a>(
+        path: &Path,
+        columns: impl IntoIterator<Item = &'a Column>,
+        is_wanted: &dyn Fn(&Column) -> bool,
+    ) -> Result<Batches> {
         let file = open(path)?;
         let damaged = |error: ParquetError| Error::Parquet { path: path.to_owned(), reason: one_line(&error) };
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
 
         let found = metadata.schema().clone();
         let mut requested: Vec<Arc<Field>> = found.fields().iter().cloned().collect();
-        // (column of ours, its index in the file)
-        let mut wanted: Vec<(Field, Option<usize>)> = Vec::new();
+        // (column of ours, its index in the file if it is read)
+        let mut wanted: Vec<(&Column, Field, Option<usize>)> = Vec::new();
         for column in columns {
             let ty = in_memory(column.ty);
             let at = found.index_of(column.name).ok();
@@ -72,13 +96,13 @@ impl Batches {
                     });
                 }
             }
-            wanted.push((Field::new(column.name, ty, true), at));
+            wanted.push((column, Field::new(column.name, ty, true), at.filter(|_| is_wanted(column))));
         }
 
         let requested = Arc::new(Schema::new_with_metadata(Fields::from(requested), found.metadata().clone()));
         let options = ArrowReaderOptions::new().with_schema(requested);
         let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
-        let mut projected: Vec<usize> = wanted.iter().filter_map(|(_, at)| *at).collect();
+        let mut projected: Vec<usize> = wanted.iter().filter_map(|(.., at)| *at).collect();
         projected.sort_unstable();
         let mask = ProjectionMask::roots(metadata.parquet_schema(), projected.iter().copied());
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
@@ -87,8 +111,12 @@ impl Batches {
             .build()
             .map_err(damaged)?;
         // A projected batch keeps the file's column order.
-        let places = wanted.iter().map(|(_, at)| at.and_then(|at| projected.binary_search(&at).ok())).collect();
-        let schema = Arc::new(Schema::new(wanted.into_iter().map(|(field, _)| field).collect::<Fields>()));
+        let place = |(column, _, at): &(&Column, Field, Option<usize>)| {
+            let read = at.and_then(|at| projected.binary_search(&at).ok());
+            read.map_or_else(|| Place::StandIn(stand_in(column)), Place::At)
+        };
+        let places = wanted.iter().map(place).collect();
+        let schema = Arc::new(Schema::new(wanted.into_iter().map(|(_, field, _)| field).collect::<Fields>()));
         Ok(Batches { path: path.to_owned(), reader, schema, places, broken: false })
     }
 
@@ -98,13 +126,17 @@ impl Batches {
 
     fn arrange(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
-        let column = |(place, field): (&Option<usize>, &Arc<Field>)| -> Result<ArrayRef, ArrowError> {
-            match place.map(|place| batch.column(place)) {
-                None => Ok(new_null_array(field.data_type(), rows)),
-                Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
-                Some(column) if column.null_count() == rows => Ok(new_null_array(field.data_type(), rows)),
+        let column = |(place, field): (&Place, &Arc<Field>)| -> Result<ArrayRef, ArrowError> {
+            let column = match place {
+                // A batch has no more rows than that.
+                Place::StandIn(array) => return Ok(array.slice(0, rows)),
+                Place::At(at) => batch.column(*at),
+            };
+            match column {
+                column if column.data_type() == field.data_type() => Ok(column.clone()),
+                column if column.null_count() == rows => Ok(new_null_array(field.data_type(), rows)),
                 // The statistics said there was nothing here.
-                Some(column) => cast(column, field.data_type()),
+                column => cast(column, field.data_type()),
             }
         };
         let columns: Result<Vec<ArrayRef>, _> = self.places.iter().zip(self.schema.fields()).map(column).collect();
@@ -136,6 +168,40 @@ impl Iterator for Batches {
             Some(Err(error))
         })
     }
+}
+
+/// A column that is not read: nulls where it may be null, else 0, false, nothing, and of the words `kernel` or `user` the first.
+fn stand_in(column: &Column) -> ArrayRef {
+    /// Made once: a recording of many segments would fill its time with zeros.
+    static MADE: Mutex<Vec<(Type, bool, bool, ArrayRef)>> = Mutex::new(Vec::new());
+    let is_source = column.name == "path_source";
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |(ty, nullable, of_source, _): &&(Type, bool, bool, ArrayRef)| {
+        (*ty, *nullable, *of_source) == (column.ty, column.nullable, is_source)
+    };
+    if let Some((.., array)) = made.iter().find(same) {
+        return array.clone();
+    }
+    let array = make_stand_in(column, is_source);
+    made.push((column.ty, column.nullable, is_source, array.clone()));
+    array
+}
+
+fn make_stand_in(column: &Column, is_source: bool) -> ArrayRef {
+    let ty = in_memory(column.ty);
+    if column.nullable {
+        return new_null_array(&ty, BATCH_ROWS);
+    }
+    if column.ty == Type::Utf8 {
+        let word = if is_source { "kernel" } else { "" };
+        let keys = Int32Array::from(vec![0; BATCH_ROWS]);
+        // Every key is that of the one value.
+        return Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(StringArray::from(vec![word]))));
+    }
+    // All bits zero, without the nulls.
+    let zeros = new_null_array(&ty, BATCH_ROWS).to_data().into_builder().nulls(None);
+    // Zeros are values of each of these types; lists and bytes are empty, by offsets that are all 0.
+    zeros.build().map_or_else(|_| new_null_array(&ty, BATCH_ROWS), make_array)
 }
 
 /// How many rows a file has, by its footer.

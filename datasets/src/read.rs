@@ -6,7 +6,7 @@ use record_bpf::Class;
 use record_bpf::schema::{self, Column};
 
 use crate::codec::{BadColumn, Codec, Source, Strings};
-use crate::events::Events;
+use crate::events::{Columns, Events};
 use crate::losses::Loss;
 use crate::manifest::{Manifest, Segment, State};
 use crate::model::{Address, Container, Label, Process};
@@ -97,7 +97,12 @@ impl Recording {
 
     /// As [`events`](Self::events), of some classes only.
     pub fn events_of(&self, classes: &[Class]) -> Events {
-        Events::new(&self.dir, &self.manifest, classes)
+        Events::new(&self.dir, &self.manifest, classes, None)
+    }
+
+    /// As [`events_of`](Self::events_of), with these columns read and no others.
+    pub fn events_with(&self, classes: &[Class], columns: Columns) -> Events {
+        Events::new(&self.dir, &self.manifest, classes, Some(columns))
     }
 
     /// As [`events_of`](Self::events_of), without the segments that have no event from `from` on or before `to` (Unix time, ns);

@@ -15,6 +15,7 @@ use crate::engines::llm::{LlmError, LlmJudge, Use};
 use crate::engines::rules::{RuleEngine, RuleHit};
 use crate::engines::rules_load::{self, Listed};
 use crate::engines::semantics::{Judge, JudgeError, Knn};
+use crate::engines::sight::Sight;
 use crate::engines::sigma_fields::{Category, EventView, Known};
 use crate::engines::statistics::{self, Population};
 use crate::engines::{Engine, Unanswered, Verdict, Weights, exemplars};
@@ -256,6 +257,10 @@ impl Rules for RulesOf<'_> {
             return Vec::new();
         }
         self.rules.evaluate(&self.view(event, known))
+    }
+
+    fn sight(&self, event: &Event) -> Sight {
+        self.rules.sight(event)
     }
 
     fn judges_deviations(&self) -> bool {

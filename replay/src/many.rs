@@ -20,6 +20,7 @@ use record_bpf::Class;
 
 use crate::alert::{Alert, Incident};
 use crate::error::{Error, Result};
+use crate::pipeline::columns;
 use crate::run::base_name;
 
 /// Bits of a sequence number below the recording's.
@@ -200,12 +201,12 @@ struct Stream<'a> {
     next: Option<Event>,
 }
 
-/// The events of the given classes. Of one recording they are as they come; of several, numbered for the replay.
+/// The events of the given classes, with what a replay looks at of them. Of one recording they are as they come; of several, numbered for the replay.
 pub fn events<'a>(recordings: &'a [Recording], classes: &[Class]) -> Merged<'a> {
     let stream = |(number, recording): (usize, &'a Recording)| Stream {
         number,
         dir: recording.dir(),
-        events: recording.events_of(classes),
+        events: recording.events_with(classes, columns::of),
         next: None,
     };
     Merged { streams: numbers(recordings).map(stream).collect(), heap: BinaryHeap::new(), begun: false, failed: false }

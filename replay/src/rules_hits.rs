@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::judge::Judges;
 use crate::observe::Context;
 use crate::pipeline::ruling::{Memory, Rules, Ruling, Said};
-use crate::pipeline::{JUDGED, World};
+use crate::pipeline::{World, judged};
 use crate::run::progress_bar;
 
 /// Of one rule in one recording: hits on the events of labelled acts, and on others.
@@ -50,7 +50,7 @@ pub fn hits(name: &str, recording: &Recording, judges: &Judges, config: &Config)
     let mut across = Correlator::default();
     let mut found = Hits::new();
     let mut events = 0;
-    for event in recording.events_of(&JUDGED) {
+    for event in judged(recording) {
         let event = event?;
         events += 1;
         let common = event.common();

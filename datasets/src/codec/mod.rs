@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::Int32Type;
+use foldhash::quality::RandomState;
 use record_bpf::Class;
 
 pub(crate) use plain::{OrFalse, Signed};
@@ -75,19 +76,21 @@ impl Source<'_> {
         let values = dictionary.values().as_string_opt::<i32>().ok_or_else(|| self.bad("is not text"))?;
         let table = self.strings.table(self.next - 1, values);
         let keys = dictionary.keys().clone();
+        let absent = keys.null_count() == keys.len();
         // What cannot be resolved must show up here, not while rows are read.
         let in_range = |key: i32| usize::try_from(key).is_ok_and(|key| key < table.len());
-        if !keys.iter().flatten().all(in_range) {
+        if !absent && !keys.iter().flatten().all(in_range) {
             return Err(self.bad("refers to a string that is not there"));
         }
-        Ok(StrReader { keys, table })
+        Ok(StrReader { keys, table, absent })
     }
 }
 
 /// Shared strings of one reader, across batches and columns; bounded.
 #[derive(Default)]
 pub(crate) struct Strings {
-    known: HashSet<Arc<str>>,
+    /// Keyed at random: the strings are an attacker's to choose.
+    known: HashSet<Arc<str>, RandomState>,
     /// By column: the dictionary last seen and its strings. Batches of one row group share a dictionary.
     tables: Vec<Option<(StringArray, Texts)>>,
 }

@@ -37,7 +37,8 @@ macro_rules! primitive {
         impl Codec for Option<$native> {
             type Value = Option<$native>;
             type Builder = Primitive<$arrow>;
-            type Reader = PrimitiveArray<$arrow>;
+            // None: all null, as most columns are that may be.
+            type Reader = Option<PrimitiveArray<$arrow>>;
 
             #[inline]
             fn append(builder: &mut Self::Builder, value: &Option<$native>) -> usize {
@@ -48,10 +49,13 @@ macro_rules! primitive {
             }
             fn reader(source: &mut Source<'_>) -> Result<Self::Reader, BadColumn> {
                 let array = source.take();
-                array.as_primitive_opt::<$arrow>().cloned().ok_or_else(|| source.bad("has the wrong type"))
+                let array = array.as_primitive_opt::<$arrow>().cloned().ok_or_else(|| source.bad("has the wrong type"))?;
+                Ok((array.null_count() < array.len()).then_some(array))
             }
+            #[inline]
             fn get(reader: &Self::Reader, row: usize) -> Option<$native> {
-                reader.is_valid(row).then(|| reader.value(row))
+                let array = reader.as_ref()?;
+                array.is_valid(row).then(|| array.value(row))
             }
         }
     )*};

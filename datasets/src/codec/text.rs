@@ -87,10 +87,16 @@ impl StrBuilder {
 pub(crate) struct StrReader {
     pub(super) keys: Int32Array,
     pub(super) table: Texts,
+    /// All are null.
+    pub(super) absent: bool,
 }
 
 impl StrReader {
+    #[inline]
     fn get(&self, row: usize) -> Option<&Arc<str>> {
+        if self.absent {
+            return None;
+        }
         // Keys were checked against the table when the column was taken.
         self.keys.is_valid(row).then(|| &self.table[self.keys.value(row) as usize])
     }

@@ -47,7 +47,7 @@ impl WordBuilder {
 
 /// The values of a column of words, null by null.
 fn read<W: Word>(source: &mut Source<'_>, required: bool) -> Result<Vec<Option<W::Value>>, BadColumn> {
-    let StrReader { keys, table } = source.take_strings(required)?;
+    let StrReader { keys, table, absent: _ } = source.take_strings(required)?;
     let parsed: Vec<_> = table.iter().map(|word| W::parse(word, source.class)).collect();
     // A dictionary may hold a word that no row uses; only a row's is an error.
     let unknown = |key: i32| source.bad(format!("{:?} is not a known value", table[key as usize]));

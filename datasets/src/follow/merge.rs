@@ -92,7 +92,7 @@ impl Merge {
 
     /// Adds what is left of a segment.
     pub(super) fn add_rest(&mut self, path: &Path, class: Class, given: Given) -> Result<()> {
-        let Some(cursor) = Cursor::open(path, class, i64::MIN, &mut self.strings[class as usize])? else {
+        let Some(cursor) = Cursor::open(path, class, i64::MIN, None, &mut self.strings[class as usize])? else {
             return Ok(());
         };
         let first_is_given = was_given(&given, cursor.key());

@@ -146,7 +146,10 @@ mod tests {
             while let Some(at) = curve.due(now) {
                 curve.sample(at, std::iter::once((Tree::File, &mut tracker)), &profile, &config);
             }
-            tracker.observe(now, Learned { new: second % 1000 == 0, species: second as u64 % 1000 });
+            tracker.observe(
+                now,
+                Learned { new: second % 1000 == 0, grew: second % 1000 == 0, species: second as u64 % 1000 },
+            );
             curve.ask(now, Tree::File, &tracker, &config);
         }
         let samples = curve.samples(Tree::File);

@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn see(tracker: &mut Tracker, ts: i64, species: u64, new: bool) {
-        tracker.observe(ts, Learned { new, species });
+        tracker.observe(ts, Learned { new, grew: new, species });
     }
 
     #[test]

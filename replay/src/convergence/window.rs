@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::quality::RandomState;
+
 use super::Estimate;
 use crate::config::Convergence;
 use crate::profile::Learned;
@@ -21,13 +23,20 @@ pub struct Tracker {
     /// Time of each new pattern, oldest first.
     new: VecDeque<i64>,
     /// Patterns seen once, with the time of it.
-    singles: HashMap<u64, i64>,
+    singles: HashMap<u64, i64, RandomState>,
 }
 
 impl Tracker {
     /// `begin`: Unix time of the image's first event, ns.
     pub fn new(begin: i64) -> Self {
-        Self { begin, learned: 0, arrived: 0, events: VecDeque::new(), new: VecDeque::new(), singles: HashMap::new() }
+        Self {
+            begin,
+            learned: 0,
+            arrived: 0,
+            events: VecDeque::new(),
+            new: VecDeque::new(),
+            singles: HashMap::default(),
+        }
     }
 
     pub fn begin(&self) -> i64 {

@@ -33,8 +33,9 @@ mod reach;
 pub mod rules;
 pub mod rules_load;
 pub mod semantics;
+pub mod sight;
 pub mod sigma_fields;
-mod sigma_values;
+pub(crate) mod sigma_values;
 pub mod statistics;
 
 use serde::{Deserialize, Serialize};

@@ -17,6 +17,7 @@ use rsigma_eval::{EvaluationResult, EventValue};
 use super::correlation::{Correlations, Feed};
 use super::logs::Logs;
 use super::rules_load::{Folder, Listed, bad};
+use super::sight::Sight;
 use super::sigma_fields::{Category, EventView, Field, SigmaEvent};
 use super::{Engine, Level, Verdict};
 
@@ -70,6 +71,8 @@ pub enum RuleError {
 /// Rules, compiled and sorted by category.
 pub struct RuleEngine {
     categories: Vec<Compiled>,
+    /// By category.
+    sights: [Sight; Category::ALL.len()],
     /// What is about logs instead of categories.
     logs: Logs,
     correlations: Correlations,
@@ -94,6 +97,7 @@ impl RuleEngine {
         let Folder { rules, correlations, listed, .. } = Folder::read(directory)?;
         let logs = Logs::compile(&rules)?;
         let mut categories = Vec::new();
+        let mut sights = [Sight::Nothing; Category::ALL.len()];
         for category in Category::ALL.iter().copied() {
             let mut compiled = Compiled { category, engine: rsigma_eval::Engine::new(), fields: Vec::new() };
             for loaded in
@@ -101,6 +105,11 @@ impl RuleEngine {
             {
                 compiled.engine.add_rule(&loaded.rule).map_err(|error| bad(&loaded.path, error))?;
                 compiled.fields.extend(&loaded.fields);
+                let sight = match loaded.searches {
+                    true => Sight::Everything,
+                    false => Sight::Fields(loaded.fields.iter().copied().collect()),
+                };
+                sights[category as usize] = sights[category as usize].and(sight);
             }
             compiled.fields.sort_unstable();
             compiled.fields.dedup();
@@ -109,7 +118,7 @@ impl RuleEngine {
             }
         }
         let memo = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Ok(RuleEngine { categories, logs, correlations, listed, memo })
+        Ok(RuleEngine { categories, sights, logs, correlations, listed, memo })
     }
 
     /// Number of rules and correlations that can speak.
@@ -139,6 +148,15 @@ impl RuleEngine {
     /// Whether any rule can speak of an event that is no deviation.
     pub fn asks_about(&self, event: &Event) -> bool {
         Category::of(event).iter().any(|category| self.asks_for(*category)) || self.logs.ask_for(event)
+    }
+
+    /// What the rules say of an event that is no deviation depends on.
+    pub fn sight(&self, event: &Event) -> Sight {
+        if self.logs.ask_for(event) {
+            return Sight::Everything;
+        }
+        let of = |category: &Category| self.sights[*category as usize];
+        Category::of(event).iter().map(of).fold(Sight::Nothing, Sight::and)
     }
 
     /// The rules that the event matches, by id. Depends on the view alone.

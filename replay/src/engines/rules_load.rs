@@ -51,6 +51,8 @@ pub(super) struct Loaded {
     pub rule: SigmaRule,
     /// Fields that it can see.
     pub fields: Vec<Field>,
+    /// It looks for words in all of them.
+    pub searches: bool,
     listed: usize,
 }
 
@@ -90,6 +92,7 @@ impl Folder {
             rule.id = rule.id.or_else(|| rule.name.clone());
             rule.detection.named.values_mut().for_each(find_words);
             let fields = visible(&rule, text);
+            let searches = rule.detection.named.values().any(searches);
             let listed = self.list(Listed {
                 file: file(),
                 built_in,
@@ -112,7 +115,7 @@ impl Folder {
                     self.replaced(other.listed, path);
                 }
             }
-            self.rules.push(Loaded { path: file(), rule, fields, listed });
+            self.rules.push(Loaded { path: file(), rule, fields, searches, listed });
         }
         for rule in collection.correlations {
             let listed = self.list(Listed {
@@ -290,6 +293,15 @@ fn asked<'a>(detection: &'a Detection, names: &mut BTreeSet<&'a str>) {
         Detection::ArrayMatch { field, .. } => names.extend([field.as_str()]),
         Detection::Conditional { named, .. } => named.values().for_each(|part| asked(part, names)),
         Detection::Keywords(_) => {}
+    }
+}
+
+/// Whether a detection may look at more than the fields that it names.
+fn searches(detection: &Detection) -> bool {
+    match detection {
+        Detection::AllOf(items) => items.iter().any(|item| item.field.name.as_deref().is_none_or(str::is_empty)),
+        Detection::AnyOf(parts) | Detection::And(parts) => parts.iter().any(searches),
+        Detection::Keywords(_) | Detection::ArrayMatch { .. } | Detection::Conditional { .. } => true,
     }
 }
 

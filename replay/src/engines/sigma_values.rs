@@ -10,6 +10,7 @@ use datasets::{
 use record_bpf::Kind;
 use rsigma_eval::EventValue;
 
+use super::sight::{Word, place};
 use super::sigma_fields::Field;
 
 /// A field of the event's own, not of the process that did it.
@@ -22,8 +23,9 @@ pub(super) fn of_event<'a>(
     match event {
         Event::Process(event) => process(event, field),
         Event::Security(event) => security(event, field),
-        Event::File(event) => file(event, field),
-        Event::Network(event) => network(event, peer, domain, field),
+        Event::File(event) => file(event, field).map(Held::value),
+        Event::Network(event) if field == Field::DestinationHostname => hostnames(event, peer, domain),
+        Event::Network(event) => network(event, field).map(Held::value),
         Event::Dns(event) => dns(event, field),
         Event::Tls(event) => tls(event, field),
         Event::Flow(event) => flow(event, field),
@@ -72,49 +74,99 @@ fn security(event: &SecurityEvent, field: Field) -> Option<EventValue<'_>> {
     }
 }
 
-fn file(event: &FileEvent, field: Field) -> Option<EventValue<'_>> {
+/// What is said of an event depends on this of a field; `None`: on more than the event. Only of classes file and network.
+pub(crate) fn word<'a>(event: &'a Event, field: Field, mut hold: impl FnMut(&'a Arc<str>)) -> Option<Word> {
+    let held = match event {
+        Event::File(event) => file(event, field),
+        // Of an accepted connection no name is known.
+        Event::Network(event) if field == Field::DestinationHostname && event.common.kind != Kind::Accept => {
+            return None;
+        }
+        Event::Network(event) => network(event, field),
+        _ => return None,
+    };
+    Some(match held {
+        None => Word::Nothing,
+        Some(Held::Text(text)) => {
+            hold(text);
+            Word::Text(place(text))
+        }
+        Some(Held::Number(number)) => Word::Number(number),
+        Some(Held::Truth(truth)) => Word::Number(truth.into()),
+        Some(Held::Mode(mode)) => Word::Number(mode.into()),
+    })
+}
+
+/// A value as an event holds it.
+enum Held<'a> {
+    Text(&'a Arc<str>),
+    Number(i64),
+    Truth(bool),
+    /// As four octal digits.
+    Mode(u32),
+}
+
+impl<'a> Held<'a> {
+    fn number(number: impl TryInto<i64>) -> Held<'a> {
+        Held::Number(number.try_into().unwrap_or(i64::MAX))
+    }
+
+    fn value(self) -> EventValue<'a> {
+        match self {
+            Held::Text(text) => borrowed(text),
+            Held::Number(number) => EventValue::Int(number),
+            Held::Truth(truth) => EventValue::Bool(truth),
+            Held::Mode(mode) => EventValue::Str(Cow::Owned(format!("{:04o}", mode & 0o7777))),
+        }
+    }
+}
+
+fn file(event: &FileEvent, field: Field) -> Option<Held<'_>> {
     let renamed = event.common.kind == Kind::Rename;
     match field {
-        Field::TargetFilename if renamed => text(event.new_path.as_ref()),
-        Field::TargetFilename => text(event.path.as_ref()),
-        Field::SourceFilename if renamed => text(event.path.as_ref()),
-        Field::FileMode => event.mode.map(|mode| EventValue::Str(Cow::Owned(format!("{:04o}", mode & 0o7777)))),
-        Field::FileExecutable => event.mode.map(|mode| EventValue::Bool(mode & 0o111 != 0)),
-        Field::Result => Some(number(event.ret)),
+        Field::TargetFilename if renamed => event.new_path.as_ref().map(Held::Text),
+        Field::TargetFilename => event.path.as_ref().map(Held::Text),
+        Field::SourceFilename if renamed => event.path.as_ref().map(Held::Text),
+        Field::FileMode => event.mode.map(Held::Mode),
+        Field::FileExecutable => event.mode.map(|mode| Held::Truth(mode & 0o111 != 0)),
+        Field::Result => Some(Held::number(event.ret)),
         _ => None,
     }
 }
 
-fn network<'a>(
+/// Every name the peer goes by; a rule matches if any of them does.
+fn hostnames<'a>(
     event: &'a NetworkEvent,
     peer: Option<&'a Container>,
     domain: Option<&'a str>,
-    field: Field,
 ) -> Option<EventValue<'a>> {
+    if event.common.kind == Kind::Accept {
+        return None;
+    }
+    let of_peer = peer.iter().flat_map(|peer| peer.aliases.iter().chain(&peer.name)).map(|name| borrowed(name));
+    let names: Vec<_> = of_peer.chain(domain.map(borrowed)).collect();
+    (!names.is_empty()).then_some(EventValue::Array(names))
+}
+
+fn network(event: &NetworkEvent, field: Field) -> Option<Held<'_>> {
     // Of a socket that is closed or changes its state nobody says who began; its far end is the destination.
     let initiated = event.common.kind != Kind::Accept;
     let local = (event.local_addr.as_ref(), event.local_port);
     let remote = (event.peer_addr.as_ref(), event.peer_port);
     let (source, destination) = if initiated { (local, remote) } else { (remote, local) };
     match field {
-        Field::Initiated => Some(EventValue::Bool(initiated)),
-        Field::Protocol => Some(borrowed(&event.protocol)),
-        Field::DestinationIp => text(destination.0),
-        Field::DestinationPort => destination.1.map(number),
-        Field::SourceIp => text(source.0),
-        Field::SourcePort => source.1.map(number),
-        Field::SocketType => text(event.socket_type.as_ref()),
-        Field::BytesSent => event.bytes_sent.map(number),
-        Field::BytesReceived => event.bytes_received.map(number),
-        Field::TcpState => text(event.state.as_ref()),
-        Field::TcpOldState => text(event.old_state.as_ref()),
-        Field::Result => Some(number(event.ret)),
-        // Every name the peer goes by; a rule matches if any of them does.
-        Field::DestinationHostname if initiated => {
-            let of_peer = peer.iter().flat_map(|peer| peer.aliases.iter().chain(&peer.name)).map(|name| borrowed(name));
-            let names: Vec<_> = of_peer.chain(domain.map(borrowed)).collect();
-            (!names.is_empty()).then_some(EventValue::Array(names))
-        }
+        Field::Initiated => Some(Held::Truth(initiated)),
+        Field::Protocol => Some(Held::Text(&event.protocol)),
+        Field::DestinationIp => destination.0.map(Held::Text),
+        Field::DestinationPort => destination.1.map(Held::number),
+        Field::SourceIp => source.0.map(Held::Text),
+        Field::SourcePort => source.1.map(Held::number),
+        Field::SocketType => event.socket_type.as_ref().map(Held::Text),
+        Field::BytesSent => event.bytes_sent.map(Held::number),
+        Field::BytesReceived => event.bytes_received.map(Held::number),
+        Field::TcpState => event.state.as_ref().map(Held::Text),
+        Field::TcpOldState => event.old_state.as_ref().map(Held::Text),
+        Field::Result => Some(Held::number(event.ret)),
         _ => None,
     }
 }

@@ -28,7 +28,7 @@ use crate::observe::peers::image_of;
 use crate::output::OutputDir;
 use crate::partition::{self, Part};
 use crate::pipeline::image::{ImageState, Phase};
-use crate::pipeline::{Images, JUDGED, Lanes, Stage, Start, World, hit_by_rules};
+use crate::pipeline::{Images, Lanes, Stage, Start, World, hit_by_rules, judged};
 use crate::profile::siblings::Siblings;
 use crate::profile::{self, Calls, Profile};
 use crate::run::{hint, pooled, progress_bar};
@@ -178,7 +178,7 @@ fn learn_all(
             }
         };
         let stage = Stage { world: &world, start: Start::LearnAll, config, vectors: &model, rules: &rules };
-        lanes.take(recording.events_of(&JUDGED), &stage, watch)?;
+        lanes.take(judged(recording), &stage, watch)?;
         bar.finish_and_clear();
         let (begin, end) = lanes.seen().span.unwrap_or_default();
         lanes.end_recording(end, config);

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use datasets::DnsEvent;
+use foldhash::quality::RandomState;
 
 use super::Context;
 use crate::args::address::AddressClass;
@@ -21,7 +22,7 @@ const ADDRESSES: usize = 65_536;
 /// Names by address, per container.
 #[derive(Debug, Default)]
 pub struct Domains {
-    names: HashMap<(Arc<str>, IpAddr), VecDeque<Asked>>,
+    names: HashMap<(Arc<str>, IpAddr), VecDeque<Asked>, RandomState>,
 }
 
 #[derive(Debug)]

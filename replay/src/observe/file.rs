@@ -56,7 +56,7 @@ fn steps(program: &str, op: &'static str, path: &str) -> Arc<[Arc<str>]> {
 }
 
 /// The operation's step, or `None` for an event the file tree does not hold.
-fn operation(event: &FileEvent) -> Option<&'static str> {
+pub fn operation(event: &FileEvent) -> Option<&'static str> {
     if matches!(event.common.kind, Kind::Close) {
         return None;
     }

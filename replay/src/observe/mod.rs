@@ -1,7 +1,7 @@
 //! Events as the profile sees them: which tree, which path through it, whose doing.
 
 mod domains;
-mod file;
+pub mod file;
 mod network;
 pub mod peers;
 pub mod process;
@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::{Common, Event, NetworkEvent};
+use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Canonical;
@@ -68,7 +69,9 @@ impl Observation {
 /// Turns the events of one image into observations. Holds memory of paths already taken apart, and of names asked for.
 pub struct Observer {
     domains: domains::Domains,
-    memo: HashMap<MemoKey, Arc<[Arc<str>]>>,
+    commands: process::Commands,
+    words: network::Words,
+    memo: HashMap<MemoKey, Arc<[Arc<str>]>, RandomState>,
 }
 
 /// Program, operation, raw path.
@@ -79,15 +82,20 @@ const MEMO: usize = 100_000;
 
 impl Observer {
     pub fn new() -> Self {
-        Self { domains: domains::Domains::default(), memo: HashMap::new() }
+        Self {
+            domains: domains::Domains::default(),
+            commands: process::Commands::default(),
+            words: network::Words::default(),
+            memo: HashMap::default(),
+        }
     }
 
     /// Zero, one or two observations of `event`, appended to `out`.
     pub fn observe(&mut self, event: &Event, context: &Context<'_>, out: &mut Vec<Observation>) {
         match event {
-            Event::Process(event) => out.extend(process::observe(event, context)),
+            Event::Process(event) => out.extend(process::observe(event, context, &mut self.commands)),
             Event::File(event) => file::observe(event, context, self, out),
-            Event::Network(event) => out.extend(network::observe(event, context, &self.domains)),
+            Event::Network(event) => out.extend(network::observe(event, context, &self.domains, &mut self.words)),
             Event::Dns(event) => self.domains.see(event, context),
             // No tree is learned from the other classes.
             _ => {}
@@ -95,8 +103,13 @@ impl Observer {
     }
 
     /// To whom a closed connection of the internet protocols sent; None for any other event.
-    pub fn sent(&self, event: &NetworkEvent, context: &Context<'_>) -> Option<Sent> {
-        network::sent(event, context, &self.domains)
+    pub fn sent(&mut self, event: &NetworkEvent, context: &Context<'_>) -> Option<Sent> {
+        network::sent(event, context, &self.domains, &mut self.words)
+    }
+
+    /// What is known of containers and their addresses may be something else from now on.
+    pub fn forget_words(&mut self) {
+        self.words = network::Words::default();
     }
 
     /// The other end of a socket; None where nothing says who it is, and of a socket of no internet protocol.

@@ -106,6 +106,24 @@ impl Peers {
         (step, parsed.to_string())
     }
 
+    /// The texts that the step of a peer is made of, besides its address. `domain`: as of [`step`](Peers::step).
+    pub fn texts<'a>(
+        &'a self,
+        address: &str,
+        ts: i64,
+        domain: impl FnOnce() -> Option<&'a Arc<str>>,
+    ) -> [Option<&'a Arc<str>>; 2] {
+        let Ok(parsed) = address.parse::<IpAddr>() else { return [None; 2] };
+        let parsed = parsed.to_canonical();
+        match self.holder(parsed, ts) {
+            Some(holder) => [Some(&holder.image), Some(&holder.name)],
+            None if matches!(AddressClass::of(parsed), AddressClass::Private | AddressClass::Public) => {
+                [domain(), None]
+            }
+            None => [None; 2],
+        }
+    }
+
     /// The id of the container that has the address at `ts`.
     pub fn container(&self, address: &str, ts: i64) -> Option<&Arc<str>> {
         let parsed: IpAddr = address.parse().ok()?;

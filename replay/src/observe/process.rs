@@ -1,16 +1,62 @@
 //! exec: parent program, program, arguments.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::ProcessEvent;
+use foldhash::quality::RandomState;
 use record_bpf::Kind;
 
 use super::{Context, Observation, container, row};
 use crate::args::Canonical;
 use crate::args::path::mask_path;
+use crate::config::Config;
 use crate::deviation::Tree;
 
-pub fn observe(event: &ProcessEvent, context: &Context<'_>) -> Option<Observation> {
+/// Command lines already taken apart, by parent, program and arguments: a service runs few different ones.
+#[derive(Default)]
+pub struct Commands {
+    known: HashMap<Command, Taken, RandomState>,
+}
+
+/// Parent, program, arguments, and whether these were cut.
+type Command = (Arc<str>, Arc<str>, Box<[Arc<str>]>, bool);
+
+#[derive(Clone)]
+struct Taken {
+    steps: Arc<[Arc<str>]>,
+    args: Canonical,
+    raw: Arc<str>,
+}
+
+/// Command lines remembered before all are forgotten, and words of one that is: some tens of megabytes.
+const MOST: usize = 1 << 14;
+const WORDS: usize = 64;
+
+impl Commands {
+    fn take_apart(&mut self, command: Command, config: &Config) -> Taken {
+        if let Some(taken) = self.known.get(&command) {
+            return taken.clone();
+        }
+        let (parent, exe, argv, truncated) = &command;
+        let args = if config.args.canonical {
+            Canonical::new(exe, argv, *truncated)
+        } else {
+            Canonical::verbatim(argv, *truncated)
+        };
+        let steps = [mask_path(parent).into(), mask_path(exe).into()].into();
+        let taken = Taken { steps, args, raw: command_line(exe, argv).into() };
+        if argv.len() <= WORDS {
+            if self.known.len() >= MOST {
+                self.known.clear();
+            }
+            self.known.insert(command, taken.clone());
+        }
+        taken
+    }
+}
+
+pub fn observe(event: &ProcessEvent, context: &Context<'_>, commands: &mut Commands) -> Option<Observation> {
     if event.common.kind != Kind::Exec {
         return None;
     }
@@ -21,11 +67,7 @@ pub fn observe(event: &ProcessEvent, context: &Context<'_>) -> Option<Observatio
     let argv: &[Arc<str>] =
         event.argv.as_deref().or_else(|| process.and_then(|process| process.argv.as_deref())).unwrap_or_default();
     let truncated = event.argv_truncated.unwrap_or(false);
-    let args = if context.config.args.canonical {
-        Canonical::new(&exe, argv, truncated)
-    } else {
-        Canonical::verbatim(argv, truncated)
-    };
+    let Taken { steps, args, raw } = commands.take_apart((parent, exe, argv.into(), truncated), context.config);
     Some(Observation {
         tree: Tree::Process,
         ts: event.common.ts,
@@ -33,9 +75,9 @@ pub fn observe(event: &ProcessEvent, context: &Context<'_>) -> Option<Observatio
         exec_id: event.common.exec_id,
         pid: event.common.pid,
         row: row(&event.common),
-        steps: [mask_path(&parent).into(), mask_path(&exe).into()].into(),
+        steps,
         args: Some(args),
-        raw: command_line(&exe, argv).into(),
+        raw,
         host_path: None,
         reached: None,
     })

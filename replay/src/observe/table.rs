@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::{Origin, Process, Recording};
+use foldhash::quality::RandomState;
 
 /// Stands for the container and image of processes outside containers.
 pub const HOST: &str = "host";
@@ -23,7 +24,7 @@ const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"]
 #[derive(Debug, Default)]
 pub struct ProcessTable {
     /// Boxed: the map has room for up to twice as many as there are.
-    rows: HashMap<u64, Box<Process>>,
+    rows: HashMap<u64, Box<Process>, RandomState>,
     unknown: Option<Arc<str>>,
 }
 

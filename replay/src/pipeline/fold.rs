@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::apart::{Apart, Log};
@@ -28,7 +29,7 @@ pub struct Folded {
 pub struct Folds {
     image: Arc<str>,
     evidence_rows: usize,
-    index: HashMap<Key, usize>,
+    index: HashMap<Key, usize, RandomState>,
     folded: Vec<Folded>,
     /// There is a new one, or a new rule that hit one.
     changed: bool,
@@ -40,7 +41,7 @@ pub(super) type Key = (Arc<str>, Tree, DeviationKind, Vec<Arc<str>>);
 
 impl Folds {
     pub fn new(image: Arc<str>, evidence_rows: usize) -> Self {
-        Self { image, evidence_rows, index: HashMap::new(), folded: Vec::new(), changed: false, log: None }
+        Self { image, evidence_rows, index: HashMap::default(), folded: Vec::new(), changed: false, log: None }
     }
 
     /// Folds no hits of rules from now on, but keeps them for who does.

@@ -1,5 +1,6 @@
 //! One image through its stream of events: learn until converged, then compare, and take in slowly what recurs.
 
+mod doings;
 mod outside;
 mod volume;
 
@@ -8,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datasets::Event;
+use foldhash::quality::RandomState;
 
+use self::doings::{Doings, Recall, Seen};
 use super::fold::{Folded, Folds};
 use super::ruling::{Memory, Rules, Ruling, Said};
 use super::tune::{Fate, Tuning};
@@ -20,7 +23,7 @@ use crate::error::Result;
 use crate::observe::{Context, Observation, Observer, ProcessTable};
 use crate::profile::siblings::{Replicas, Siblings};
 use crate::profile::tuning::Tuned;
-use crate::profile::{Departure, ImageProfile, LockedTree, store};
+use crate::profile::{Departure, ImageProfile, Learned, LockedTree, store};
 use crate::timing::{self, Part};
 
 /// Convergence is judged at most this often, in ns of event time, and always before the event that ends a silence.
@@ -72,7 +75,7 @@ pub struct ImageState {
     folds: Folds,
     /// Incarnations whose doings are not learned, with whether a rule hit them.
     tainted: BTreeMap<u64, bool>,
-    clean: HashSet<u64>,
+    clean: HashSet<u64, RandomState>,
     next_check: i64,
     scratch: Vec<Observation>,
     /// Between event time and the time of learning, ns: of several recordings, one begins where the other ended.
@@ -92,6 +95,7 @@ pub struct ImageState {
     minutes: volume::Minutes,
     /// Of rules' hits.
     pub memory: Memory,
+    doings: Doings,
 }
 
 impl ImageState {
@@ -108,7 +112,7 @@ impl ImageState {
             unknown: false,
             observer: Observer::new(),
             tainted: BTreeMap::new(),
-            clean: HashSet::new(),
+            clean: HashSet::default(),
             next_check: i64::MIN,
             scratch: Vec::new(),
             shift: 0,
@@ -120,6 +124,7 @@ impl ImageState {
             since: BTreeMap::new(),
             minutes: volume::Minutes::default(),
             memory: Memory::default(),
+            doings: Doings::default(),
         }
     }
 
@@ -136,6 +141,7 @@ impl ImageState {
 
     /// The next recording of several begins. `withheld`: incarnations that a rule hits in it, sooner or later.
     pub fn begin_recording(&mut self, withheld: &BTreeSet<u64>) {
+        self.forget_doings();
         // Incarnations are numbered within a recording.
         self.tainted = withheld.iter().map(|id| (*id, true)).collect();
         self.clean.clear();
@@ -199,27 +205,53 @@ impl ImageState {
             self.check(now, around.config);
             self.next_check = now.saturating_add(CHECK);
         }
+        match self.recall(event, around) {
+            Recall::Taken => Ok(()),
+            recall => self.look_at(event, recall, around),
+        }
+    }
+
+    /// Takes an event that is not like one before.
+    fn look_at(&mut self, event: &Event, recall: Recall, around: &Surroundings<'_>) -> Result<()> {
+        if matches!((event, &recall), (Event::File(_), Recall::New(_))) {
+            // The trees may grow by it.
+            self.settle_owed();
+        }
         let mut observations = std::mem::take(&mut self.scratch);
         self.observer.observe(event, &around.context, &mut observations);
-        let said = Said { deviation: None, beyond: self.volume(event, around) };
-        let ruling = timing::each(Part::Rules, || self.memory.judge(event, said, around.rules, &around.context));
+        let beyond = self.volume(event, around);
+        let ruling = self.ruling(event, beyond, around);
         if observations.is_empty() {
             self.outside(event, &ruling, around);
         }
+        let (mut seen, mut known) = (Vec::new(), !ruling.heard);
+        let edition = self.doings.edition;
         for observation in observations.drain(..) {
-            self.take(event, &observation, &ruling, around)?;
+            match self.take(event, &observation, &ruling, around)? {
+                Some(species) => seen.push(Seen { steps: observation.steps, species }),
+                None => known = false,
+            }
         }
         self.scratch = observations;
+        // What the second path of a rename makes of the tree may change the pattern of the first.
+        known &= seen.len() < 2 || edition == self.doings.edition;
+        if let Event::File(file) = event
+            && known
+        {
+            self.remember(file, recall, &seen);
+        }
         Ok(())
     }
 
+    /// The pattern that the observation belongs to, if the tree knows it from now on and nothing is to be said of it; only that
+    /// of a tree that learns means something.
     fn take(
         &mut self,
         event: &Event,
         observation: &Observation,
         ruling: &Ruling,
         around: &Surroundings<'_>,
-    ) -> Result<()> {
+    ) -> Result<Option<u64>> {
         let hit = ruling.is_high_confidence();
         self.counts.observations += 1;
         if let Some(replicas) = &mut self.replicas {
@@ -239,11 +271,11 @@ impl ImageState {
         }
         let taint = self.taint(observation.exec_id, around);
         if !locked && !hit && taint.is_none() {
-            self.learn(observation, around.config);
+            let learned = self.learn(observation, around.config);
             if ruling.met {
                 self.folds.add(observation, known_but_hit(observation), ruling);
             }
-            return Ok(());
+            return Ok(Some(learned.species));
         }
         let mut departure = None;
         // While a baseline is learned, nobody asks.
@@ -265,7 +297,7 @@ impl ImageState {
         if departure.is_none() && (hit || ruling.met) {
             departure = Some(known_but_hit(observation));
         }
-        let Some(departure) = departure else { return Ok(()) };
+        let Some(departure) = departure else { return Ok(locked.then_some(0)) };
         self.counts.deviating += 1;
         if let Some(since) = self.since.get_mut(&observation.tree).filter(|_| locked && !hit && taint != Some(true)) {
             since.departed(observation);
@@ -284,15 +316,17 @@ impl ImageState {
             }
         }
         self.folds.add(observation, departure, ruling);
-        Ok(())
+        Ok(None)
     }
 
-    fn learn(&mut self, observation: &Observation, config: &Config) {
+    fn learn(&mut self, observation: &Observation, config: &Config) -> Learned {
         self.counts.learned += 1;
         let learned = self.profile.learn(observation, config);
+        self.doings.edition += u64::from(learned.grew && observation.tree == Tree::File);
         if let Some(Phase::Learning(tracker)) = self.phases.get_mut(&observation.tree) {
             tracker.observe(observation.ts - self.shift, learned);
         }
+        learned
     }
 
     /// Whether the process, or one it comes from, is not to be learned from; `true` inside: because a rule hit it.

@@ -4,14 +4,17 @@
 //! thread. Images share nothing that they write, so the result does not depend on the number of threads, and memory is
 //! bounded by a chunk and by what the profiles hold.
 
+mod actors;
 pub mod apart;
+pub mod columns;
 pub mod ended;
 pub mod fold;
 pub mod image;
+mod routes;
 pub mod ruling;
 mod tune;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datasets::{Container, Event, Recording};
@@ -29,13 +32,17 @@ use crate::observe::{Context, HOST, Peers, ProcessTable, peers};
 use crate::profile::Profile;
 use crate::timing::{self, Part};
 use apart::{Abroad, Apart};
+pub use columns::judged;
 use ended::EndedImage;
 use fold::Folded;
 use image::{ImageState, Surroundings};
+use routes::Routes;
 use ruling::{Rules, Ruling};
 
 /// Events in memory at once.
 const CHUNK: usize = 1 << 16;
+/// As many are read before they are taken where there is one thread: then they are still in the cache.
+const AT_HAND: usize = 1 << 10;
 
 /// The classes that a replay reads: rules judge them all.
 pub const JUDGED: [Class; 8] = [
@@ -160,7 +167,7 @@ pub struct Stage<'a> {
 /// Unreadable events; a needed model that is missing.
 pub fn stream(recording: &Recording, stage: &Stage<'_>, watch: impl FnMut(&Event)) -> Result<Streamed> {
     let mut lanes = Lanes::default();
-    lanes.take(recording.events_of(&JUDGED), stage, watch)?;
+    lanes.take(judged(recording), stage, watch)?;
     Ok(lanes.end(stage))
 }
 
@@ -317,53 +324,58 @@ impl Lanes {
         let replicas = world.replicas();
         self.replicated.extend(replicas.iter().filter(|(_, count)| **count > 1).map(|(image, _)| Arc::clone(image)));
         let Self { lanes, replicated, withheld, seen, across, only, apart } = self;
-        // Of an image that another part works on there is none.
-        let mut image_of: HashMap<Option<Arc<str>>, Option<Arc<str>>> = HashMap::new();
+        // The world, and the rules, may be others than they were.
+        lanes.values_mut().for_each(|lane| lane.state.forget_doings());
+        let mut routes = Routes::default();
+        let at_hand = if rayon::current_num_threads() == 1 { AT_HAND } else { CHUNK };
         let is_ours = |image: &Arc<str>| only.as_ref().is_none_or(|only| only.contains(image));
         loop {
-            let mut read = false;
+            // Events of the present chunk.
+            let mut taken = 0;
             if let Some(apart) = apart {
                 lanes.values_mut().for_each(|lane| lane.state.at_chunk(apart.chunk));
             }
-            let reading = timing::part(Part::Read);
-            for event in events.by_ref().take(CHUNK) {
-                read = true;
-                let event = event?;
-                watch(&event);
-                if LEARNED.contains(&event.class()) {
-                    seen.see(event.common().ts);
-                }
-                let container = &event.common().container;
-                let image = match image_of.get(container) {
-                    Some(image) => image,
-                    None => image_of
-                        .entry(container.clone())
-                        .or_insert_with(|| Some(world.image(container.as_ref())).filter(is_ours)),
-                };
-                let Some(image) = image else { continue };
-                match lanes.get_mut(image) {
-                    Some(lane) => lane.queue.push(event),
-                    None => {
-                        let mut state = begin(Arc::clone(image), start, config, replicated.contains(image));
-                        state.begin_recording(withheld);
-                        state.expect_replicas(replicas.get(image).copied().unwrap_or(1));
-                        if let Some(apart) = apart {
-                            state.keep_apart(apart.chunk);
+            while taken < CHUNK {
+                let (reading, before) = (timing::part(Part::Read), taken);
+                for event in events.by_ref().take(at_hand) {
+                    taken += 1;
+                    let event = event?;
+                    watch(&event);
+                    if LEARNED.contains(&event.class()) {
+                        seen.see(event.common().ts);
+                    }
+                    let container = event.common().container.as_ref();
+                    // Of an image that another part works on there is none.
+                    let image = routes.image(container, || Some(world.image(container)).filter(is_ours));
+                    let Some(image) = image else { continue };
+                    match lanes.get_mut(image) {
+                        Some(lane) => lane.queue.push(event),
+                        None => {
+                            let mut state = begin(Arc::clone(image), start, config, replicated.contains(image));
+                            state.begin_recording(withheld);
+                            state.expect_replicas(replicas.get(image).copied().unwrap_or(1));
+                            if let Some(apart) = apart {
+                                state.keep_apart(apart.chunk);
+                            }
+                            lanes.insert(Arc::clone(image), Lane { state, queue: vec![event] });
                         }
-                        lanes.insert(Arc::clone(image), Lane { state, queue: vec![event] });
                     }
                 }
+                drop(reading);
+                if taken == before {
+                    break;
+                }
+                let mut busy: Vec<&mut Lane> = lanes.values_mut().filter(|lane| !lane.queue.is_empty()).collect();
+                // The longest first: with few images the order is what balances the threads.
+                busy.sort_by_key(|lane| std::cmp::Reverse(lane.queue.len()));
+                let results: Vec<Result<()>> =
+                    busy.into_par_iter().with_max_len(1).map(|lane| lane.drain(&around())).collect();
+                results.into_iter().collect::<Result<()>>()?;
             }
-            drop(reading);
-            if !read {
+            if taken == 0 {
+                lanes.values_mut().for_each(|lane| lane.state.settle_owed());
                 return Ok(());
             }
-            let mut busy: Vec<&mut Lane> = lanes.values_mut().filter(|lane| !lane.queue.is_empty()).collect();
-            // The longest first: with few images the order is what balances the threads.
-            busy.sort_by_key(|lane| std::cmp::Reverse(lane.queue.len()));
-            let results: Vec<Result<()>> =
-                busy.into_par_iter().with_max_len(1).map(|lane| lane.drain(&around())).collect();
-            results.into_iter().collect::<Result<()>>()?;
             match apart {
                 Some(apart) => apart.take(lanes),
                 None => join(lanes, across, world, rules),
@@ -406,7 +418,7 @@ fn join(lanes: &mut BTreeMap<Arc<str>, Lane>, across: &mut Correlator, world: &W
 /// Unreadable events.
 pub fn hit_by_rules(recording: &Recording, world: &World, rules: &dyn Rules) -> Result<BTreeSet<u64>> {
     let mut hit = BTreeSet::new();
-    let mut events = recording.events_of(&RULED);
+    let mut events = recording.events_with(&RULED, columns::of);
     loop {
         let chunk = events.by_ref().take(CHUNK).collect::<datasets::Result<Vec<Event>>>()?;
         if chunk.is_empty() {

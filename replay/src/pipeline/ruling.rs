@@ -11,11 +11,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::{Event, ResourceEvent};
+use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
 use crate::deviation::{DeviationKind, RowRef, Tree};
 use crate::engines::correlation::{Contribution, Correlations, Correlator, Met};
 use crate::engines::rules::RuleHit;
+use crate::engines::sight::Sight;
 use crate::engines::sigma_fields::Known;
 use crate::engines::{Level, Verdict};
 use crate::observe::{Context, Domains, HOST, Observation};
@@ -24,6 +26,11 @@ use crate::observe::{Context, Domains, HOST, Observation};
 pub trait Rules: Sync {
     /// The rules that hit an event.
     fn hits(&self, event: &Event, known: Known<'_>) -> Vec<RuleHit>;
+
+    /// What they say of an event that is no deviation depends on.
+    fn sight(&self, _event: &Event) -> Sight {
+        Sight::Everything
+    }
 
     /// Whether any rule asks for deviations.
     fn judges_deviations(&self) -> bool {
@@ -73,6 +80,8 @@ pub struct Ruling {
     pub rows: Vec<RowRef>,
     /// A correlation was met.
     pub met: bool,
+    /// Some rule hit, be it one that only serves a correlation.
+    pub heard: bool,
     /// The highest level of what was hit, but for what is about deviations: were that a reason not to learn, nothing that
     /// departs would ever be learned.
     pub level: Option<Level>,
@@ -97,6 +106,7 @@ impl Ruling {
         self.verdicts.extend(other.verdicts);
         self.rows.extend(other.rows);
         self.met |= other.met;
+        self.heard |= other.heard;
         self.level = self.level.max(other.level);
     }
 }
@@ -117,7 +127,7 @@ pub struct Memory {
     /// What addresses were asked for under.
     domains: Domains,
     /// Time and CPU time of each container's last sample; ns.
-    samples: HashMap<Option<Arc<str>>, (i64, u64)>,
+    samples: HashMap<Option<Arc<str>>, (i64, u64), RandomState>,
     /// Hits that take part in correlations over containers, to be taken after each chunk.
     pub abroad: Vec<Contribution>,
 }
@@ -143,6 +153,9 @@ impl Memory {
         if let Event::Dns(answer) = event {
             self.domains.see(answer, context);
         }
+        if deviation.is_none() && rules.sight(event) == Sight::Nothing {
+            return Ruling::default();
+        }
         let domain = match event {
             Event::Network(event) => event.peer_addr.as_deref().and_then(|address| {
                 let container = event.common.container.as_ref()?;
@@ -160,7 +173,7 @@ impl Memory {
             contribution.observation = Some(Box::new(observation(event, context)));
         }
         self.abroad.append(&mut abroad);
-        let mut ruling = Ruling { met: !met.is_empty(), ..Ruling::default() };
+        let mut ruling = Ruling { met: !met.is_empty(), heard: true, ..Ruling::default() };
         for hit in hits.iter().filter(|hit| !hit.silent) {
             ruling.verdicts.push(hit.verdict());
             ruling.level = ruling.level.max(Some(hit.level).filter(|_| deviation.is_none()));

@@ -44,6 +44,8 @@ const FURTHER: &str = "further peers";
 pub struct Learned {
     /// A node or pattern that was not there.
     pub new: bool,
+    /// The tree is another one now: it has a path or a pattern more, or a directory became a wildcard.
+    pub grew: bool,
     /// Identity of the pattern that the observation belongs to.
     pub species: u64,
 }
@@ -88,13 +90,23 @@ impl ImageProfile {
         let leaf = self.process.entry(Arc::clone(parent)).or_default().entry(Arc::clone(program)).or_default();
         let mut hasher = DefaultHasher::new();
         (parent, program).hash(&mut hasher);
-        let mut new = false;
+        let (mut new, mut grew) = (false, false);
         if let Some(args) = &observation.args {
             args.key().hash(&mut hasher);
             let accepted = !leaf.is_empty() && accepted_without_model(program, args, leaf, &config.args);
-            new = leaf.insert(program, args, config.profile.max_patterns) && !accepted;
+            grew = leaf.insert(program, args, config.profile.max_patterns);
+            new = grew && !accepted;
         }
-        Learned { new, species: hasher.finish() }
+        Learned { new, grew, species: hasher.finish() }
+    }
+
+    /// Learns further events of a path of a tree of paths that it knows.
+    pub fn count(&mut self, tree: Tree, steps: &[Arc<str>], events: u64) {
+        match tree {
+            Tree::Process => {}
+            Tree::File => self.file.count(steps, events),
+            Tree::Network => self.network.count(steps, events),
+        }
     }
 
     /// Where the observation leaves the tree, or `None` when all of it is known.
@@ -200,7 +212,7 @@ impl ImageProfile {
 
 fn learn_path(tree: &mut Node, observation: &Observation, bound: usize) -> Learned {
     let inserted = tree.insert(&observation.steps, bound);
-    Learned { new: inserted.new, species: inserted.species }
+    Learned { new: inserted.new, grew: inserted.grew, species: inserted.species }
 }
 
 fn path_departure(tree: &Node, observation: &Observation) -> Option<Departure> {

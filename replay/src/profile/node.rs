@@ -43,6 +43,8 @@ fn is_zero(count: &u64) -> bool {
 pub struct Inserted {
     /// The path was not in the tree.
     pub new: bool,
+    /// The tree is another one now: also where a directory became a wildcard that knew the path already.
+    pub grew: bool,
     /// Identity of the pattern the path ended in, after wildcards.
     pub species: u64,
 }
@@ -50,8 +52,8 @@ pub struct Inserted {
 impl Node {
     /// Adds one event. `bound` is the number of distinct segments a directory may hold.
     pub fn insert(&mut self, steps: &[Arc<str>], bound: usize) -> Inserted {
-        if let Some(species) = self.count_known(steps, DefaultHasher::new()) {
-            return Inserted { new: false, species };
+        if let Some(species) = self.count_known(steps, DefaultHasher::new(), 1) {
+            return Inserted { new: false, grew: false, species };
         }
         let mut node = self;
         let mut directory = String::new();
@@ -76,21 +78,26 @@ impl Node {
             node = node.children.entry(key).or_default();
         }
         node.count += 1;
-        Inserted { new: node.count == 1, species: hasher.finish() }
+        Inserted { new: node.count == 1, grew: true, species: hasher.finish() }
     }
 
-    /// Adds one event to a path that is known; its species.
-    fn count_known(&mut self, steps: &[Arc<str>], hasher: DefaultHasher) -> Option<u64> {
+    /// Adds events to a path that is known; to one that is not, none.
+    pub fn count(&mut self, steps: &[Arc<str>], events: u64) {
+        self.count_known(steps, DefaultHasher::new(), events);
+    }
+
+    /// Adds events to a path that is known; its species.
+    fn count_known(&mut self, steps: &[Arc<str>], hasher: DefaultHasher, events: u64) -> Option<u64> {
         let Some((step, rest)) = steps.split_first() else {
             let known = self.count > 0;
-            self.count += u64::from(known);
+            self.count += if known { events } else { 0 };
             return known.then(|| hasher.finish());
         };
         for key in keys(step) {
             if let Some(child) = self.children.get_mut(key) {
                 let mut hasher = hasher.clone();
                 key.hash(&mut hasher);
-                if let Some(species) = child.count_known(rest, hasher) {
+                if let Some(species) = child.count_known(rest, hasher, events) {
                     return Some(species);
                 }
             }

@@ -82,6 +82,14 @@ impl Replicas {
         replica.profile.learn(observation, config);
     }
 
+    /// A replica that is known did something further times that its profile knows.
+    pub fn count(&mut self, container: &Arc<str>, tree: Tree, steps: &[Arc<str>], events: u64) {
+        if let Some(replica) = self.by_container.get_mut(container) {
+            replica.observations += events;
+            replica.profile.count(tree, steps, events);
+        }
+    }
+
     /// None with fewer than two replicas that did anything. `name`: of a container, for people.
     pub fn compare(&self, image: &Arc<str>, config: &Config, name: &dyn Fn(&str) -> String) -> Option<Siblings> {
         compare(image, &self.by_container, config, name)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datasets::Event;
+use foldhash::quality::RandomState;
 
 use super::{ImageState, Phase, Surroundings};
 use crate::deviation::Tree;
@@ -19,7 +20,7 @@ const PAIRS: usize = 65_536;
 #[derive(Debug, Default)]
 pub struct Minutes {
     /// By container, program and peer: the number of the minute, and its bytes so far.
-    sums: HashMap<(Arc<str>, observe::Sent), (i64, u64)>,
+    sums: HashMap<(Arc<str>, observe::Sent), (i64, u64), RandomState>,
 }
 
 impl Minutes {
