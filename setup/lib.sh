@@ -196,6 +196,7 @@ setup_record() {
 	setup_receivers
 	setup_policies
 	setup_notebooks
+	setup_ray
 }
 
 # Python packages that only tests of replay's sinks use; those tests are left out without.
@@ -243,6 +244,7 @@ make_policies() {
 
 # Python environments of their own, which only tests use; what needs one is left out without.
 setup_notebooks() { setup_environment notebooks "packages of the notebooks" "100 MB"; }
+setup_ray() { setup_environment ray "Ray, for the test on a cluster of this machine" "80 MB"; }
 # Builds the Python package.
 setup_wheel() { setup_environment wheel "maturin" "10 MB"; }
 

@@ -13,6 +13,7 @@ __version__: str
 _Path = str | PathLike[str]
 _Value = bool | int | float | str | Sequence["_Value"]
 _Config = _Path | Mapping[str, "_Value | Mapping[str, Any]"]
+_Recordings = "_Path | Recording | Iterable[_Path | Recording]"
 
 @final
 class Table:
@@ -172,7 +173,7 @@ def shipped() -> list[str]:
     """
 
 def learn(
-    recordings: _Path | Recording | Iterable[_Path | Recording],
+    recordings: _Recordings,
     config: _Config | None = None,
     *,
     threads: int = 0,
@@ -192,7 +193,7 @@ def learn(
     """
 
 def replay(
-    recording: _Path | Recording,
+    recordings: _Recordings,
     learn: _Path | Recording | Profile | None = None,
     config: _Config | None = None,
     *,
@@ -200,12 +201,12 @@ def replay(
     output: _Path | None = None,
     progress: bool = False,
 ) -> Outcome:
-    """Replays a recording as the program `replay` does: the same alerts to the byte.
+    """Replays one recording, or several as one, as the program `replay` does: the same alerts to the byte.
 
     >>> outcome = retroscope.replay("xmrig", learn=life, config={"severity.high": 55})
     >>> outcome.alerts.to_polars().filter(severity="critical")
 
-    learn: what to compare with; None: the recording's own first part.
+    learn: what to compare with; None: the recordings' own first part.
     output: a directory for the files that the program writes.
     The other arguments are those of `learn`.
 
@@ -238,3 +239,39 @@ def sweep(
     are raised, and against the recording's labels `acts`, `found`, `false_alerts`, `false_alerts_per_container_hour` and
     `time_to_detect_s` (median, event time), which are counted as by `eval detect`.
     """
+
+def partition_plan(recordings: _Recordings, parts: int) -> list[list[tuple[str, int]]]:
+    """The images of each of `parts` parts, each with its events: a function of the recordings alone. Parts may be empty."""
+
+def partition_run(
+    recordings: _Recordings,
+    index: int,
+    parts: int,
+    learn: _Path | Recording | Profile | None = None,
+    config: _Config | None = None,
+    *,
+    threads: int = 0,
+) -> bytes:
+    """Part `index`, from 1, of a replay in `parts`: what `partition_merge` needs of it."""
+
+def partition_merge(
+    recordings: _Recordings,
+    parts: Sequence[bytes],
+    learn: _Path | Recording | Profile | None = None,
+    config: _Config | None = None,
+    *,
+    threads: int = 0,
+    output: _Path | None = None,
+) -> Outcome:
+    """The outcome of all parts, in any order: that of `replay`, to the byte.
+
+    Raises an Error for parts that are missing, or were made of something else.
+    """
+
+def partition_learn(
+    recordings: _Recordings, index: int, parts: int, config: _Config | None = None, *, threads: int = 0
+) -> Profile:
+    """What `learn` learns of the images of part `index`, from 1, of `parts`."""
+
+def partition_union(profiles: Sequence[Profile]) -> Profile:
+    """The profile of the profiles of all parts, which is that of `learn`."""

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use replay::cli::Replay;
 use replay::error::Error;
 use replay::input::{self, Baseline};
 use replay::profile;
@@ -119,6 +118,6 @@ pub enum Opened {
 pub fn sources(recordings: &[Recording], learn: Option<&Learn>) -> Result<Sources, Failure> {
     // It is read when it is opened, so that the folder may go.
     let (learn, _folder) = learn.map(Learn::named).transpose()?.unzip();
-    let recording = recordings.first().map(Recording::address);
-    Ok(Sources::open(&Replay { recording, learn, ..Replay::default() })?)
+    let recordings: Vec<String> = recordings.iter().map(Recording::address).collect();
+    Ok(Sources::of(&recordings, learn.as_deref())?)
 }

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod inputs;
 mod outcome;
+mod partition;
 mod profile;
 mod readers;
 mod recording;
@@ -22,6 +23,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::outcome::{Outcome, run_replay};
+    #[pymodule_export]
+    use crate::partition::{partition_learn, partition_merge, partition_plan, partition_run, partition_union};
     #[pymodule_export]
     use crate::profile::{Profile, run_learn};
     #[pymodule_export]

@@ -33,25 +33,25 @@ impl Outcome {
     }
 }
 
-/// Replays a recording.
+/// Replays one recording, or several as one.
 #[pyfunction]
-#[pyo3(name = "replay", signature = (recording, learn = None, config = None, *, threads = 0, output = None, progress = false))]
+#[pyo3(name = "replay", signature = (recordings, learn = None, config = None, *, threads = 0, output = None, progress = false))]
 pub fn run_replay(
     py: Python<'_>,
-    recording: &Bound<'_, PyAny>,
+    recordings: &Bound<'_, PyAny>,
     learn: Option<&Bound<'_, PyAny>>,
     config: Option<&Bound<'_, PyAny>>,
     threads: u16,
     output: Option<PathBuf>,
     progress: bool,
 ) -> PyResult<Outcome> {
-    let recording = inputs::recording(recording, "recording")?;
+    let recordings = inputs::recordings(recordings, "recordings")?;
     let learn = Learn::of(learn)?;
     let config = Given::of(config)?.load()?;
     // Whether it can be written is better known before the work than after.
     let output = output.map(|path| OutputDir::create(&path)).transpose().map_err(Failure::from)?;
     let inner = work::run(py, progress, move || {
-        let sources = inputs::sources(&[recording], learn.as_ref())?;
+        let sources = inputs::sources(&recordings, learn.as_ref())?;
         Ok(run::run(&sources, &config, threads.into())?)
     })?;
     let outcome = Outcome::new(inner);
