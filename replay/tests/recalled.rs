@@ -11,6 +11,7 @@ use replay::deviation::Tree;
 use replay::engines::correlation::{Contribution, Correlations, Correlator, Met};
 use replay::engines::rules::RuleHit;
 use replay::engines::sigma_fields::Known;
+use replay::gather::Gathered;
 use replay::judge::{Judges, RulesOf};
 use replay::pipeline::ruling::Rules;
 use replay::pipeline::{JUDGED, Lanes, Stage, Start, World, judged};
@@ -119,4 +120,21 @@ fn a_tree_that_grows_counts_what_was_remembered_before() {
     let ordinary = Recording::open(common::ordinary(&tmp.path().join("base"))).unwrap();
     same(&attacked, &ordinary);
     same(&ordinary, &attacked);
+}
+
+#[test]
+fn the_report_counts_the_same_in_the_columns_that_are_read() {
+    let config = config::load(None, &[]).unwrap();
+    for name in ["xmrig", "port-scan-21"] {
+        let recording = Recording::shipped(name).unwrap();
+        let world = World::load(&recording, &config).unwrap();
+        let gathered = |events: datasets::Events| {
+            let mut gathered = Gathered::default();
+            events.for_each(|event| gathered.see(&event.unwrap(), &world));
+            gathered
+        };
+        let all = gathered(recording.events_of(&JUDGED));
+        assert!(!all.containers.is_empty());
+        assert!(all == gathered(judged(&recording)), "{name}");
+    }
 }

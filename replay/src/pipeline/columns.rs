@@ -1,4 +1,4 @@
-//! The columns of a recording that a replay reads: what trees, rules and alerts look at, and nothing else.
+//! The columns of a recording that a replay reads: what trees, rules, alerts and the report look at, and nothing else.
 
 use datasets::{Events, Recording};
 use record_bpf::Class;
@@ -62,6 +62,8 @@ pub fn of(class: Class) -> &'static [&'static str] {
             "socket_type",
             "old_state",
             "state",
+            "retransmits",
+            "rtt",
         ],
         Class::Dns => &[
             "container",
@@ -81,6 +83,7 @@ pub fn of(class: Class) -> &'static [&'static str] {
             "container",
             "pid",
             "exec_id",
+            "interface",
             "direction",
             "protocol",
             "src_addr",
