@@ -98,6 +98,7 @@ impl Error {
             Error::Scenario(scenarios::Error::Unknown { .. } | scenarios::Error::Definition { .. }) => exit::INPUT,
             Error::Scenario(_) => exit::MISSING,
             Error::Output { .. } => exit::OUTPUT,
+            Error::Recording(error) if error.is_output() => exit::OUTPUT,
             _ => exit::INPUT,
         }
     }

@@ -12,7 +12,7 @@ fn every_notebook_runs() {
         eprintln!("\n*** SKIPPED every_notebook_runs: {} is not there; ./dev setup makes it ***\n", python.display());
         return;
     }
-    let has_package = Command::new(&python).current_dir(&root).args(["-c", "import retroscope"]).output();
+    let has_package = Command::new(&python).current_dir(root).args(["-c", "import retroscope"]).output();
     if !has_package.is_ok_and(|output| output.status.success()) {
         eprintln!(
             "\n*** SKIPPED every_notebook_runs: the package retroscope is not installed there; ./dev test does that ***\n"

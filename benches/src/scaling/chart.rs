@@ -22,10 +22,8 @@ pub fn draw(found: &Scaling) -> Result<String, Error> {
     let drawn = {
         let root = SVGBackend::with_string(&mut svg, (WIDTH * COSTS.len() as u32, HEIGHT)).into_drawing_area();
         let panels = root.split_evenly((1, COSTS.len()));
-        let each = panels.iter().zip(COSTS.iter().enumerate());
-        each.map(|(area, (at, cost))| panel(area, found, at, cost))
-            .collect::<Drawn>()
-            .and_then(|()| Ok(root.present()?))
+        let mut each = panels.iter().zip(COSTS.iter().enumerate());
+        each.try_for_each(|(area, (at, cost))| panel(area, found, at, cost)).and_then(|()| Ok(root.present()?))
     };
     drawn.map_err(|error| Error::Picture(error.to_string()))?;
     Ok(svg)
