@@ -60,6 +60,7 @@ pub fn of(class: Class) -> &'static [&'static str] {
             "bytes_received",
             "bytes_sent",
             "socket_type",
+            "direction",
             "old_state",
             "state",
             "retransmits",
