@@ -1,5 +1,5 @@
 //! An nftables ruleset for the network namespace of a container: what was learned is let out and in, the rest is refused and
-//! counted. Containers of an image are a set of addresses, which can be changed while the rules are in use.
+//! counted, and remembered by peer. Containers of an image are a set of addresses, which can be changed while the rules are in use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,19 +22,40 @@ pub const LIMITS: &[&str] = &[
 /// Addresses by image.
 pub type Addresses = BTreeMap<Arc<str>, BTreeSet<IpAddr>>;
 
+/// Sets of what was refused: peer, protocol and the service's port, with the packets; by hook and family.
+pub const REFUSED: [&str; 4] = ["refused_in4", "refused_in6", "refused_out4", "refused_out6"];
+
+/// How long they remember it from its first packet on, s.
+pub const REMEMBERED: u64 = 86_400;
+
 const NO_ADDRESS: &str = "an image of which no address is known: its set is empty";
 
 pub fn write(allowed: &Allowed<'_>, options: &Options<'_>) -> Policy {
     let mut account = allowed.account.clone();
     let rules = rules(allowed, Dialect::Nftables, options.config, &mut account);
-    let table = names::identifier(&format!("retroscope_{}", names::short(&allowed.image)));
+    let table = table(&allowed.image);
     let mut body = format!("add table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
     body.push_str(&sets(&rules, &options.addresses, &mut account));
+    REFUSED.iter().for_each(|name| body.push_str(&memory(name)));
     body.push_str(&chain("input", "iifname", &rules.ingress, "saddr", "counter"));
     body.push_str(&chain("output", "oifname", &rules.egress, "daddr", "counter reject with icmpx admin-prohibited"));
     body.push_str("}\n");
     let header = account.header(&allowed.image, Format::Nftables, &allowed.unlocked);
     Policy { text: format!("{header}{body}"), account }
+}
+
+/// The name of an image's table, of the family inet.
+pub fn table(image: &str) -> String {
+    names::identifier(&format!("retroscope_{}", names::short(image)))
+}
+
+/// A set that is filled by the packets that are refused.
+fn memory(name: &str) -> String {
+    let kind = if name.ends_with('4') { "ipv4_addr" } else { "ipv6_addr" };
+    format!(
+        "\tset {name} {{\n\t\ttype {kind} . inet_proto . inet_service\n\t\tsize 65535\n\t\tflags dynamic,timeout\n\
+         \t\ttimeout {REMEMBERED}s\n\t}}\n"
+    )
 }
 
 /// The name of an image's set of addresses of one family, 4 or 6.
@@ -85,6 +106,12 @@ fn chain(hook: &str, interface: &str, rules: &BTreeMap<To, BTreeSet<Ports>>, sid
                 out.push_str(&format!("\t\t{peer}{} dport {range} accept\n", port.protocol));
             }
         }
+    }
+    for (family, word) in [('4', "ip"), ('6', "ip6")] {
+        let name = format!("refused_{}{family}", hook.trim_end_matches("put"));
+        out.push_str(&format!(
+            "\t\tmeta l4proto {{ tcp, udp, sctp }} add @{name} {{ {word} {side} . meta l4proto . th dport counter }}\n"
+        ));
     }
     out.push_str(&format!("\t\t{last}\n\t}}\n"));
     out
