@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::embed::Device;
 use crate::engines::Severity;
 use crate::partition::Part;
+use crate::respond::Action;
 
 /// Replays a recording: learns what each image does, reports what departs from it.
 #[derive(Debug, Parser)]
@@ -18,6 +19,27 @@ pub struct Cli {
     pub replay: Replay,
     #[command(flatten)]
     pub alerting: Alerting,
+    #[command(flatten)]
+    pub responding: Responding,
+}
+
+/// What is done about alerts.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Response")]
+pub struct Responding {
+    /// Say what would be done about each alert, and write it to responses.jsonl: isolate (off its networks), kill (the process and
+    /// what comes from it), pause (the container). Nothing is done without --really
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ACTION,...")]
+    pub respond: Vec<Action>,
+    /// Carry these actions out, with --follow, as root; `replay respond undo` takes them back, but not a kill
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ACTION,...", requires = "respond")]
+    pub really: Vec<Action>,
+    /// Only containers whose name or id matches (`*`: any characters; may be repeated); must be given with --really
+    #[arg(long, value_name = "PATTERN", requires = "respond")]
+    pub respond_to: Vec<String>,
+    /// Only alerts of this severity or a higher one [default: high]
+    #[arg(long, value_enum, value_name = "SEVERITY", requires = "respond")]
+    pub respond_at: Option<FailOn>,
 }
 
 /// Who is told of what.
@@ -53,6 +75,9 @@ Examples:
   replay rec/ --set convergence.window=30 --fail-on high
   replay host-a/ host-b/                  recordings of several hosts as one
   replay explain A0001 out/rec            how that alert's score came to be
+  replay rec/ --respond isolate,pause     what would be done about the alerts
+  replay --follow rec/ --learn shop.json --respond isolate,pause --really isolate,pause --respond-to 'shop-*'
+  replay respond undo out/rec             take that back
 
 Writes alerts.parquet, alerts.jsonl, incidents.jsonl, run.json, profile.json and report.html.
 Exit codes: 0 ok, 1 --fail-on reached, 2 usage or config, 3 model or ONNX Runtime missing, 4 bad input, 5 cannot write.";
@@ -170,6 +195,11 @@ pub enum Command {
         #[command(subcommand)]
         command: SinksCommand,
     },
+    /// Take back what responses to alerts did
+    Respond {
+        #[command(subcommand)]
+        command: RespondCommand,
+    },
     /// Print how an alert's score came to be, and the rows of the recording that prove it
     Explain(Explain),
     /// Measure the argument tiers on labelled pairs of command lines
@@ -221,6 +251,21 @@ The entry matches the alert's image, its command line and, where rules hit, the 
 Example:
   replay allow A0003 --from out/shop --reason 'nightly report, asked the team' --until 2027-01-31
   replay rec/ --allow allow.toml";
+
+#[derive(Debug, Subcommand)]
+pub enum RespondCommand {
+    /// Take back all that a log says was done: containers go on and are on their networks again, with their addresses and names
+    ///
+    /// The last thing first; what is taken back is marked in the log, so that a second call does the rest. Killed stays killed.
+    /// Exit codes: 0 all is taken back, 1 something could not be.
+    Undo {
+        /// The responses.jsonl of a replay, or the directory that holds it
+        log: PathBuf,
+        /// Say what would be taken back, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 pub enum SinksCommand {

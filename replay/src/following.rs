@@ -4,26 +4,39 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use replay::cli::{Alerting, Format, Replay};
+use replay::cli::{Alerting, Format, Replay, Responding};
 use replay::config::Config;
 use replay::error::{Error, Result};
 use replay::follow::{self, Changed, Ended, Report, Signals, Told, What};
 use replay::output::text::clean;
 use replay::output::{OutputDir, incidents, table};
+use replay::respond::Responder;
 use replay::run;
 use replay::sink::Dispatcher;
 
 use crate::{alerting, colours, print, verdict};
 
 /// Follows, and prints each alert as it comes.
-pub fn follow(options: &Replay, alerting: &Alerting, config: &Config) -> Result<ExitCode> {
+pub fn follow(options: &Replay, alerting: &Alerting, responding: &Responding, config: &Config) -> Result<ExitCode> {
     let dir = Path::new(options.recording.as_deref().unwrap_or("."));
     let default = || Path::new("out").join(run::base_name(dir));
     let output = OutputDir::create(&options.output.clone().unwrap_or_else(default))?;
     let mut sinks = Dispatcher::start(alerting::chosen(config, &alerting.sinks)?, &run::base_name(dir))?;
+    let mut responder = Responder::new(responding, output.path(), true)?;
+    let mut unlogged = None;
     let signals = Signals::catch()?;
     let (width, colour) = (table::terminal_width(), colours());
     let mut tell = |told: &Told| {
+        // Before anybody is told: that takes time.
+        match responder.as_mut().map(|responder| responder.told(told)) {
+            Some(Ok(lines)) => lines.iter().for_each(|line| eprintln!("{line}")),
+            // What cannot be logged could not be taken back: nothing more is done.
+            Some(Err(error)) => {
+                eprintln!("error: {error}; no more responses");
+                (unlogged, responder) = (Some(error), None);
+            }
+            None => {}
+        }
         sinks.raise(&told.alert);
         match options.format {
             Format::Json => print(&line(told)),
@@ -43,6 +56,9 @@ pub fn follow(options: &Replay, alerting: &Alerting, config: &Config) -> Result<
             print(&describe(&followed.report));
             print(&table::summary(&followed.outcome.run, &page, width));
         }
+    }
+    if let Some(error) = unlogged {
+        return Err(error);
     }
     if followed.report.ended == Ended::RecorderKilled {
         return Err(Error::input(

@@ -25,6 +25,7 @@ pub mod partition;
 pub mod pipeline;
 pub mod policy;
 pub mod profile;
+pub mod respond;
 pub mod rules_hits;
 pub mod rules_table;
 pub mod run;

@@ -13,11 +13,12 @@ use clap::{CommandFactory, Parser};
 use datasets::manual;
 use replay::alert::Alert;
 use replay::args::vectors::LazyModel;
-use replay::cli::{Alerting, ArgsCommand, Cli, Command, FailOn, Format, Replay};
+use replay::cli::{Alerting, ArgsCommand, Cli, Command, FailOn, Format, Replay, RespondCommand, Responding};
 use replay::config::Config;
 use replay::engines::Severity;
 use replay::error::{Error, Result, exit};
 use replay::output::{OutputDir, incidents, table};
+use replay::respond::{self, Responder};
 use replay::run::Outcome;
 use replay::sink::Dispatcher;
 use replay::timing::{self, Task};
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Services(options)) => commands::services(&options),
         Some(Command::Allow(options)) => alerting::allow(&options),
         Some(Command::Sinks { command }) => alerting::sinks(&command),
+        Some(Command::Respond { command: RespondCommand::Undo { log, dry_run } }) => undo(&log, dry_run),
         Some(Command::Completions(args)) => {
             print(&manual::completions(Cli::command(), &args));
             Ok(ExitCode::SUCCESS)
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
             print(&said.text);
             ExitCode::from(said.code)
         }),
-        None => replay(&cli.replay, &cli.alerting),
+        None => replay(&cli.replay, &cli.alerting, &cli.responding),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error}\nhint: {}", error.hint());
@@ -59,11 +61,11 @@ fn main() -> ExitCode {
     })
 }
 
-fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
+fn replay(options: &Replay, alerting: &Alerting, responding: &Responding) -> Result<ExitCode> {
     let sets = alerting.over(options.model.over(&options.sets));
     let config = config::load(options.config.as_deref(), &sets)?;
     if options.follow {
-        return following::follow(options, alerting, &config);
+        return following::follow(options, alerting, responding, &config);
     }
     if options.profile_time {
         timing::start();
@@ -75,7 +77,11 @@ fn replay(options: &Replay, alerting: &Alerting) -> Result<ExitCode> {
     // Whatever is wrong with a sink is better said before the work than after.
     let sinks = Dispatcher::start(alerting::chosen(&config, &alerting.sinks)?, &sources.name())?;
     let output = OutputDir::create(&options.output.clone().unwrap_or_else(|| sources.default_output()))?;
+    let responder = Responder::new(responding, output.path(), false)?;
     let outcome = run::run(&sources, &config, options.threads.into())?;
+    if let Some(mut responder) = responder {
+        responder.dry(&outcome.alerts)?.iter().for_each(|line| eprintln!("{line}"));
+    }
     tell(outcome, &output, sinks, options.format, options.fail_on, alerting)
 }
 
@@ -105,6 +111,14 @@ fn tell(
         }
     }
     Ok(verdict(fail_on, alerting, &outcome.alerts, delivered))
+}
+
+/// Takes responses back.
+fn undo(log: &Path, dry_run: bool) -> Result<ExitCode> {
+    let file = if log.is_dir() { log.join(respond::FILE) } else { log.to_owned() };
+    let undone = respond::undo::undo(&file, dry_run)?;
+    undone.lines.iter().for_each(|line| print(&format!("{line}\n")));
+    Ok(if undone.whole { ExitCode::SUCCESS } else { ExitCode::from(exit::CHECK_FAILED) })
 }
 
 /// What `--fail-on` and `--fail-on-sink` say.

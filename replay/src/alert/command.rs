@@ -193,7 +193,7 @@ fn kubernetes(pod: &Pod, stop: bool, technique: Option<&Technique>, alert: &str)
 }
 
 /// What podman and docker accept as a name, and containerd as an id: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.
-fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let good = |(i, byte): (usize, u8)| byte.is_ascii_alphanumeric() || (i > 0 && b"_.-".contains(&byte));
     !text.is_empty() && text.bytes().enumerate().all(good)
 }

@@ -32,6 +32,9 @@ pub struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub was: Option<Severity>,
     pub alert: Alert,
+    /// When the kernel made the alert's process, Unix time in ns; None: the recording does not say.
+    #[serde(skip)]
+    pub started: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,7 +92,16 @@ impl Live {
             if live == What::Alert && alert.raised_at >= since {
                 self.latencies.push(latency_ms);
             }
-            lines.push(Told { live, number, provisional: true, told_at: now, latency_ms, was, alert: alert.clone() });
+            lines.push(Told {
+                live,
+                number,
+                provisional: true,
+                told_at: now,
+                latency_ms,
+                was,
+                alert: alert.clone(),
+                started: None,
+            });
         }
         lines
     }

@@ -264,7 +264,8 @@ impl<'a> Following<'a> {
     fn judge(&mut self, tell: &mut (dyn FnMut(&Told) + Send)) -> Result<()> {
         let began = Instant::now();
         let alerts = self.alerts()?;
-        for told in self.live.tell(&alerts, unix_ns(), self.began) {
+        for mut told in self.live.tell(&alerts, unix_ns(), self.began) {
+            told.started = told.alert.exec_id.and_then(|id| self.known.world.processes.begun(id));
             tell(&told);
         }
         (self.is_due, self.judged, self.judging_took) = (false, Instant::now(), began.elapsed());

@@ -86,6 +86,15 @@ impl ProcessTable {
         std::iter::successors(first, next).take_while(inside).take(DEPTH)
     }
 
+    /// When the kernel made the process that an incarnation is of: at its fork, before all of its execs; Unix time, ns.
+    pub fn begun(&self, exec_id: u64) -> Option<i64> {
+        let pid = self.get(exec_id)?.pid;
+        // Across the container's border: a container's first program was the runtime before.
+        let before = |process: &&Process| process.prev_exec_id.and_then(|id| self.get(id));
+        let own = std::iter::successors(self.get(exec_id), before).take_while(|process| process.pid == pid);
+        own.take(DEPTH).last()?.start
+    }
+
     /// Whether another process of the same container started the incarnation while it was recorded; not so of a container's
     /// first process, and of what ran before the recording.
     pub fn was_started(&self, exec_id: u64) -> bool {
