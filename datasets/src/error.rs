@@ -68,8 +68,17 @@ pub enum Error {
     #[error("cannot merge: {reason}")]
     Merge { reason: String },
     /// Neither a path nor the name of a shipped recording.
-    #[error("no recording called {name:?}; known: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
-    UnknownName { name: String, known: Vec<String> },
+    #[error("no recording called {name:?}; {}", instead(meant.as_deref(), known))]
+    UnknownName { name: String, meant: Option<String>, known: Vec<String> },
+}
+
+/// The name that was meant, or else those there are.
+pub fn instead(meant: Option<&str>, known: &[String]) -> String {
+    match (meant, known) {
+        (Some(meant), _) => format!("did you mean {meant}?"),
+        (None, []) => "known: none".to_owned(),
+        (None, known) => format!("known: {}", known.join(", ")),
+    }
 }
 
 impl Error {
@@ -89,11 +98,12 @@ impl Error {
         matches!(self, Error::Write { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
-    /// One line on the way out, where there is one.
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
-            Error::NotFound { .. } | Error::UnknownName { .. } => {
-                "give the directory of a recording, or make one with `record`"
+    /// One line on the way out.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Error::NotFound { .. } => "give the directory of a recording, or make one with `record`",
+            Error::UnknownName { .. } => {
+                "give the directory of a recording, or the name of one in datasets/recordings; `record` makes new ones"
             }
             Error::NoManifest { .. } | Error::ForeignManifest { .. } => {
                 "a recording is the directory that `record -o DIR` wrote, with manifest.json in it"
@@ -117,7 +127,7 @@ impl Error {
                 "check the space and the permissions there; of a recording, what came before is kept: `datasets verify DIR`, and `datasets recover DIR` if it is unfinished"
             }
             Error::Read { .. } => "check the permissions; recordings are readable by their owner only",
-        })
+        }
     }
 
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {

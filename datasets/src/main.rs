@@ -5,7 +5,6 @@ mod cli;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use datasets::manual;
 
@@ -16,7 +15,7 @@ const BAD_INPUT: u8 = 4;
 const CANNOT_WRITE: u8 = 5;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = match manual::parse::<Cli>().command {
         Command::Verify(args) => cli::verify::run(&args),
         Command::Recover(args) => cli::recover::run(&args).map(|text| (text, true)),
         Command::Sign(args) => cli::sign::run(&args).map(|text| (text, true)),
@@ -25,8 +24,8 @@ fn main() -> ExitCode {
         Command::Info(args) => cli::info::run(&args).map(|text| (text, true)),
         Command::Schema(args) => cli::schema::run(&args).map(|text| (text, true)),
         Command::Tree(args) => cli::tree::run(&args).map(|text| (text, true)),
-        Command::Completions(args) => Ok((manual::completions(Cli::command(), &args), true)),
-        Command::Man(args) => manual::man(Cli::command(), &args).map(|text| (text, true)).map_err(Into::into),
+        Command::Completions(args) => Ok((manual::completions::<Cli>(&args), true)),
+        Command::Man(args) => manual::man::<Cli>(&args).map(|text| (text, true)).map_err(Into::into),
         Command::Head(args) => streamed(cli::cat::run(&args, Some(cli::cat::HEAD))),
         Command::Cat(args) => streamed(cli::cat::run(&args, None)),
         Command::Export(args) => streamed(cli::export::run(&args)),
@@ -39,16 +38,17 @@ fn main() -> ExitCode {
             Ok(()) if passed => ExitCode::SUCCESS,
             Ok(()) => ExitCode::from(FAILED),
             Err(error) => {
-                eprintln!("error: cannot write the output: {error}");
+                eprintln!("error: cannot write the output: {error}\nhint: check the space where stdout goes");
                 ExitCode::from(CANNOT_WRITE)
             }
         },
         Err(error) => {
-            eprintln!("error: {error:#}");
             let known = error.downcast_ref::<datasets::Error>();
-            if let Some(hint) = known.and_then(datasets::Error::hint) {
-                eprintln!("hint: {hint}");
-            }
+            let (text, hint) = match known {
+                Some(known) => (known.to_string(), known.hint()),
+                None => (format!("{error:#}"), "`datasets --help` has the commands, with examples"),
+            };
+            eprintln!("error: {text}\nhint: {hint}");
             ExitCode::from(match known {
                 Some(known) if known.is_output() => CANNOT_WRITE,
                 Some(known) if known.is_usage() => BAD_USAGE,

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command};
+use clap::{Args, Command, CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 use crate::{Error, Result};
@@ -28,19 +28,40 @@ pub struct ManArgs {
     pub output: Option<PathBuf>,
 }
 
-/// The script that completes `command` in that shell.
-pub fn completions(mut command: Command, args: &CompletionsArgs) -> String {
+/// What was asked for on the command line. Ends the program where that is help, or nothing that can be understood.
+pub fn parse<Cli: CommandFactory + FromArgMatches>() -> Cli {
+    let mut matches = command::<Cli>().get_matches();
+    Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command::<Cli>()).exit())
+}
+
+/// The program's definition, with its own name in the examples of the commands that every program has.
+pub fn command<Cli: CommandFactory>() -> Command {
+    let command = Cli::command();
+    let name = command.get_name().to_owned();
+    command.mut_subcommands(|inner| match inner.get_after_help().map(ToString::to_string) {
+        Some(text) if text.contains(PROGRAM) => inner.after_help(text.replace(PROGRAM, &name)),
+        _ => inner,
+    })
+}
+
+/// Stands for the program's name in the examples below.
+const PROGRAM: &str = "PROGRAM";
+
+/// The script that completes the program in that shell.
+pub fn completions<Cli: CommandFactory>(args: &CompletionsArgs) -> String {
+    let mut command = command::<Cli>();
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The man page of `command`, in roff; or, once the pages are written, where they are, a line each.
+/// The man page of the program, in roff; or, once the pages are written, where they are, a line each.
 ///
 /// # Errors
 /// [`Error::Write`](crate::Error::Write): the directory cannot be made or written to.
-pub fn man(command: Command, args: &ManArgs) -> Result<String> {
+pub fn man<Cli: CommandFactory>(args: &ManArgs) -> Result<String> {
+    let command = command::<Cli>();
     match &args.output {
         None => {
             let mut page = Vec::new();

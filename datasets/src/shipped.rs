@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::read::Recording;
-use crate::{Error, Result, manifest_file};
+use crate::{Error, Result, manifest_file, near};
 
 /// Overrides where recordings are looked for by name.
 pub const DATASETS_VARIABLE: &str = "RETROSCOPE_DATASETS";
@@ -51,15 +51,17 @@ fn is_seed_of(one: &str, other: &str) -> bool {
 /// Names that are shown when there is none like the one asked for.
 const SHOWN: usize = 12;
 
-/// With the names that look like it, or else with the first of all.
+/// With the name that was meant, the names that begin like it, or else with the first of all.
 fn unknown(name: &str, known: &[String]) -> Error {
+    let scenarios = known.iter().filter_map(|known| known.rsplit_once('-')).map(|(scenario, _)| scenario);
+    let meant = near::nearest(name, known.iter().map(String::as_str).chain(scenarios)).map(str::to_owned);
     let alike: Vec<&String> = known.iter().filter(|other| !name.is_empty() && other.starts_with(name)).collect();
     let all: Vec<&String> = if alike.is_empty() { known.iter().collect() } else { alike };
     let mut shown: Vec<String> = all.iter().take(SHOWN).map(|name| (*name).clone()).collect();
     if all.len() > SHOWN {
         shown.push(format!("and {} more", all.len() - SHOWN));
     }
-    Error::UnknownName { name: name.to_owned(), known: shown }
+    Error::UnknownName { name: name.to_owned(), meant, known: shown }
 }
 
 /// The directory that a name or path stands for; not yet opened.
@@ -127,5 +129,7 @@ mod tests {
         let text = |name| unknown(name, &known).to_string();
         assert_eq!(text("web"), "no recording called \"web\"; known: web-1, web-2");
         assert!(text("x").ends_with("life-11, and 10 more"), "{}", text("x"));
+        assert_eq!(text("lief-07"), "no recording called \"lief-07\"; did you mean life-07?");
+        assert_eq!(text("liff"), "no recording called \"liff\"; did you mean life?");
     }
 }

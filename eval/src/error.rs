@@ -95,7 +95,8 @@ impl Error {
             }
             Error::Sweep { .. } | Error::Study { .. } | Error::Tuned { .. } => exit::USAGE,
             Error::Workload { .. } | Error::Run { .. } => exit::MISSING,
-            Error::Scenario(scenarios::Error::Unknown { .. } | scenarios::Error::Definition { .. }) => exit::INPUT,
+            Error::Scenario(error) if error.is_output() => exit::OUTPUT,
+            Error::Scenario(error) if error.is_bad_input() => exit::INPUT,
             Error::Scenario(_) => exit::MISSING,
             Error::Output { .. } => exit::OUTPUT,
             Error::Recording(error) if error.is_output() => exit::OUTPUT,
@@ -106,7 +107,7 @@ impl Error {
     /// One line on the way out.
     pub fn hint(&self) -> &str {
         match self {
-            Error::Recording(error) => error.hint().unwrap_or("`datasets verify DIR` names everything that is damaged"),
+            Error::Recording(error) => error.hint(),
             Error::Replay(error) => error.hint(),
             Error::Alerts { .. } => "give the directory that `replay RECORDING -o DIR` wrote",
             Error::OtherRecording { .. } => "give the recording that was replayed, or leave --alerts out to replay now",
@@ -125,7 +126,7 @@ impl Error {
             Error::Set { .. } => "./dev datasets records a set; datasets/splits.toml says which seeds are for what",
             Error::NoTruth { .. } => "leave --fail-under out, or give a recording with labels.parquet",
             Error::Workload { .. } | Error::Run { .. } => "run it by itself: eval workload NAME DIR --prepare",
-            Error::Scenario(error) => error.hint().unwrap_or("`record --scenario NAME` runs it by itself"),
+            Error::Scenario(error) => error.hint(),
             Error::Output { .. } => "give a new or empty directory that can be written to, with space left",
             Error::Saved { .. } => "give what `--format json` printed, or a run.json of --output",
             Error::Adapter { .. } => "eval/peers holds examples; eval/README.md describes the fields",

@@ -5,13 +5,12 @@ mod cli;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, Outcome};
 use datasets::manual;
 use eval::error::exit;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = match manual::parse::<Cli>().command {
         Command::Detect(args) => cli::detect::run(&args),
         Command::Rerun(args) => cli::rerun::run(&args),
         Command::Report(args) => cli::report::run(&args),
@@ -31,8 +30,8 @@ fn main() -> ExitCode {
         Command::Workload(args) => cli::overhead::workload(&args),
         Command::Life(args) => cli::latency::life(&args),
         Command::Named(args) => cli::overhead::named(&args),
-        Command::Completions(args) => Ok(Outcome::said(manual::completions(Cli::command(), &args))),
-        Command::Man(args) => manual::man(Cli::command(), &args).map(Outcome::said).map_err(Into::into),
+        Command::Completions(args) => Ok(Outcome::said(manual::completions::<Cli>(&args))),
+        Command::Man(args) => manual::man::<Cli>(&args).map(Outcome::said).map_err(Into::into),
     };
     match outcome {
         Ok(outcome) => {

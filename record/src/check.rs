@@ -134,7 +134,7 @@ fn btf() -> Fact {
 fn cgroups() -> Fact {
     match Hierarchy::detect() {
         Ok(h) => fact("cgroups", true, true, format!("{} at {}", h.name, h.mount.display()), ""),
-        Err(error) => fact("cgroups", false, true, error.to_string(), &error.hint().unwrap_or_default()),
+        Err(error) => fact("cgroups", false, true, error.to_string(), &error.hint()),
     }
 }
 

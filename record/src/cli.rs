@@ -46,9 +46,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Print what this kernel offers and what each event class will use
+    #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
     /// Do one thing of every kind, record it, and check that exactly its row is there, every field right
-    #[command(after_help = SELFTEST_CODES)]
+    #[command(after_help = SELFTEST_HELP)]
     Selftest(SelftestArgs),
     /// Run the triggers of selftest cases; what they did goes to DIR/facts.jsonl
     #[command(hide = true)]
@@ -59,7 +60,19 @@ pub enum Action {
     Man(datasets::manual::ManArgs),
 }
 
-const SELFTEST_CODES: &str = "\
+const CHECK_HELP: &str = "\
+Examples:
+  record check                                    without root it says what root would add
+  record check --format json
+  sudo record check --verifier                    what the verifier went through, per program
+
+Exit codes: 0 this machine can record; 3 something that is required is missing.";
+
+const SELFTEST_HELP: &str = "\
+Examples:
+  sudo record selftest
+  sudo record selftest --events minimal,dns --keep /tmp/selftest
+
 Exit codes: 0 every row found, every field right; 1 a row missing or wrong; 3 cannot record here.";
 
 #[derive(Debug, Args)]
@@ -70,6 +83,7 @@ pub struct SelftestArgs {
     /// Keep the recordings, and the facts they were checked against, in this directory
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
@@ -88,6 +102,7 @@ pub struct TriggerArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
     /// Print what the kernel's verifier had to do for each BPF program instead

@@ -37,21 +37,29 @@ impl Error {
             Error::Command { .. } => 2,
             Error::Recording(error) if error.is_output() => 5,
             Error::Recording(_) => 4,
-            Error::Scenario(error) if error.is_missing_prerequisite() => 3,
-            Error::Scenario(_) => 4,
+            Error::Scenario(error) if error.is_output() => 5,
+            Error::Scenario(error) if error.is_bad_input() => 4,
+            // The host lacks something, or the run failed.
+            Error::Scenario(_) => 3,
         }
     }
 
-    pub fn hint(&self) -> Option<String> {
+    /// One line on the way out.
+    pub fn hint(&self) -> String {
         match self {
-            Error::Prerequisite { hint, .. } => Some(hint.clone()),
-            Error::Bpf { .. } => Some(format!(
+            Error::Prerequisite { hint, .. } => hint.clone(),
+            Error::Bpf { .. } => format!(
                 "'record check' shows what this kernel offers; {}=1 shows why it refused",
                 crate::bpf::DEBUG_VARIABLE
-            )),
-            Error::Recording(error) => error.hint().map(str::to_owned),
-            Error::Scenario(error) => error.hint().map(str::to_owned),
-            Error::Usage(_) | Error::Read { .. } | Error::System { .. } | Error::Command { .. } => None,
+            ),
+            Error::Recording(error) => error.hint().to_owned(),
+            Error::Scenario(error) => error.hint().to_owned(),
+            Error::Usage(_) => "`record --help` has every option, with examples".to_owned(),
+            Error::Read { .. } => "`record check` shows what the recorder needs of this machine".to_owned(),
+            Error::System { .. } => {
+                "check the limits and the free memory of this machine (ulimit -a, free -h)".to_owned()
+            }
+            Error::Command { .. } => "give a program that is there and may be run, as: record -- make -j2".to_owned(),
         }
     }
 }

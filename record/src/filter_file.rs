@@ -26,7 +26,8 @@ struct Patterns {
 /// # Errors
 /// A file that cannot be read, is no TOML, has another key, or a bad pattern.
 pub fn read(path: &Path) -> Result<Filter> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::Usage(format!("{}: cannot read: {error}", path.display())))?;
     parse(&text).map_err(|error| match error {
         Error::Usage(what) => Error::Usage(format!("{}: {what}", path.display())),
         other => other,

@@ -1,9 +1,8 @@
 //! `record`: options → recording → summary.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
 use datasets::manual;
 use record::cli::{Action, CheckArgs, Cli, Format, SelftestArgs, TriggerArgs};
 use record::error::Result;
@@ -21,27 +20,24 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 pub static MALLOC_CONF: &[u8; 47] = b"narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = manual::parse::<Cli>();
     let result = match cli.action {
         Some(Action::Check(args)) if args.verifier => print_verifier(&args),
         Some(Action::Check(args)) => Ok(print_check(args.format)),
         Some(Action::Selftest(args)) => test(&args),
         Some(Action::SelftestTrigger(args)) => trigger(&args),
         Some(Action::Completions(args)) => {
-            print(&manual::completions(Cli::command(), &args));
+            print(&manual::completions::<Cli>(&args));
             Ok(ExitCode::SUCCESS)
         }
-        Some(Action::Man(args)) => manual::man(Cli::command(), &args).map_err(Into::into).map(|text| {
+        Some(Action::Man(args)) => manual::man::<Cli>(&args).map_err(Into::into).map(|text| {
             print(&text);
             ExitCode::SUCCESS
         }),
         None => record(&cli.record),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        if let Some(hint) = error.hint() {
-            eprintln!("hint: {hint}");
-        }
+        eprintln!("error: {error}\nhint: {}", error.hint());
         ExitCode::from(error.exit_code())
     })
 }
@@ -95,7 +91,14 @@ fn trigger(args: &TriggerArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A reader that closed the pipe has what it wanted.
+/// A reader that closed the pipe has what it wanted; any other failure ends the program, whose recording is complete by then.
 fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write the output: {error}\nhint: check the space where stdout goes");
+            std::process::exit(5);
+        }
+        _ => {}
+    }
 }

@@ -184,7 +184,8 @@ impl Budget {
         let sorted: BTreeMap<&str, u64> =
             report.programs.iter().map(|stats| (stats.program.as_str(), stats.verified)).collect();
         sorted.into_iter().for_each(|(program, verified)| text += &format!("{program} = {verified}\n"));
-        std::fs::write(path, text).map_err(|source| Error::Read { path: PathBuf::from(path), source })
+        let failed = |source| datasets::Error::Write { path: PathBuf::from(path), source };
+        std::fs::write(path, text).map_err(|source| failed(source).into())
     }
 }
 

@@ -191,6 +191,9 @@ pub enum Command {
     /// Let an alert of an earlier replay be known, for a reason and until a day: adds an entry to an allow-list
     Allow(Allow),
     /// Try out where alerts are sent
+    #[command(after_help = "Examples:\n  \
+    replay sinks test --config alerts.toml\n  \
+    replay sinks test --sink webhook=http://127.0.0.1:8080/")]
     Sinks {
         #[command(subcommand)]
         command: SinksCommand,
@@ -203,11 +206,17 @@ pub enum Command {
     /// Print how an alert's score came to be, and the rows of the recording that prove it
     Explain(Explain),
     /// Measure the argument tiers on labelled pairs of command lines
+    #[command(after_help = "Examples:\n  \
+    replay args ablate replay/pairs/test.tsv --svg curves.svg")]
     Args {
         #[command(subcommand)]
         command: ArgsCommand,
     },
     /// Work with saved profiles
+    #[command(after_help = "Examples:\n  \
+    replay profile show out/xmrig --image app\n  \
+    replay profile diff last-week.json shop.json\n  \
+    replay profile merge host-a.json host-b.json -o shop.json")]
     Profile {
         #[command(subcommand)]
         command: ProfileCommand,
@@ -270,6 +279,9 @@ pub enum RespondCommand {
 #[derive(Debug, Subcommand)]
 pub enum SinksCommand {
     /// Send one alert that says it is a test
+    #[command(after_help = "Examples:\n  \
+    replay sinks test --config alerts.toml\n  \
+    replay sinks test ops --config alerts.toml   one of several")]
     Test {
         /// Names of sinks of the configuration; without one all of them
         names: Vec<String>,
@@ -369,6 +381,8 @@ Example, each of the first two on a machine of its own:
   replay merge part-1 part-2 -o out/both    all files as of: replay monday/ tuesday/ -o out/both";
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replay partitions monday/ tuesday/ -n 2      which images are of which part, with their events")]
 pub struct Partitions {
     /// Directories of recordings, or names of ones that ship
     #[arg(required = true, value_name = "RECORDING")]
@@ -435,6 +449,10 @@ pub struct Learn {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replay explain A0014                         an alert of the last run in out/\n  \
+    replay explain I0003 out/xmrig               an incident with all its alerts\n  \
+    replay explain A0014 out/rec --no-rows       without the recording")]
 pub struct Explain {
     /// An alert, as A0014, or an incident with all its alerts, as I0003
     #[arg(value_name = "ALERT")]
@@ -470,6 +488,9 @@ pub enum ProfileFormat {
 #[derive(Debug, Subcommand)]
 pub enum ArgsCommand {
     /// Print what each tier is worth on pairs of command lines, alone and together
+    #[command(after_help = "Examples:\n  \
+    replay args ablate replay/pairs/test.tsv --svg curves.svg\n  \
+    replay args ablate replay/pairs/validation.tsv --set args.grammar.accept=0.35 --errors")]
     Ablate {
         /// Files of pairs, as replay/pairs/test.tsv
         #[arg(required = true)]
@@ -494,6 +515,9 @@ pub enum ArgsCommand {
 #[derive(Debug, Subcommand)]
 pub enum ProfileCommand {
     /// Print a profile as trees
+    #[command(after_help = "Examples:\n  \
+    replay profile show out/xmrig\n  \
+    replay profile show shop.json --image app --format json")]
     Show {
         /// A profile.json, or a directory that holds one
         profile: PathBuf,
@@ -505,6 +529,8 @@ pub enum ProfileCommand {
         format: ProfileFormat,
     },
     /// Print what one profile knows and another does not; exits with 1 if there is anything
+    #[command(after_help = "Examples:\n  \
+    replay profile diff last-week.json shop.json | grep '^+'     what is new")]
     Diff {
         /// A profile.json, or a directory that holds one
         old: PathBuf,
@@ -519,6 +545,8 @@ pub enum ProfileCommand {
     },
     /// Write one profile that knows what any of these knows, and name the one that stands out; a tree is locked in it if it is
     /// in all that have the image
+    #[command(after_help = "Examples:\n  \
+    replay profile merge host-a.json host-b.json host-c.json -o shop.json")]
     Merge {
         /// profile.json files, or directories that hold one
         #[arg(required = true, num_args = 2..)]
@@ -537,6 +565,9 @@ pub enum ProfileCommand {
         format: ProfileFormat,
     },
     /// Measure on recordings what the bound on a directory's names costs: nodes against false deviations and hidden attacks
+    #[command(after_help = "Examples:\n  \
+    replay profile bounds webapp --against xmrig\n  \
+    replay profile bounds webapp --bounds 5,50,0")]
     Bounds {
         /// Recordings to learn from, by directory or name
         #[arg(required = true, value_name = "RECORDING")]
@@ -561,6 +592,9 @@ pub enum ProfileCommand {
         format: ProfileFormat,
     },
     /// Make a filter of known behaviour for 'record --known': the files of recordings that a profile knows, exactly
+    #[command(after_help = "Examples:\n  \
+    replay profile export shop.json --seen monday/ --filter known.json\n  \
+    record --image '*shop*' --known known.json -o news")]
     Export {
         /// A profile.json, or a directory that holds one
         profile: PathBuf,

@@ -12,6 +12,7 @@ use replay::engines::rules_load::Listed;
 use replay::error::{Error, Result, exit};
 use replay::judge::Judges;
 use replay::output::table;
+use replay::output::text::fit;
 use replay::profile::siblings::{self, Replica, Siblings};
 use replay::profile::{Profile, bounds, diff, export, show};
 use replay::{explain, input, learn, rules_hits, rules_table, run, services};
@@ -33,7 +34,7 @@ pub fn learn(options: &Learn) -> Result<ExitCode> {
     match options.format {
         ProfileFormat::Json => print(&learned.report.to_json()),
         ProfileFormat::Table => {
-            print(&learn::render(&learned.report));
+            print(&fit(&learn::render(&learned.report, table::terminal_width()), table::terminal_width()));
             let paths = format!("{}, {}", curve.display(), picture.display());
             print(&format!("profile: {}\ncurve: {paths}\n", profile.display()));
         }
@@ -57,13 +58,13 @@ pub fn rules(options: &Rules) -> Result<ExitCode> {
         });
         let found = rules_hits::all(&names.collect::<Vec<_>>(), &judges, &config)?;
         print(&match options.format {
-            ProfileFormat::Table => rules_hits::render(&listed, &found),
+            ProfileFormat::Table => fit(&rules_hits::render(&listed, &found), table::terminal_width()),
             ProfileFormat::Json => rules_hits::to_json(&listed, &found),
         });
         return Ok(ExitCode::SUCCESS);
     }
     print(&match options.format {
-        ProfileFormat::Table => rules_table::render(&listed),
+        ProfileFormat::Table => fit(&rules_table::render(&listed), table::terminal_width()),
         ProfileFormat::Json => rules_table::to_json(&listed),
     });
     Ok(ExitCode::SUCCESS)
@@ -76,7 +77,7 @@ pub fn services(options: &Services) -> Result<ExitCode> {
     let recordings = options.recordings.iter().map(|name| recording(name)).collect::<Result<Vec<_>>>()?;
     let found = services::services(&recordings, policy.as_ref(), &config)?;
     print(&match options.format {
-        MapFormat::Table => services::render(&found, table::terminal_width()),
+        MapFormat::Table => fit(&services::render(&found, table::terminal_width()), table::terminal_width()),
         MapFormat::Json => services::to_json(&found),
         MapFormat::Dot => services::dot(&found),
     });
@@ -88,7 +89,7 @@ pub fn explain(options: Explain) -> Result<ExitCode> {
     let Explain { id, run, recording, no_rows, format } = options;
     let explanation = explain::explain(&explain::Wanted { id, run, recording, rows: !no_rows })?;
     print(&match format {
-        ProfileFormat::Table => explain::render(&explanation),
+        ProfileFormat::Table => fit(&explain::render(&explanation), table::terminal_width()),
         ProfileFormat::Json => explanation.to_json(),
     });
     Ok(ExitCode::SUCCESS)
@@ -100,7 +101,7 @@ pub fn profile(command: ProfileCommand) -> Result<ExitCode> {
             let mut profile = load(&profile)?;
             profile.images.retain(|name, _| image.as_ref().is_none_or(|wanted| name.contains(wanted)));
             print(&match format {
-                ProfileFormat::Table => show::render(&profile),
+                ProfileFormat::Table => fit(&show::render(&profile), table::terminal_width()),
                 ProfileFormat::Json => profile.to_json(),
             });
             Ok(ExitCode::SUCCESS)

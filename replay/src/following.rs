@@ -14,7 +14,7 @@ use replay::respond::Responder;
 use replay::run;
 use replay::sink::Dispatcher;
 
-use crate::{alerting, colours, print, verdict};
+use crate::{alerting, colours, print, verdict, write};
 
 /// Follows, and prints each alert as it comes.
 pub fn follow(options: &Replay, alerting: &Alerting, responding: &Responding, config: &Config) -> Result<ExitCode> {
@@ -38,10 +38,11 @@ pub fn follow(options: &Replay, alerting: &Alerting, responding: &Responding, co
             None => {}
         }
         sinks.raise(&told.alert);
-        match options.format {
-            Format::Json => print(&line(told)),
-            Format::Table => print(&block(told, width, colour)),
-        }
+        // Where nobody can be told here, the sinks still are, and the results at the end have everything.
+        let _ = match options.format {
+            Format::Json => write(&line(told)),
+            Format::Table => write(&block(told, width, colour)),
+        };
     };
     let mut followed = follow::follow(options, dir, config, &signals, &mut tell)?;
     // What was told is known to the sinks; the rest, and the incidents, are news.

@@ -31,8 +31,7 @@ impl From<datasets::Error> for Error {
         if let datasets::Error::Write { path, source } = error {
             return Error::Output { path, source };
         }
-        let hint = error.hint().unwrap_or("`datasets verify DIR` names everything that is damaged");
-        Error::input(error.to_string(), hint)
+        Error::input(error.to_string(), error.hint())
     }
 }
 
@@ -54,10 +53,10 @@ pub fn recording(name_or_path: &str) -> Result<Recording> {
 /// An unknown scenario; the message names the known ones.
 pub fn scenario(name: &str) -> Result<Recording> {
     Recording::shipped(name).map_err(|error| match error {
-        datasets::Error::UnknownName { known, .. } => {
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        datasets::Error::UnknownName { meant, known, .. } => {
+            let instead = datasets::instead(meant.as_deref(), &known);
             Error::input(
-                format!("no recording of a scenario called {name:?}; known: {known}"),
+                format!("no recording of a scenario called {name:?}; {instead}"),
                 format!("`record --scenario {name}` makes one where the scenario exists"),
             )
         }

@@ -5,12 +5,11 @@ mod commands;
 mod following;
 mod parts;
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use datasets::manual;
+use datasets::{manual, near};
 use replay::alert::Alert;
 use replay::args::vectors::LazyModel;
 use replay::cli::{Alerting, ArgsCommand, Cli, Command, FailOn, Format, Replay, RespondCommand, Responding};
@@ -25,7 +24,7 @@ use replay::timing::{self, Task};
 use replay::{ablate, config, run};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = manual::parse::<Cli>();
     let result = match cli.command {
         Some(Command::Args { command: ArgsCommand::Ablate { pairs, config, sets, model, svg, errors } }) => {
             let config = config::load(config.as_deref(), &model.over(&sets));
@@ -42,10 +41,10 @@ fn main() -> ExitCode {
         Some(Command::Sinks { command }) => alerting::sinks(&command),
         Some(Command::Respond { command: RespondCommand::Undo { log, dry_run } }) => undo(&log, dry_run),
         Some(Command::Completions(args)) => {
-            print(&manual::completions(Cli::command(), &args));
+            print(&manual::completions::<Cli>(&args));
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Man(args)) => manual::man(Cli::command(), &args).map_err(Error::from).map(|text| {
+        Some(Command::Man(args)) => manual::man::<Cli>(&args).map_err(Error::from).map(|text| {
             print(&text);
             ExitCode::SUCCESS
         }),
@@ -70,7 +69,8 @@ fn replay(options: &Replay, alerting: &Alerting, responding: &Responding) -> Res
     if options.profile_time {
         timing::start();
     }
-    let sources = timing::stage(Task::Verify, || run::Sources::open(options))?;
+    let sources =
+        timing::stage(Task::Verify, || run::Sources::open(options)).map_err(|error| misspelt(error, options))?;
     if let Some(part) = options.partition {
         return parts::run(options, &sources, &config, part);
     }
@@ -83,6 +83,20 @@ fn replay(options: &Replay, alerting: &Alerting, responding: &Responding) -> Res
         responder.dry(&outcome.alerts)?.iter().for_each(|line| eprintln!("{line}"));
     }
     tell(outcome, &output, sinks, options.format, options.fail_on, alerting)
+}
+
+/// What stands first is a recording, unless it is a command: whoever mistypes a command is told so.
+fn misspelt(error: Error, options: &Replay) -> Error {
+    let meant = options.recording.as_deref().filter(|name| !Path::new(name).exists()).and_then(|name| {
+        let program = manual::command::<Cli>();
+        near::nearest(name, program.get_subcommands().map(|command| command.get_name())).map(str::to_owned)
+    });
+    match (error, meant) {
+        (Error::Input { message, .. }, Some(meant)) => {
+            Error::input(message, format!("for the command, write: replay {meant}"))
+        }
+        (error, _) => error,
+    }
 }
 
 /// Sends what is raised, writes all files, and prints.
@@ -153,8 +167,19 @@ fn ablate(files: &[PathBuf], config: &Config, svg: Option<&Path>, errors: bool) 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes to stdout. A reader that has seen enough and closed the pipe is no error.
+/// Writes to stdout. A reader that has seen enough and closed the pipe is no error; any other failure ends the program, whose
+/// files are written by then.
 fn print(text: &str) {
+    match write(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write the output: {error}\nhint: check the space where stdout goes");
+            std::process::exit(exit::OUTPUT.into());
+        }
+        _ => {}
+    }
+}
+
+fn write(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }

@@ -1,6 +1,7 @@
 //! One replay from its sources to its results.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datasets::{Event, Manifest, Recording};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::alert::allow::AllowList;
 use crate::alert::group::{self, GroundTruth, Judged};
@@ -461,8 +462,12 @@ pub fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
     if !PROGRESS.load(Ordering::Relaxed) || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} events, {per_sec}");
-    ProgressBar::new(total).with_message(what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} events, {rate}/s")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
+        });
+    ProgressBar::new(total).with_message(what).with_style(style)
 }
 
 pub(crate) fn timed<T>(slot: &mut f64, stage: Task, work: impl FnOnce() -> T) -> T {

@@ -17,7 +17,7 @@ pub(crate) struct Sources {
 /// The host's release, as `bookworm`.
 pub(crate) fn suite() -> Result<String, Error> {
     let path = Path::new("/etc/os-release");
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = fs::read_to_string(path).map_err(Error::read(path))?;
     text.lines()
         .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
         .map(|name| name.trim_matches('"').to_owned())
@@ -32,7 +32,7 @@ pub(crate) fn suite() -> Result<String, Error> {
 pub(crate) fn sources(suite: &str, folder: &Path) -> Result<Sources, Error> {
     let (mut lines, mut stanzas) = (String::new(), String::new());
     for path in source_files() {
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
         if path.extension().is_some_and(|extension| extension == "sources") {
             for stanza in deb822_stanzas(&text).filter(|stanza| stanza_is_of(stanza, suite)) {
                 stanzas.push_str(&stanza);
@@ -58,7 +58,7 @@ pub(crate) fn sources(suite: &str, folder: &Path) -> Result<Sources, Error> {
     for (name, text) in [("host.list", &lines), ("host.sources", &stanzas)] {
         if !text.is_empty() {
             let path = folder.join(name);
-            fs::write(&path, text).map_err(Error::io(&path))?;
+            fs::write(&path, text).map_err(Error::write(&path))?;
             sources.files.push(path);
         }
     }

@@ -17,7 +17,7 @@ pub fn list() -> Result<Vec<Scenario>, Error> {
 pub fn list_from(root: &Path) -> Result<Vec<Scenario>, Error> {
     let names = names(root)?;
     if names.is_empty() {
-        return Err(Error::NoCatalog);
+        return Err(Error::NoCatalog { path: root.to_owned() });
     }
     names.iter().map(|name| definition::read(root, name)).collect()
 }
@@ -48,11 +48,12 @@ pub fn load_from(root: &Path, name: &str) -> Result<Scenario, Error> {
 pub fn folder() -> Result<PathBuf, Error> {
     if let Some(path) = std::env::var_os("RETROSCOPE_SCENARIOS") {
         let path = PathBuf::from(path);
-        return if is_catalog(&path) { Ok(path) } else { Err(Error::NoCatalog) };
+        return if is_catalog(&path) { Ok(path) } else { Err(Error::NoCatalog { path }) };
     }
     let program = std::env::current_exe().ok();
+    let missing = Error::NoCatalog { path: PathBuf::from("scenarios") };
     let above = program.iter().flat_map(|path| path.ancestors().skip(1)).map(|folder| folder.join("scenarios"));
-    above.chain([PathBuf::from(env!("CARGO_MANIFEST_DIR"))]).find(|path| is_catalog(path)).ok_or(Error::NoCatalog)
+    above.chain([PathBuf::from(env!("CARGO_MANIFEST_DIR"))]).find(|path| is_catalog(path)).ok_or(missing)
 }
 
 fn is_catalog(path: &Path) -> bool {
@@ -62,8 +63,8 @@ fn is_catalog(path: &Path) -> bool {
 /// Bases lie one level deeper, as `common/shop`: they are there to be extended, and are not listed.
 pub(crate) fn names_and_bases(root: &Path) -> Result<Vec<String>, Error> {
     let mut all = names(root)?;
-    for entry in std::fs::read_dir(root).map_err(Error::io(root))? {
-        let path = entry.map_err(Error::io(root))?.path();
+    for entry in std::fs::read_dir(root).map_err(Error::read(root))? {
+        let path = entry.map_err(Error::read(root))?.path();
         if path.is_dir() && !path.join("scenario.toml").is_file() {
             let above = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             all.extend(names(&path)?.into_iter().map(|name| format!("{above}/{name}")));
@@ -89,8 +90,8 @@ pub(crate) fn root_of(folder: &Path) -> Option<(PathBuf, String)> {
 
 fn names(root: &Path) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(root).map_err(Error::io(root))? {
-        let entry = entry.map_err(Error::io(root))?;
+    for entry in std::fs::read_dir(root).map_err(Error::read(root))? {
+        let entry = entry.map_err(Error::read(root))?;
         if entry.path().join("scenario.toml").is_file()
             && let Ok(name) = entry.file_name().into_string()
         {

@@ -59,7 +59,7 @@ impl Scenario {
     /// their seed and in package versions only.
     ///
     /// # Errors
-    /// [`Error::Io`]: a file of an image cannot be read.
+    /// [`Error::Read`]: a file of an image cannot be read.
     pub fn fingerprint(&self) -> Result<String, Error> {
         let mut hash = Sha256::new().chain_update(self.text_hash);
         for (name, image) in &self.images {
@@ -363,7 +363,7 @@ fn file(root: &Path, name: &str) -> PathBuf {
 
 fn read_level(root: &Path, name: &str, depth: usize) -> Result<Scenario, Error> {
     let path = file(root, name);
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let text = std::fs::read_to_string(&path).map_err(Error::read(&path))?;
     let raw: Raw = toml::from_str(&text).map_err(|error| Error::Definition {
         path: path.clone(),
         place: error.span().map_or_else(|| "1:1".to_owned(), |span| line_and_column(&text, span.start)),

@@ -58,7 +58,7 @@ fn exists(podman: &PodmanEnv, reference: &str) -> bool {
 }
 
 fn build_base(podman: &PodmanEnv, suite: &str, reference: &str) -> Result<(), Error> {
-    let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+    let folder = tempfile::tempdir().map_err(Error::write(std::env::temp_dir()))?;
     let tar = folder.path().join("base.tar");
     let sources = apt::sources(suite, folder.path())?;
     let failed = |error| build_error("base", error);
@@ -78,13 +78,13 @@ fn build_base(podman: &PodmanEnv, suite: &str, reference: &str) -> Result<(), Er
 }
 
 fn build_layer(podman: &PodmanEnv, name: &str, context: &Context, base: &str, reference: &str) -> Result<(), Error> {
-    let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+    let folder = tempfile::tempdir().map_err(Error::write(std::env::temp_dir()))?;
     for (target, source) in context {
         let target = folder.path().join(target);
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(Error::io(parent))?;
+            fs::create_dir_all(parent).map_err(Error::write(parent))?;
         }
-        fs::copy(source, &target).map_err(Error::io(source))?;
+        fs::copy(source, &target).map_err(Error::read(source))?;
     }
     let mut command = podman.command();
     // chroot: packages are installed in a plain chroot, which needs no runtime and no network of its own.
@@ -118,8 +118,8 @@ pub(crate) fn context(image: &Image) -> Result<Context, Error> {
 }
 
 fn collect(folder: &Path, below: &Path, context: &mut Context) -> Result<(), Error> {
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let entry = entry.map_err(Error::io(folder))?;
+    for entry in fs::read_dir(folder).map_err(Error::read(folder))? {
+        let entry = entry.map_err(Error::read(folder))?;
         let name = below.join(entry.file_name());
         let path = entry.path();
         if path.is_dir() {
@@ -140,8 +140,8 @@ fn context_hash(base_tag: &str, context: &Context) -> Result<String, Error> {
     let mut hash = Sha256::new();
     hash.update(base_tag);
     for (name, path) in context {
-        let content = fs::read(path).map_err(Error::io(path))?;
-        let mode = fs::metadata(path).map_err(Error::io(path))?.permissions().mode() & 0o111;
+        let content = fs::read(path).map_err(Error::read(path))?;
+        let mode = fs::metadata(path).map_err(Error::read(path))?.permissions().mode() & 0o111;
         // Lengths first, so that no two contexts give the same bytes.
         let name = name.to_string_lossy();
         hash.update(format!("\n{} {} {mode} {name}\n", name.len(), content.len()));

@@ -5,7 +5,6 @@ mod cli;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use datasets::manual;
 
@@ -25,7 +24,7 @@ struct Outcome {
 }
 
 fn main() -> ExitCode {
-    let Cli { from, command } = Cli::parse();
+    let Cli { from, command } = manual::parse::<Cli>();
     let from = from.as_deref();
     let outcome = match command {
         Command::List(args) => cli::list::run(from, &args),
@@ -35,8 +34,8 @@ fn main() -> ExitCode {
         Command::Label(args) => cli::label::run(&args),
         Command::Lint(args) => cli::lint::run(from, &args),
         Command::New(args) => cli::new::run(from, &args),
-        Command::Completions(args) => Ok(Outcome { text: manual::completions(Cli::command(), &args), code: 0 }),
-        Command::Man(args) => manual::man(Cli::command(), &args)
+        Command::Completions(args) => Ok(Outcome { text: manual::completions::<Cli>(&args), code: 0 }),
+        Command::Man(args) => manual::man::<Cli>(&args)
             .map(|text| Outcome { text, code: 0 })
             .map_err(|error| scenarios::Error::from(error).into()),
     };
@@ -44,18 +43,19 @@ fn main() -> ExitCode {
         Ok(Outcome { text, code }) => match print(&text) {
             Ok(()) => ExitCode::from(code),
             Err(error) => {
-                eprintln!("error: cannot write the output: {error}");
+                eprintln!("error: cannot write the output: {error}\nhint: check the space where stdout goes");
                 ExitCode::from(CANNOT_WRITE)
             }
         },
         Err(error) => {
-            eprintln!("error: {error:#}");
             let known = error.downcast_ref::<scenarios::Error>();
-            if let Some(hint) = known.and_then(scenarios::Error::hint) {
-                eprintln!("hint: {hint}");
-            }
+            let (text, hint) = match known {
+                Some(known) => (known.to_string(), known.hint()),
+                None => (format!("{error:#}"), "`scenarios --help` has the commands, with examples"),
+            };
+            eprintln!("error: {text}\nhint: {hint}");
             ExitCode::from(match known {
-                Some(scenarios::Error::Recording(error)) if error.is_output() => CANNOT_WRITE,
+                Some(known) if known.is_output() => CANNOT_WRITE,
                 Some(known) if known.is_bad_input() => BAD_INPUT,
                 Some(_) => CANNOT_RUN,
                 None => BAD_INPUT,

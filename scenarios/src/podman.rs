@@ -36,15 +36,15 @@ impl PodmanEnv {
 /// How to call podman so that containers run on this host: probes it and writes a configuration of our own.
 ///
 /// # Errors
-/// [`Error::Io`] when the configuration cannot be written under `/run`.
+/// [`Error::Write`] when the configuration cannot be written under `/run`.
 pub fn podman_env() -> Result<PodmanEnv, Error> {
     let state = Path::new(STATE);
-    std::fs::create_dir_all(state).map_err(Error::io(state))?;
+    std::fs::create_dir_all(state).map_err(Error::write(state))?;
     let path = state.join("containers.conf");
     // Renamed into place: another run may be reading it.
-    let mut file = tempfile::NamedTempFile::new_in(state).map_err(Error::io(state))?;
-    file.write_all(containers_conf(&Host::probe()).as_bytes()).map_err(Error::io(&path))?;
-    file.persist(&path).map_err(|error| Error::Io { path: path.clone(), source: error.error })?;
+    let mut file = tempfile::NamedTempFile::new_in(state).map_err(Error::write(state))?;
+    file.write_all(containers_conf(&Host::probe()).as_bytes()).map_err(Error::write(&path))?;
+    file.persist(&path).map_err(|error| Error::Write { path: path.clone(), source: error.error })?;
     let vars = vec![("CONTAINERS_CONF".to_owned(), path.display().to_string())];
     Ok(PodmanEnv { program: "podman".into(), vars, args: Vec::new() })
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// service that looks around. Returns the folder.
 ///
 /// # Errors
-/// [`Error::BadName`], [`Error::Exists`], those of [`load_from`] for `base`, and [`Error::Io`].
+/// [`Error::BadName`], [`Error::Exists`], those of [`load_from`] for `base`, and [`Error::Write`].
 pub fn begin(root: &Path, name: &str, base: &str) -> Result<PathBuf, Error> {
     if !is_plain_name(name) {
         return Err(Error::BadName { name: name.to_owned() });
@@ -29,12 +29,12 @@ pub fn begin(root: &Path, name: &str, base: &str) -> Result<PathBuf, Error> {
             message: "all of them are outside, so there is nothing to attack".into(),
         });
     };
-    fs::create_dir(&folder).map_err(Error::io(&folder))?;
+    fs::create_dir(&folder).map_err(Error::write(&folder))?;
     let fill =
         |text: &str| text.replace("{name}", name).replace("{base}", &base.name).replace("{victim}", &victim.name);
     for (file, text) in [("scenario.toml", TOML), ("README.md", README)] {
         let path = folder.join(file);
-        fs::write(&path, fill(text)).map_err(Error::io(&path))?;
+        fs::write(&path, fill(text)).map_err(Error::write(&path))?;
     }
     Ok(folder)
 }

@@ -53,11 +53,11 @@ impl Stage {
     /// Takes the scenario's lock and removes what a run that was killed left behind.
     pub fn claim(podman: PodmanEnv, scenario: &str) -> Result<Stage, Error> {
         let path = Path::new(STATE).join(format!("{scenario}.lock"));
-        let lock = File::create(&path).map_err(Error::io(&path))?;
+        let lock = File::create(&path).map_err(Error::write(&path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Busy { scenario: scenario.to_owned() }),
-            Err(std::fs::TryLockError::Error(source)) => return Err(Error::Io { path, source }),
+            Err(std::fs::TryLockError::Error(source)) => return Err(Error::Write { path, source }),
         }
         let stage = Stage {
             podman,

@@ -42,6 +42,7 @@ struct Cli {
     /// Exit with 1 if a replay took more memory than this, MiB
     #[arg(long, value_name = "MIB")]
     max_memory: Option<f64>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// More arguments for the replay

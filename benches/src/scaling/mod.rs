@@ -115,9 +115,7 @@ impl Error {
                 "build the programs (cargo build --release -p replay -p benches), and check the space in --dir"
             }
             Error::Failed { .. } => "what it says is above; run it by itself with the same arguments",
-            Error::Recording(error) => {
-                error.hint().unwrap_or("give the directory of a recording, or the name of one that ships")
-            }
+            Error::Recording(error) => error.hint(),
             Error::Picture(_) => "this is a bug; scaling --format json has the figures",
         }
     }

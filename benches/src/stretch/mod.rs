@@ -72,7 +72,7 @@ impl Error {
     /// One line on the way out.
     pub fn hint(&self) -> &'static str {
         match self {
-            Error::Recording(error) => error.hint().unwrap_or("`datasets verify DIR` names everything that is damaged"),
+            Error::Recording(error) => error.hint(),
             Error::Unsuited { .. } => "take a complete recording, as one that ships, and fewer copies or replicas",
             Error::Columns { .. } => "`datasets verify` the source; if it is intact this is a bug",
         }

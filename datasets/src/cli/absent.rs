@@ -2,7 +2,12 @@
 
 use datasets::{Recording, words};
 
+const EXAMPLES: &str = "Examples:\n  \
+    datasets absent ./rec \"$(uname -n)\" alice    neither the host nor the user is named in it\n  \
+    datasets absent xmrig /home/alice            nor a path";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a recording, or the name of a shipped one
     #[arg(value_name = "PATH|NAME")]

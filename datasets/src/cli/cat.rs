@@ -22,6 +22,7 @@ pub struct Args {
     /// container_name, image, pod, process, program, command, parent, label, what
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     columns: Vec<String>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use datasets::{Gap, VerifyReport};
+use datasets::{Gap, Verdict, VerifyReport};
 
 use super::text::{self, count};
 
@@ -31,7 +31,7 @@ pub fn table(report: &VerifyReport) -> String {
                 count(missing(gap)),
                 began(gap, report.started.ns),
                 lasted(gap),
-                why(gap),
+                why(gap, report.verdict),
             ]
         })
         .collect();
@@ -67,13 +67,15 @@ fn lasted(gap: &Gap) -> String {
 }
 
 /// `ring_full (file, process)`, cause by cause.
-fn why(gap: &Gap) -> String {
+fn why(gap: &Gap, verdict: Verdict) -> String {
     let mut causes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for loss in &gap.causes {
         causes.entry(loss.cause).or_default().push(loss.class);
     }
     if causes.is_empty() {
-        return "unexplained".to_owned();
+        // Where the recording is intact its counts cover every gap; what is not there is when which of them happened.
+        let counted = matches!(verdict, Verdict::Intact | Verdict::Recovered);
+        return if counted { "counted, but not when" } else { "unexplained" }.to_owned();
     }
     let causes: Vec<String> =
         causes.iter().map(|(cause, classes)| format!("{cause} ({})", classes.join(", "))).collect();

@@ -9,11 +9,17 @@ use serde::Serialize;
 use super::Format;
 use super::text::{bytes, count, seconds, table};
 
+const EXAMPLES: &str = "Examples:\n  \
+    datasets info xmrig                            a recording that ships\n  \
+    datasets info ./rec --format json | jq .classes";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a recording, or the name of a shipped one
     #[arg(value_name = "PATH|NAME")]
     recording: String,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

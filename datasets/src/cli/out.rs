@@ -65,7 +65,7 @@ impl Bar {
             return;
         }
         let bar = self.bar.get_or_insert_with(|| {
-            let template = "{wide_bar} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+            let template = "{wide_bar} {human_pos} of {human_len} rows, {eta} left";
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             // Draws nothing where stderr is not a terminal.
             ProgressBar::with_draw_target(Some(self.rows), ProgressDrawTarget::stderr()).with_style(style)

@@ -8,11 +8,16 @@ use datasets::Recovery;
 use super::Format;
 use super::text::count;
 
+const EXAMPLES: &str = "Examples:\n  \
+    datasets recover ./my-recording && datasets verify ./my-recording";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a recording
     #[arg(value_name = "PATH")]
     recording: PathBuf,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

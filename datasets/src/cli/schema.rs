@@ -6,8 +6,14 @@ use datasets::schema_doc;
 
 use super::text::table;
 
+const EXAMPLES: &str = "Examples:\n  \
+    datasets schema                                every column of every table\n  \
+    datasets schema --format json | jq .version";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

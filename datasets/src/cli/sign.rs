@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use datasets::{Signer, resolve, sign};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    datasets keygen key                              key and key.pub; keep key.pub where nobody can change it")]
 pub struct KeygenArgs {
     /// Where the private key goes; the public one goes beside it, with .pub behind its name
     #[arg(value_name = "FILE")]
@@ -12,6 +14,9 @@ pub struct KeygenArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    datasets sign ./rec --sign-key key\n  \
+    datasets verify ./rec --public-key key.pub")]
 pub struct SignArgs {
     /// Directory of a recording, or the name of a shipped one
     #[arg(value_name = "PATH|NAME")]

@@ -1,6 +1,6 @@
 //! Numbers and tables for people.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// 1234567 as 1,234,567.
 pub fn count(n: u64) -> String {
@@ -39,6 +39,10 @@ pub fn seconds(s: f64) -> String {
 pub fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.to_vec());
+    // No wider than the terminal, where there is one.
+    if let Some(width) = table.width() {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width - 1);
+    }
     for row in rows {
         table.add_row(row.clone());
     }

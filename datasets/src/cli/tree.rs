@@ -6,12 +6,17 @@ use std::io::IsTerminal;
 use datasets::Recording;
 use datasets::tree::{ContainerTree, Node, trees};
 
+const EXAMPLES: &str = "Examples:\n  \
+    datasets tree xmrig --container app            who started whom, with the attack marked\n  \
+    datasets tree ./rec --full | less              whole command lines, every sibling";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a recording, or the name of a shipped one
     #[arg(value_name = "PATH|NAME")]
     recording: String,
-    /// Only containers of this name or image, or whose id begins so
+    /// Only containers of this name or image, or whose id begins so; without one, those with it in their name or image
     #[arg(long, value_name = "X")]
     container: Option<String>,
     /// Print long command lines whole, and every one of the siblings that look the same
@@ -27,8 +32,12 @@ pub fn run(args: &Args) -> anyhow::Result<String> {
     let mut trees = trees(&recording)?;
     if let Some(wanted) = &args.container {
         let names: Vec<String> = trees.iter().map(title).collect();
-        trees.retain(|tree| is(tree, wanted));
-        anyhow::ensure!(!trees.is_empty(), "no container {wanted:?} here; there are: {}", names.join(", "));
+        let exact = trees.iter().any(|tree| is(tree, wanted));
+        trees.retain(|tree| if exact { is(tree, wanted) } else { has(tree, wanted) });
+        if trees.is_empty() {
+            let reason = format!("no container {wanted:?} here; there are: {}", names.join(", "));
+            return Err(datasets::Error::Selection { reason }.into());
+        }
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let mut printer = Printer { out: String::new(), full: args.full, colour };
@@ -46,6 +55,11 @@ pub fn run(args: &Args) -> anyhow::Result<String> {
 fn is(tree: &ContainerTree, wanted: &str) -> bool {
     let id = tree.id.as_ref().is_some_and(|id| id.starts_with(wanted));
     id || tree.name.as_deref() == Some(wanted) || tree.image.as_deref() == Some(wanted)
+}
+
+/// Whether its name or image has that in it.
+fn has(tree: &ContainerTree, part: &str) -> bool {
+    [&tree.name, &tree.image].into_iter().flatten().any(|text| text.contains(part))
 }
 
 fn title(tree: &ContainerTree) -> String {

@@ -10,7 +10,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::text::{bytes, count, table};
 use super::{Format, gaps};
 
+const EXAMPLES: &str = "Examples:\n  \
+    datasets verify ./my-recording                    is it whole, and what did the recorder lose?\n  \
+    datasets verify xmrig --format json              for programs\n  \
+    datasets verify ./rec --public-key key.pub        and is it signed by this key?";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a recording, or the name of a shipped one
     #[arg(value_name = "PATH|NAME")]
@@ -18,6 +24,7 @@ pub struct Args {
     /// The recording must be signed by the key of this public one (PEM): one that is not signed, or by another, fails
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

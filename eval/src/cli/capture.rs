@@ -9,11 +9,17 @@ use eval::error::Result;
 use super::text::{clean, count, or_none, percent, table};
 use super::{Format, Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval capture rec/                                stored, lost, bytes per event, completeness of fields\n  \
+    eval capture xmrig --format json";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a recording, or the name of a shipped one
     #[arg(default_value = "xmrig")]
     recording: String,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

@@ -8,7 +8,11 @@ use eval::error::Result;
 
 use super::Outcome;
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval card rec/ -o rec/                           card.md and rates.svg beside the recording";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a recording, or the name of one that ships
     recording: String,

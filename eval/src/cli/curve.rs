@@ -12,7 +12,11 @@ use eval::storm::deed::Deed;
 use super::text::{clean, count, or_none, percent, table};
 use super::{Format, Outcome, json, storm};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval curve -o out/curve";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Classes, by what is done to fill them; may be repeated [default: all]
     #[arg(long = "class", value_enum, value_name = "CLASS", value_delimiter = ',')]
@@ -38,6 +42,7 @@ pub struct Args {
     /// Directory for curve.json, curve.parquet and curve.svg
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// More options for the recorder

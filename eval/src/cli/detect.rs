@@ -15,7 +15,14 @@ use super::set::SetFormat;
 use super::text::{clean, count, or_none, percent, table};
 use super::{Outcome, SplitName, detect_all, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval detect xmrig                               replay a shipped recording, compare with its labels\n  \
+    eval detect rec/ --alerts out/rec               the same with alerts that `replay rec/ -o out/rec` wrote\n  \
+    eval detect xmrig --fail-under 1 --fail-over 0  as a check: every act found at high, no false alert there\n  \
+    eval detect --all --methods retroscope,rules-alone -o out/detect";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of a recording, or the name of a shipped one [default: xmrig]; with --all a folder of recordings
     recording: Option<String>,
@@ -49,6 +56,7 @@ pub struct Args {
     /// Exit with 1 if there are more false alerts
     #[arg(long, value_name = "COUNT")]
     fail_over: Option<u64>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = SetFormat::Table)]
     format: SetFormat,
     /// Benchmark a whole set: learn on train, choose on validation, report on test

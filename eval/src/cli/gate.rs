@@ -16,7 +16,13 @@ use eval::overhead::adapter::Adapter;
 use super::text::{clean, table};
 use super::{Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval gate --baseline eval/gate.toml --short      without root, in a minute\n  \
+    eval gate --baseline eval/gate.toml --format markdown --junit gate.xml\n  \
+    eval gate --baseline eval/gate.toml --update";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// What to compare with; the project's own is eval/gate.toml
     #[arg(long, value_name = "FILE")]
@@ -66,6 +72,7 @@ pub struct Args {
     /// The file that says which seeds are for what [default: the project's datasets/splits.toml]
     #[arg(long, value_name = "FILE")]
     splits: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = GateFormat::Table)]
     format: GateFormat,
     /// More options for the recorder in the storm

@@ -12,7 +12,12 @@ use super::storm::seconds;
 use super::text::{NONE, clean, count, table};
 use super::{Format, Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval growth -o out/growth\n  \
+    eval growth --lengths 60,240,960,3600 -o out/growth";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Class, by what is done to fill it
     #[arg(long = "class", value_enum, default_value = "file", value_name = "CLASS")]
@@ -44,6 +49,7 @@ pub struct Args {
     /// Directory for growth.json, growth.parquet and growth.svg
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// More options for the recorder

@@ -11,7 +11,12 @@ use super::storm::seconds;
 use super::text::{NONE, clean, count, table};
 use super::{Format, Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval latency -o out/latency\n  \
+    eval latency --seconds 10 --attacks 5";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Length of the ordinary life that is recorded, s
     #[arg(long, default_value_t = 30.0, value_parser = seconds)]
@@ -34,6 +39,7 @@ pub struct Args {
     /// Directory for latency.json, latency.parquet and latency.svg
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// More options for the recorder

@@ -55,6 +55,8 @@ Examples:
   eval soak -o out/soak --ask 'web/item?id=7'    an hour of a web shop: memory, loss, size, CPU time, a picture (root)
   eval overhead --recorder retroscope,strace --workload storm --scale 0.1
 
+A shell has an `eval` of its own: call this one by its path (target/release/eval ...) or as: env eval ...
+
 Exit codes: 0 ok; 1 --fail-under or --fail-over not met; 2 usage or config; 3 model or ONNX Runtime missing;
 4 bad input; 5 the output cannot be written.";
 

@@ -12,7 +12,13 @@ use eval::{named, picture};
 use super::overhead_text::render;
 use super::{Format, Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval overhead --rounds 5 -o out/overhead\n  \
+    eval overhead --recorder retroscope,strace --workload storm --scale 0.1\n  \
+    eval overhead --from out/overhead/run.json       its tables again";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Recorders to measure: names of shipped adapters, or adapter files (.toml) [default: every shipped one]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -39,6 +45,7 @@ pub struct Args {
     /// first lacks are added
     #[arg(long, value_name = "FILE", conflicts_with_all = ["recorder", "workload", "rounds", "scale", "record"])]
     from: Vec<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

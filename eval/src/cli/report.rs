@@ -7,7 +7,12 @@ use eval::report;
 
 use super::Outcome;
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval report out/detect -o report.html\n  \
+    eval report out/before out/after -o report.html  two runs of a kind side by side";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directories that --output of `detect --all`, `overhead`, `curve`, `soak`, `latency` or `growth` made, or their JSON files;
     /// those of one kind are compared with the first of it

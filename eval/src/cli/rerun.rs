@@ -10,7 +10,12 @@ use super::{Outcome, detect_all};
 /// Differences that are shown; the rest are counted.
 const SHOWN: usize = 20;
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval rerun out/detect/run.json                  does it give the same numbers?\n  \
+    eval rerun out/detect/run.json -o out/again";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The run.json that `eval detect --all -o DIR` wrote
     run: PathBuf,

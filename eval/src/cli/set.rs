@@ -13,7 +13,13 @@ use replay::engines::Severity;
 use super::text::{NONE, count, or_none, table};
 use super::{Outcome, SplitName, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval set                                        the recordings that ship, as a table\n  \
+    eval set --only port-scan xmrig --format json\n  \
+    eval set datasets/full --config out/tune/chosen.toml";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Folder that holds the recordings [default: those that ship]
     folder: Option<PathBuf>,
@@ -35,6 +41,7 @@ pub struct Args {
     /// Replay with this configuration value; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = SetFormat::Table)]
     format: SetFormat,
 }
@@ -93,6 +100,9 @@ pub(super) fn recordings(folder: Option<&Path>) -> Result<Vec<(String, Recording
         if entry.path().join("manifest.json").is_file() {
             found.push((entry.file_name().to_string_lossy().into_owned(), Recording::open(entry.path())?));
         }
+    }
+    if found.is_empty() {
+        return Err(Error::Set { reason: format!("{}: no recording in it", folder.display()) });
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(found)

@@ -12,7 +12,12 @@ use eval::soak::{Long, Plan, Ratio, Soak, Turns, chart, soak};
 use super::text::{clean, count, table};
 use super::{Format, Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval soak -o out/soak                            an hour of a web shop\n  \
+    eval soak --duration 10m --turns 5 --ask 'web/item?id=7'";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// What runs meanwhile
     #[arg(long, default_value = "webapp", value_name = "NAME")]
@@ -48,6 +53,7 @@ pub struct Args {
     /// Directory for the recording, soak.json, samples.csv and soak.svg; must not exist or be empty
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// More options for the recorder

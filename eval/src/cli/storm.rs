@@ -11,7 +11,12 @@ use eval::storm::{Plan, Storm, calls, storm};
 use super::text::{NONE, count, percent, table};
 use super::{Format, Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval storm                                       a million system calls a second for a minute\n  \
+    eval storm --seconds 10 --rate 0                 as many as there can be";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// How long, s
     #[arg(long, default_value_t = 60.0, value_parser = seconds)]
@@ -34,6 +39,7 @@ pub struct Args {
     /// Where the recording is made; it is removed at the end [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// More options for the recorder

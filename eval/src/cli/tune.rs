@@ -20,7 +20,14 @@ use replay::engines::Severity;
 use super::text::{NONE, clean, count, or_none, percent, table};
 use super::{Format, Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval tune --grid severity.medium=30,40,50 --grid convergence.rule=window,timer\n  \
+    eval tune --range args.grammar.accept=0..0.5 --range args.grammar.reject=0.5..1 --trials 1000\n  \
+    eval tune datasets/full --range severity.high=40..80 --method bayes --trials 1000\n  \
+    replay rec/ --config out/tune/chosen.toml       with what was chosen";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Recordings, or folders of recordings, by path or name [default: those that ship]. Test is left alone; ordinary life of
     /// train is learned from
@@ -70,6 +77,7 @@ pub struct Args {
     /// Worker threads; 0: one per core. The result is the same for any number
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

@@ -9,7 +9,11 @@ use eval::wakeup::{Found, Plan, Wakeup, measure};
 use super::text::table;
 use super::{Format, Outcome, json};
 
+const EXAMPLES: &str = "Examples:\n  \
+    eval wakeup --batch 32,128 --seconds 5";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Events per CPU before the recorder is woken, one after the other
     #[arg(long, value_delimiter = ',', default_value = "1,8,32,128,512", value_name = "EVENTS", value_parser = clap::value_parser!(u32).range(1..))]
@@ -34,6 +38,7 @@ pub struct Args {
     /// Our recorder [default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

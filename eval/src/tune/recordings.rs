@@ -55,7 +55,8 @@ pub fn choose(named: &[String], splits: &Splits) -> Result<Chosen> {
         }
     }
     if chosen.tried.is_empty() {
-        return Err(Error::Set { reason: "none of them is of validation, or of train with an attack".to_owned() });
+        let of = if named.is_empty() { "those that ship".to_owned() } else { named.join(", ") };
+        return Err(Error::Set { reason: format!("{of}: none is of validation, or of train with an attack") });
     }
     for (name, life) in &chosen.lives {
         for (_, _, recording) in &chosen.tried {

@@ -143,7 +143,7 @@ fn default_of(key: &str, base: &Config) -> Result<Value> {
         }
         return Ok(value.clone());
     }
-    let nearest = all.iter().min_by_key(|(known, _)| replay::config::edit_distance(key, known));
+    let nearest = all.iter().min_by_key(|(known, _)| datasets::near::distance(key, known));
     let nearest = nearest.map_or("", |(known, _)| known.as_str());
     Err(sweep(format!("unknown config key {key}; the nearest known key is {nearest}")))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use datasets::near;
 use toml::{Table, Value};
 
 use super::{Config, JudgeKind};
@@ -121,8 +122,8 @@ fn unknown_key(key: &str) -> Error {
 
 /// Distance to a full key, or to its last part (a user often leaves the section out); the full key wins a tie.
 fn key_distance(key: &str, known: &str) -> (usize, usize) {
-    let whole = edit_distance(key, known);
-    let last = known.rsplit('.').next().map_or(whole, |last| edit_distance(key, last));
+    let whole = near::distance(key, known);
+    let last = known.rsplit('.').next().map_or(whole, |last| near::distance(key, last));
     (whole.min(last), whole)
 }
 
@@ -134,22 +135,6 @@ fn leaves(table: &Table, prefix: &str, out: &mut Vec<String>) {
             _ => out.push(full),
         }
     }
-}
-
-/// Levenshtein distance in characters.
-pub fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 fn check(config: &Config) -> Result<()> {

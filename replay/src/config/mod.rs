@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::sink::SinkConfig;
 
 pub use asked::{Asked, Bound};
-pub use load::{DEFAULT, edit_distance, load};
+pub use load::{DEFAULT, load};
 pub use model::Model;
 
 /// Every key of `replay.toml`; meanings and units are there.

@@ -16,8 +16,12 @@ const DECADES: f64 = 4.0;
 /// Characters of a command line before it is cut.
 const LONG: usize = 100;
 
-/// The report as text.
-pub fn render(report: &Report) -> String {
+/// Columns that a line with both curves takes.
+const WIDE: u16 = 118;
+
+/// The report as text. On a terminal too narrow for them (`width`, columns) the curves are left out: they are in a file, too.
+pub fn render(report: &Report, width: Option<u16>) -> String {
+    let curves = width.is_none_or(|width| width >= WIDE);
     let mut out = String::new();
     // Writing to a String cannot fail.
     for source in &report.recordings {
@@ -31,25 +35,27 @@ pub fn render(report: &Report) -> String {
         );
     }
     for image in &report.images {
-        let _ = render_image(image, &mut out);
+        let _ = render_image(image, curves, &mut out);
     }
     let _ = writeln!(out, "\nrule: {}", report.rule);
-    let _ = writeln!(
-        out,
-        "curves, from the first event to the last: new patterns in each twentieth of the time; the bound from 1 (█) to 0.0001 (▁)"
-    );
+    out += if curves {
+        "curves, from the first event to the last: new patterns in each twentieth of the time; the bound from 1 (█) to 0.0001 (▁)\n"
+    } else {
+        "curves: in the picture below, and here on a terminal of 118 columns\n"
+    };
     out
 }
 
-fn render_image(image: &Image, out: &mut String) -> std::fmt::Result {
+fn render_image(image: &Image, curves: bool, out: &mut String) -> std::fmt::Result {
     writeln!(out, "\n{}", clean(&image.image))?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING).force_no_tty();
     let header =
         ["tree", "observations", "patterns", "nodes", "converged", "unseen mass", "bound", "new patterns", "bound"];
-    table.set_header(header);
+    let columns = if curves { header.len() } else { header.len() - 2 };
+    table.set_header(&header[..columns]);
     for tree in &image.trees {
-        table.add_row(row(tree));
+        table.add_row(&row(tree)[..columns]);
     }
     for line in table.lines() {
         writeln!(out, " {}", line.trim_end())?;

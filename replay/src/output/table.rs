@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::run_json::{Run, TreeState};
-use super::text::{clean, count, short_id, shorten};
+use super::text::{clean, count, fold, short_id, shorten};
 use crate::alert::allow::Applied;
 use crate::alert::{Alert, Finding, Technique};
 use crate::engines::Severity;
@@ -247,18 +247,5 @@ fn allowed(entry: &Applied) -> String {
 
 /// A line broken at spaces, further lines indented.
 fn wrap(line: &str, width: usize) -> String {
-    let mut out = String::new();
-    let mut column = 0;
-    for word in line.split_inclusive(' ') {
-        let length = word.trim_end().chars().count();
-        if column > 0 && column + length > width {
-            out.truncate(out.trim_end().len());
-            out.push_str("\n    ");
-            column = 4;
-        }
-        out.push_str(word);
-        column += word.chars().count();
-    }
-    out.push('\n');
-    out
+    fold(line, width, 4)
 }

@@ -52,6 +52,41 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// Text for a terminal of that width: longer lines are broken at spaces, and go on four columns further in than they began.
+/// `None` is no terminal, and nothing is broken.
+pub fn fit(text: &str, width: Option<u16>) -> String {
+    let Some(width) = width.map(|width| usize::from(width.max(20))) else { return text.to_owned() };
+    let begin = |line: &str| line.chars().take_while(|letter| *letter == ' ').count();
+    text.lines().map(|line| fold(line, width, (begin(line) + 4).min(width / 2))).collect()
+}
+
+/// A line broken at spaces, and in words that are longer than a line; further lines are indented.
+pub fn fold(line: &str, width: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in line.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if column > indent && column + length > width {
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        }
+        for letter in word.chars() {
+            if column >= width && letter != ' ' {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                column = indent;
+            }
+            out.push(letter);
+            column += 1;
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +103,17 @@ mod tests {
         assert_eq!(shorten("größen", 5), "größ…");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(time(1_700_000_000_123_000_000), "2023-11-14T22:13:20.123Z");
+    }
+
+    #[test]
+    fn long_lines_are_folded_on_a_terminal_alone() {
+        let text = "  a long line of words\nshort\n";
+        assert_eq!(fit(text, None), text);
+        assert_eq!(fit(text, Some(20)), "  a long line of\n      words\nshort\n");
+        assert_eq!(
+            fit(&"x".repeat(45), Some(20)),
+            format!("{0}\n    {1}\n    {2}\n", "x".repeat(20), "x".repeat(16), "x".repeat(9))
+        );
+        assert_eq!(fold("", 20, 4), "\n");
     }
 }

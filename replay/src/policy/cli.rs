@@ -39,6 +39,8 @@ pub enum PolicyCommand {
     /// Write a profile as the policy of those who enforce it
     Export(Export),
     /// Print what a second profile's policy allows more or less than the first's; exits with 1 if there is anything
+    #[command(after_help = "Examples:\n  \
+    replay policy diff last-week.json shop.json")]
     Diff {
         /// A profile.json, or a directory that holds one
         old: PathBuf,
@@ -52,6 +54,9 @@ pub enum PolicyCommand {
         format: ProfileFormat,
     },
     /// Print what is broader than it should be, with why and what to do; exits with 1 if there is anything
+    #[command(after_help = "Examples:\n  \
+    replay policy lint shop.json\n  \
+    replay policy lint app-seccomp.json --format json")]
     Lint {
         /// A profile.json or a directory that holds one; or a policy: seccomp, NetworkPolicy, CiliumNetworkPolicy, AppArmor
         #[arg(value_name = "FILE|PROFILE")]
@@ -64,6 +69,8 @@ pub enum PolicyCommand {
         format: ProfileFormat,
     },
     /// Tell from recordings alone what a profile's policies would have stopped, and what they would have broken
+    #[command(after_help = "Examples:\n  \
+    replay policy simulate shop.json xmrig-21 webapp-21")]
     Simulate {
         /// A profile.json, or a directory that holds one
         profile: PathBuf,
@@ -92,6 +99,10 @@ pub struct Configured {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replay policy export shop.json --format seccomp --image app > app.json\n  \
+    replay policy export shop.json --format networkpolicy -o policies/\n  \
+    replay policy export shop.json --format falco --image app --explain")]
 pub struct Export {
     /// A profile.json, or a directory that holds one
     pub profile: PathBuf,

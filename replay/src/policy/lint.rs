@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::allowed::{Allowed, is_runtime};
 use super::net::{Direction, Who};
 use super::pattern::Pattern;
 use crate::args::path::is_sensitive;
+use crate::output::table::terminal_width;
 use crate::output::text::clean;
 use crate::profile::Profile;
 use crate::profile::calls::Calls;
@@ -259,7 +260,11 @@ pub fn render(findings: &[Finding]) -> String {
         return "nothing over-broad found\n".to_owned();
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).force_no_tty();
+    table.load_style(presets::NOTHING);
+    if let Some(width) = terminal_width() {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table.force_no_tty();
     table.set_header(["level", "of", "check", "what", "why", "hint"]);
     for Finding { level, of, check, what, why, hint } in findings {
         let level = if *level == Level::High { "high" } else { "medium" };

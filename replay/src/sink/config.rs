@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use datasets::near;
 use toml::{Table, Value};
 
 use super::http::Http;
 use super::{Sink, alertmanager, chat, ecs, email, lines, ocsf, syslog, webhook};
-use crate::config::edit_distance;
 use crate::engines::Severity;
 
 /// What speaks at the other end.
@@ -119,7 +119,7 @@ impl SinkConfig {
         };
         let known: Vec<&str> = COMMON.iter().chain(kind.keys()).copied().collect();
         if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
-            let nearest = known.iter().min_by_key(|name| edit_distance(key, name)).copied().unwrap_or("");
+            let nearest = known.iter().min_by_key(|name| near::distance(key, name)).copied().unwrap_or("");
             return Err(format!("unknown key `{key}` of type {}; the nearest is `{nearest}`", kind.name()));
         }
         let text = |key: &str| match table.get(key) {
@@ -264,7 +264,7 @@ fn kinds() -> String {
 }
 
 fn unknown_kind(name: &str) -> String {
-    let nearest = Kind::ALL.map(Kind::name).into_iter().min_by_key(|known| edit_distance(name, known)).unwrap_or("");
+    let nearest = Kind::ALL.map(Kind::name).into_iter().min_by_key(|known| near::distance(name, known)).unwrap_or("");
     format!("unknown type {name}; the nearest of {} is {nearest}", kinds())
 }
 

@@ -5,7 +5,12 @@ use std::path::Path;
 use super::{folder, load};
 use crate::Outcome;
 
+const EXAMPLES: &str = "Examples:\n  \
+    sudo scenarios build                            the images of all scenarios\n  \
+    sudo scenarios build xmrig webapp";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Names of scenarios [default: all]
     scenarios: Vec<String>,

@@ -8,10 +8,16 @@ use scenarios::lint::{Finding, lint};
 use super::{Format, folder};
 use crate::{FOUND, Outcome};
 
+const EXAMPLES: &str = "Examples:\n  \
+    scenarios lint                                  every scenario\n  \
+    scenarios lint ./mine --format json";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// A scenario's folder, or one that holds several [default: all]
     folder: Option<PathBuf>,
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

@@ -9,8 +9,14 @@ use super::text::{clock, table};
 use super::{Format, folder};
 use crate::Outcome;
 
+const EXAMPLES: &str = "Examples:\n  \
+    scenarios list\n  \
+    scenarios list --format json | jq -r '.[].name'";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
+    /// What goes to stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

@@ -5,7 +5,12 @@ use std::path::Path;
 use super::folder;
 use crate::Outcome;
 
+const EXAMPLES: &str = "Examples:\n  \
+    scenarios new mine --extends webapp             the life of the web shop, with an attack to be written\n  \
+    scenarios --from ~/scenarios new mine --extends webapp";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Name of the new scenario: lower-case letters, digits and '-'
     name: String,

@@ -11,7 +11,13 @@ use scenarios::{RunOptions, Runner};
 use super::load;
 use crate::{INTERRUPTED, Outcome};
 
+const EXAMPLES: &str = "Examples:\n  \
+    sudo scenarios run xmrig --benign 60 > timeline.json\n  \
+    sudo scenarios run webapp --seed 7              the same life with other customers\n  \
+    sudo scenarios run web-shell --no-attack";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Name of the scenario
     scenario: String,

@@ -11,7 +11,11 @@ use super::load;
 use super::text::{clock, command_line, table};
 use crate::Outcome;
 
+const EXAMPLES: &str = "Examples:\n  \
+    scenarios show xmrig";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Name of the scenario
     scenario: String,

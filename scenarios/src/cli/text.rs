@@ -7,7 +7,10 @@ use comfy_table::{ContentArrangement, Table, presets};
 /// Aligned columns without borders, indented by two, no wider than the terminal where there is one.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    if let Some(width) = table.width() {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width - 1);
+    }
     for row in rows {
         table.add_row(row.clone());
     }

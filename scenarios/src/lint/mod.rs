@@ -36,9 +36,9 @@ pub struct Report {
 /// Checks a scenario's folder, or every one below `folder`.
 ///
 /// # Errors
-/// [`Error::NoCatalog`] where there is no scenario; [`Error::Io`].
+/// [`Error::NoCatalog`] where there is no scenario; [`Error::Read`].
 pub fn lint(folder: &Path) -> Result<Report, Error> {
-    let folder = std::path::absolute(folder).map_err(Error::io(folder))?;
+    let folder = std::path::absolute(folder).map_err(Error::read(folder))?;
     let (root, names) = match catalog::root_of(&folder) {
         Some((root, name)) => (root, vec![name]),
         None => {
@@ -47,7 +47,7 @@ pub fn lint(folder: &Path) -> Result<Report, Error> {
         }
     };
     if names.is_empty() {
-        return Err(Error::NoCatalog);
+        return Err(Error::NoCatalog { path: root });
     }
     let mut findings = Vec::new();
     for name in &names {

@@ -71,7 +71,7 @@ pub(super) fn check(
         let text = match std::fs::read_to_string(&readme) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Error::io(&readme)(error)),
+            Err(error) => return Err(Error::read(&readme)(error)),
         };
         let wanted = if scenario.acts.is_empty() { &[][..] } else { &HEADINGS[..] };
         for message in readme_findings(&text, wanted) {

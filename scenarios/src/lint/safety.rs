@@ -52,8 +52,8 @@ fn known_names(scenario: &Scenario) -> BTreeSet<&str> {
 
 /// The files of a folder; folders with a scenario of their own are that one's.
 fn collect(folder: &Path, top: bool, files: &mut BTreeSet<PathBuf>) -> Result<(), Error> {
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
+    for entry in std::fs::read_dir(folder).map_err(Error::read(folder))? {
+        let path = entry.map_err(Error::read(folder))?.path();
         if path.is_dir() {
             if !top && !path.join("scenario.toml").is_file() {
                 collect(&path, false, files)?;
@@ -69,12 +69,12 @@ fn check_file(path: &Path, names: &BTreeSet<&str>, findings: &mut Vec<Finding>) 
     let mut find = |line: usize, rule, message: String| {
         findings.push(Finding { path: path.to_owned(), place: line.to_string(), rule, message });
     };
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    let size = std::fs::metadata(path).map_err(Error::read(path))?.len();
     if size > LARGEST_FILE {
         find(1, "binary", format!("it has {size} bytes; scenarios are made of sources, {LARGEST_FILE} bytes at most"));
         return Ok(());
     }
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = std::fs::read(path).map_err(Error::read(path))?;
     let Some(text) = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')) else {
         find(1, "binary", "it is no text; stand-ins are built from sources".into());
         return Ok(());

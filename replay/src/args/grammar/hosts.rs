@@ -119,5 +119,5 @@ fn stem(name: &str) -> String {
 
 /// A name made to look like a known one: known labels in another's domain, or a letter or two changed.
 fn lookalike(name: &str, known: &[Host<'_>]) -> bool {
-    known.iter().any(|host| name.contains(host.name) || crate::config::edit_distance(name, host.name) <= 2)
+    known.iter().any(|host| name.contains(host.name) || datasets::near::distance(name, host.name) <= 2)
 }
