@@ -1,4 +1,5 @@
 # A thin way in for those who type make: ./dev does the work.
-.PHONY: help setup demo test lint format bench datasets clean
-help setup demo test lint format bench datasets clean:
+COMMANDS = help setup demo test lint format wheel kernels gate deb book bench instructions datasets lock clean
+.PHONY: $(COMMANDS)
+$(COMMANDS):
 	@./dev $@
