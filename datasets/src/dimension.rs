@@ -25,6 +25,11 @@ fn known(name: &str) -> Option<(&'static str, &'static [Column])> {
     })
 }
 
+/// The columns of a table of [`DIMENSIONS`]; none of another name.
+pub fn dimension_columns(name: &str) -> &'static [Column] {
+    known(name).map_or(&[], |(_, columns)| columns)
+}
+
 impl Recording {
     /// A table of [`DIMENSIONS`] as record batches with their schema, text dictionary-coded as in [`Recording::batches`]. Without
     /// rows where the recording has no such table.

@@ -61,6 +61,9 @@ pub enum Error {
     /// What was asked for is not in the recording.
     #[error("{reason}")]
     Selection { reason: String },
+    /// Not a query of its tables, or one that cannot be answered.
+    #[error("{reason}")]
+    Query { reason: String },
     /// It cannot be made into another one: its recorder did not finish, so that it has no account.
     #[error("{}: it is unfinished: there is no account of its events to carry on", path.display())]
     Unfinished { path: PathBuf },
@@ -89,7 +92,7 @@ impl Error {
 
     /// What was asked for makes no sense, as opposed to a recording that cannot be read.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::Selection { .. } | Error::Merge { .. })
+        matches!(self, Error::Selection { .. } | Error::Query { .. } | Error::Merge { .. })
     }
 
     /// The disk has no room left, or the user no quota.
@@ -116,6 +119,9 @@ impl Error {
             }
             Error::Key { .. } => "'datasets keygen FILE' makes a key pair; a recording is verified with FILE.pub",
             Error::Selection { .. } => "`datasets info` and `datasets tree` print what a recording holds",
+            Error::Query { .. } => {
+                "`datasets schema` prints the columns of every table; `datasets sql --help` has examples"
+            }
             Error::Unfinished { .. } => "complete it first: `datasets recover DIR`, or end the recorder",
             Error::Merge { .. } => "`datasets info` tells the recordings apart",
             Error::Column { .. } => "`datasets schema` prints the columns each table must have",

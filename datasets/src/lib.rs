@@ -68,7 +68,7 @@ mod write;
 
 pub use blocks::Blocks;
 pub use derive::{CpuRange, Derived, Source};
-pub use dimension::DIMENSIONS;
+pub use dimension::{DIMENSIONS, dimension_columns};
 pub use error::{Error, Result, instead};
 pub use events::{Columns, Events};
 pub use follow::{Follow, Grown, Growth};

@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         Command::Head(args) => streamed(cli::cat::run(&args, Some(cli::cat::HEAD))),
         Command::Cat(args) => streamed(cli::cat::run(&args, None)),
         Command::Export(args) => streamed(cli::export::run(&args)),
+        #[cfg(feature = "sql")]
+        Command::Sql(args) => streamed(cli::sql::run(&args)),
         Command::Slice(args) => cli::slice::run(&args).map(|text| (text, true)).map_err(Into::into),
         Command::Merge(args) => cli::merge::run(&args).map(|text| (text, true)).map_err(Into::into),
         Command::Anonymise(args) => cli::anonymise::run(&args).map(|text| (text, true)).map_err(Into::into),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::derive::Derived;
 use crate::manifest::{Moment, State};
 
 /// The outcome of a verification.
@@ -24,6 +25,9 @@ pub struct VerifyReport {
     pub signed_by: Option<String>,
     /// The end of the hash chain, hex. Whoever keeps it elsewhere can tell later that the whole was not replaced.
     pub chain: String,
+    /// What it was made from, if it was made from other recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
     pub cpus: Vec<CpuReport>,
     pub findings: Vec<Finding>,
 }

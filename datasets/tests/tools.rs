@@ -167,6 +167,15 @@ fn slice_merge_and_anonymise_make_recordings_that_verify() {
         assert!(text(&output.stdout).contains("rows"));
         let made = args.last().unwrap();
         assert!(text(&datasets(&["verify", made]).stdout).contains("intact"), "{made}");
+        let note = format!("{} of the ", args[0]);
+        for command in ["info", "verify"] {
+            let shown = datasets(&[command, made]);
+            assert!(
+                text(&shown.stdout).contains(&note),
+                "{command} says what it was made from: {}",
+                text(&shown.stdout)
+            );
+        }
     }
     let names = Recording::open(&both).unwrap().containers().unwrap();
     for row in names.iter().filter_map(|row| row.name.as_deref()) {
@@ -198,7 +207,10 @@ fn what_makes_no_sense_is_bad_usage_and_what_is_there_is_not_overwritten() {
         assert!(text(&output.stderr).contains(part), "{args:?}: {}", text(&output.stderr));
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
-    for name in ["head", "cat", "slice", "merge", "anonymise", "export"] {
+    for name in ["head", "cat", "slice", "merge", "anonymise", "export", "sql"] {
+        if name == "sql" && !cfg!(feature = "sql") {
+            continue;
+        }
         let help = datasets(&[name, "--help"]);
         let (_, examples) = text(&help.stdout).split_once("Examples:\n").unwrap();
         assert!(examples.contains(&format!("  datasets {name} ")), "{name}");

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::columns::Columns;
 use super::out::Out;
 use super::selected::Selected;
+use super::text::{plain, quoted};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -140,18 +141,4 @@ impl Printer<'_> {
         let line: Vec<String> = self.columns.iter().map(value).collect();
         self.out.line(&line.join(","))
     }
-}
-
-fn plain(value: Value, between: &str) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text,
-        Value::Array(items) => items.into_iter().map(|item| plain(item, between)).collect::<Vec<_>>().join(between),
-        other => other.to_string(),
-    }
-}
-
-/// As RFC 4180 has it.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use datasets::{Address, Container, Manifest, Moment, Recording, Recovered, Scenario};
+use datasets::{Address, Container, Derived, Manifest, Moment, Recording, Recovered, Scenario};
 use record_bpf::Class;
 use serde::Serialize;
 
@@ -43,6 +43,9 @@ struct Info<'a> {
     containers: Vec<ContainerInfo>,
     /// Who held which address when.
     addresses: Vec<AddressInfo>,
+    /// What it was made from, if it was made from other recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    derived: Option<&'a Derived>,
     scenario: Option<&'a Scenario>,
     labels: u64,
 }
@@ -173,6 +176,7 @@ fn gather(recording: &Recording) -> datasets::Result<Info<'_>> {
         classes,
         containers: recording.containers()?.into_iter().map(container).collect(),
         addresses: recording.addresses()?.into_iter().map(address).collect(),
+        derived: manifest.derived.as_ref(),
         scenario: manifest.scenario.as_ref(),
         labels: manifest.table("labels.parquet").map_or(0, |table| table.rows),
     })
@@ -198,7 +202,8 @@ fn render(info: &Info<'_>, manifest: &Manifest) -> String {
         ("filter", if info.filter.is_empty() { "none".to_owned() } else { info.filter.join("; ") }),
         ("events", format!("{} ({:.0}/s), {}", count(info.rows), info.events_per_s, bytes(info.bytes))),
     ];
-    for (name, value) in lines {
+    let derived = info.derived.map(|derived| ("made as", derived.to_string()));
+    for (name, value) in lines.into_iter().chain(derived) {
         let _ = writeln!(out, "  {name:<10}{value}");
     }
     let unknown = |n: Option<u64>| n.map_or("unknown".to_owned(), count);

@@ -14,6 +14,8 @@ pub mod schema;
 mod selected;
 pub mod sign;
 pub mod slice;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod text;
 pub mod tree;
 pub mod verify;
@@ -40,6 +42,7 @@ use clap::{Parser, Subcommand, ValueEnum};
         datasets slice xmrig --from +60 -o ./end  a part of it as a recording that verifies\n  \
         datasets merge ./a ./b -o ./both          several recordings as one\n  \
         datasets anonymise ./rec --key k -o ./out pseudonyms in the place of names\n  \
+        datasets sql xmrig \"select count(*) from file\"  ask in SQL\n  \
         datasets export xmrig --format ocsf       lines for other programs\n\n\
         Exit codes: 0 ok; 1 verify found damage, or a recording that was not finished, or absent a word; 2 bad usage;\n\
         4 not a recording, or one that cannot be read; 5 the output cannot be written.\n\n\
@@ -114,6 +117,14 @@ pub enum Command {
     /// kept. datasets/TOOLS.md lists every column.
     #[command(after_help = ANONYMISE_HELP)]
     Anonymise(anonymise::Args),
+    /// Ask a recording in SQL
+    ///
+    /// Tables: process, security, file, network, dns, tls, flow, syscall and resource, each with the columns of its class; events,
+    /// with the columns that all classes share, and 'class'; processes, containers, addresses, losses and labels. `datasets
+    /// schema` prints the columns. Only the columns that the query looks at are read. Without ORDER BY the order is not said.
+    #[cfg(feature = "sql")]
+    #[command(after_help = SQL_HELP)]
+    Sql(sql::Args),
     /// Write events as lines for other programs: JSON, OCSF, or as Falco prints alerts
     #[command(after_help = EXPORT_HELP)]
     Export(export::Args),
@@ -144,6 +155,16 @@ const ANONYMISE_HELP: &str = "Examples:\n  \
     head -c 32 /dev/urandom > key && chmod 600 key\n  \
     datasets anonymise ./rec --key key -o ./given-away\n  \
     datasets absent ./given-away \"$(uname -n)\" alice       is it nowhere in it?";
+
+#[cfg(feature = "sql")]
+const SQL_HELP: &str = "Examples:\n  \
+    datasets sql xmrig \"select op, count(*) as n from process group by op order by n desc\"\n  \
+    datasets sql xmrig \"select p.comm, n.peer_addr, n.peer_port, count(*) as times from network n\n    \
+      join processes p on n.exec_id = p.exec_id where n.op = 'connect'\n    \
+      group by p.comm, n.peer_addr, n.peer_port order by times desc limit 10\"\n  \
+    datasets sql xmrig \"select ts, array_to_string(argv, ' ') as command from process where op = 'exec' order by ts limit 5\"\n  \
+    datasets sql xmrig web-shell \"select recording, class, count(*) as n from events group by recording, class\"\n  \
+    datasets sql xmrig \"select * from file where path like '/etc/%'\" --format parquet -o etc.parquet";
 
 const EXPORT_HELP: &str = "Examples:\n  \
     datasets export xmrig --format jsonl -o xmrig.jsonl\n  \

@@ -1,6 +1,7 @@
 //! Numbers and tables for people.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde_json::Value;
 
 /// 1234567 as 1,234,567.
 pub fn count(n: u64) -> String {
@@ -52,6 +53,21 @@ pub fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
         }
     }
     table.lines().map(|line| format!(" {}\n", line.trim_end())).collect()
+}
+
+/// A value as a cell shows it.
+pub fn plain(value: Value, between: &str) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        Value::Array(items) => items.into_iter().map(|item| plain(item, between)).collect::<Vec<_>>().join(between),
+        other => other.to_string(),
+    }
+}
+
+/// A cell of CSV, as RFC 4180 has it.
+pub fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 #[cfg(test)]

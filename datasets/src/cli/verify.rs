@@ -65,6 +65,9 @@ fn render(report: &VerifyReport) -> String {
         bytes(report.bytes)
     );
     let _ = writeln!(out, "  chain {}", report.chain);
+    if let Some(derived) = &report.derived {
+        let _ = writeln!(out, "  {derived}");
+    }
     let _ = writeln!(out, "  signed by {}\n", report.signed_by.as_deref().unwrap_or("nobody"));
     out.push_str(&cpus(&report.cpus));
     out.push_str(&gaps::table(report));

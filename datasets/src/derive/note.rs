@@ -1,6 +1,7 @@
 //! What the manifest says of where a recording comes from.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,28 @@ impl Derived {
     pub(crate) fn new(by: &str, sources: Vec<Source>) -> Derived {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Derived { by: by.to_owned(), version, sources, ..Derived::default() }
+    }
+}
+
+/// In words: `slice of the 64901 rows begun 2026-11-22T01:12:38Z (chain 1f3a…); kept: class process; 62488 rows cut`.
+impl fmt::Display for Derived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Derived { by, version: _, conditions, cut, sources } = self;
+        write!(f, "{by} of ")?;
+        for (at, source) in sources.iter().enumerate() {
+            let between = if at == 0 { "" } else { " and " };
+            write!(f, "{between}the {} rows begun {} (chain {:.12}…)", source.rows, source.started.utc, source.chain)?;
+            if let Some(earlier) = &source.derived {
+                write!(f, ", itself {earlier}")?;
+            }
+        }
+        if !conditions.is_empty() {
+            write!(f, "; kept: {}", conditions.join(", "))?;
+        }
+        match cut.values().sum::<u64>() {
+            0 => Ok(()),
+            rows => write!(f, "; {rows} rows cut"),
+        }
     }
 }
 

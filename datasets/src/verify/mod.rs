@@ -111,6 +111,7 @@ pub fn verify_signed(path: &Path, key: Option<&PublicKey>, mut progress: impl Fn
         bytes: done,
         signed_by: manifest.signature.as_ref().filter(|_| !broken).map(|signature| signature.public_key.clone()),
         chain: manifest.chain_end(),
+        derived: manifest.derived.clone(),
         cpus: seqs.report(path, &manifest, losses.as_deref()),
         findings,
     })
