@@ -199,6 +199,9 @@ pub enum Command {
         command: SinksCommand,
     },
     /// Take back what responses to alerts did
+    #[command(after_help = "Examples:\n  \
+    replay respond undo out/shop --dry-run\n  \
+    replay respond undo out/shop")]
     Respond {
         #[command(subcommand)]
         command: RespondCommand,
@@ -267,6 +270,9 @@ pub enum RespondCommand {
     ///
     /// The last thing first; what is taken back is marked in the log, so that a second call does the rest. Killed stays killed.
     /// Exit codes: 0 all is taken back, 1 something could not be.
+    #[command(after_help = "Examples:\n  \
+    replay respond undo out/shop --dry-run           what would be taken back\n  \
+    replay respond undo out/shop/responses.jsonl")]
     Undo {
         /// The responses.jsonl of a replay, or the directory that holds it
         log: PathBuf,
