@@ -100,9 +100,16 @@ fn the_page_is_well_formed_and_says_what_it_shows_to_those_who_do_not_see_it() {
     // Two charts, a curve of each image that learned, the map.
     assert_eq!(count(&of("svg")), 2 + 2 + 1);
     assert!(
-        ["process, file, network tree", "(alert A", "tcp&#x2f;6379", "tcp&#x2f;3333"]
-            .iter()
-            .all(|text| page.contains(text))
+        [
+            "process, file, network tree",
+            "(alert A",
+            "tcp&#x2f;6379 redis, either, by port: ",
+            "tcp&#x2f;3333",
+            "<strong>data store, no encryption seen</strong>",
+            "<strong>outside</strong>"
+        ]
+        .iter()
+        .all(|text| page.contains(text))
     );
 }
 
@@ -270,6 +277,21 @@ fn a_browser_filters_follows_links_and_obeys_the_keyboard() {
     {
         assert!(roles.contains(role), "no {role} among {roles:?}");
     }
+
+    // Of each connection what can be read on the way, whether the profile knows it, and since when it is there.
+    let cells = |service: &str| {
+        format!(
+            "(row => ['channel', 'profile', 'first seen', 'last seen'].map(name => row.cells[[...row.closest('table').tHead.rows[0].cells].findIndex(head => head.textContent === name)].textContent).join('|'))([...document.querySelectorAll('#connections ~ .scroll tbody tr')].find(row => row.textContent.includes('{service}')))"
+        )
+    };
+    let told = |browser: &mut Browser, service: &str| -> Vec<String> {
+        let told = browser.eval(&cells(service));
+        told.as_str().unwrap().split('|').map(str::to_owned).collect()
+    };
+    let redis = told(&mut browser, "tcp/6379");
+    assert!(redis[0].starts_with("either, by port") && redis[1].is_empty(), "{redis:?}");
+    assert!(redis[2].contains('T') && redis[2] < redis[3], "{redis:?}");
+    assert_eq!(told(&mut browser, "tcp/3333")[1], "outside");
 
     // Light and dark, by the system and by the button; nothing sticks out of a narrow page.
     let ground = "getComputedStyle(document.body).backgroundColor";

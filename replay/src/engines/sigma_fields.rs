@@ -9,7 +9,7 @@
 //! | `file_rename`         | rename                                      | SourceFilename, TargetFilename |
 //! | `file_delete`         | unlink, rmdir                               | TargetFilename |
 //! | `file_change`         | chmod                                       | TargetFilename, FileMode (octal), FileExecutable |
-//! | `network_connection`  | connect, accept                             | Initiated, Protocol, SocketType, DestinationIp, DestinationPort, DestinationHostname (the names of the container that has the address, and the name that it was asked for under in class dns), SourceIp, SourcePort, Result |
+//! | `network_connection`  | connect, accept                             | Initiated, Protocol, SocketType, DestinationIp, DestinationPort, DestinationHostname (the names of the container that has the address, and the name that it was asked for under in class dns), SourceIp, SourcePort, Result, ServiceName, ServiceChannel (encrypted, cleartext, either), ServiceCredentials (passwords are said in it), ServiceStore (it keeps data): what the destination's port stands for, see `services/ports.rs` |
 //! | `dns_query`           | a query, or an answer that was received     | QueryName, QueryType, QueryStatus (answers: NOERROR, NXDOMAIN, …), QueryLabelLength (of the longest label), QueryParent (last two labels), DestinationIp |
 //! | `network_socket` *    | socket                                      | Protocol, SocketType |
 //! | `network_close` *     | a socket's close                            | those of `network_connection` but for the hostname, BytesSent, BytesReceived, BytesBeyondProfile (by which all that was sent to the peer within the minute is beyond what the locked profile allows) |
@@ -190,7 +190,7 @@ fields! {
     TcpState TcpOldState QueryName QueryType QueryStatus QueryLabelLength QueryParent Operation Request FileSystem
     ObjectName Signal TargetPid TargetIsSelf TargetInContainer ExitCode ExitSignal BytesBeyondProfile HttpMethod HttpPath HttpHost HttpStatus
     FlowDirection PacketCount ByteCount SynCount SynAckCount RstCount CpuPercent MemoryBytes ProcessCount DeviationTree
-    DeviationKind
+    DeviationKind ServiceName ServiceChannel ServiceCredentials ServiceStore
 }
 
 impl Field {

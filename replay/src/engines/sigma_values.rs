@@ -12,6 +12,7 @@ use rsigma_eval::EventValue;
 
 use super::sight::{Word, place};
 use super::sigma_fields::Field;
+use crate::services::ports::{self, Service};
 
 /// A field of the event's own, not of the process that did it.
 pub(super) fn of_event<'a>(
@@ -94,6 +95,7 @@ pub(crate) fn word<'a>(event: &'a Event, field: Field, mut hold: impl FnMut(&'a 
         Some(Held::Number(number)) => Word::Number(number),
         Some(Held::Truth(truth)) => Word::Number(truth.into()),
         Some(Held::Mode(mode)) => Word::Number(mode.into()),
+        Some(Held::OfPort(port, _)) => Word::Number(port.into()),
     })
 }
 
@@ -104,6 +106,8 @@ enum Held<'a> {
     Truth(bool),
     /// As four octal digits.
     Mode(u32),
+    /// What this port stands for.
+    OfPort(u16, &'static str),
 }
 
 impl<'a> Held<'a> {
@@ -116,6 +120,7 @@ impl<'a> Held<'a> {
             Held::Text(text) => borrowed(text),
             Held::Number(number) => EventValue::Int(number),
             Held::Truth(truth) => EventValue::Bool(truth),
+            Held::OfPort(_, text) => borrowed(text),
             Held::Mode(mode) => EventValue::Str(Cow::Owned(format!("{:04o}", mode & 0o7777))),
         }
     }
@@ -166,8 +171,20 @@ fn network(event: &NetworkEvent, field: Field) -> Option<Held<'_>> {
         Field::BytesReceived => event.bytes_received.map(Held::number),
         Field::TcpState => event.state.as_ref().map(Held::Text),
         Field::TcpOldState => event.old_state.as_ref().map(Held::Text),
+        Field::ServiceName | Field::ServiceChannel | Field::ServiceCredentials | Field::ServiceStore => {
+            destination.1.and_then(ports::service).map(|service| of_service(service, field))
+        }
         Field::Result => Some(Held::number(event.ret)),
         _ => None,
+    }
+}
+
+fn of_service(service: &'static Service, field: Field) -> Held<'static> {
+    match field {
+        Field::ServiceCredentials => Held::Truth(service.credentials),
+        Field::ServiceStore => Held::Truth(service.store),
+        Field::ServiceChannel => Held::OfPort(service.port, service.channel.name()),
+        _ => Held::OfPort(service.port, service.name),
     }
 }
 

@@ -52,6 +52,10 @@ pub struct Link {
     pub retransmits_at_close: u64,
     /// Smoothed round-trip times at close.
     pub rtt: Rtt,
+    /// Reads and writes that the process made through a TLS library on such a socket.
+    pub tls: u64,
+    /// When it was first and last seen, Unix time, ns.
+    pub seen: Option<(i64, i64)>,
 }
 
 impl Link {
@@ -68,7 +72,8 @@ impl Link {
 
 impl Counted for Link {
     fn add(&mut self, other: Self) {
-        let Self { connections, failed, sent, received, retransmit_events, retransmits_at_close, rtt } = other;
+        let Self { connections, failed, sent, received, retransmit_events, retransmits_at_close, rtt, tls, seen } =
+            other;
         self.connections += connections;
         self.failed += failed;
         self.sent += sent;
@@ -76,6 +81,16 @@ impl Counted for Link {
         self.retransmit_events += retransmit_events;
         self.retransmits_at_close += retransmits_at_close;
         self.rtt.add(rtt);
+        self.tls += tls;
+        self.seen = span(self.seen, seen);
+    }
+}
+
+/// The least and the most of both.
+pub fn span<T: Ord>(a: Option<(T, T)>, b: Option<(T, T)>) -> Option<(T, T)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (a, b) => a.or(b),
     }
 }
 
@@ -199,10 +214,7 @@ impl Usage {
 
 impl Counted for Usage {
     fn add(&mut self, other: Self) {
-        self.cpu = match (self.cpu, other.cpu) {
-            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
-            (a, b) => a.or(b),
-        };
+        self.cpu = span(self.cpu, other.cpu);
         self.memory = self.memory.max(other.memory);
         self.processes = self.processes.max(other.processes);
     }

@@ -7,11 +7,11 @@ mod bounded;
 mod counted;
 mod rates;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use datasets::{Common, DnsEvent, Event, FlowEvent, NetworkEvent, ResourceEvent, SecurityEvent};
+use datasets::{Common, DnsEvent, Event, FlowEvent, NetworkEvent, ResourceEvent, SecurityEvent, TlsEvent};
 use record_bpf::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use crate::observe::HOST;
 use crate::pipeline::World;
 
 pub use bounded::{Bounded, Counted, KEYS};
-pub use counted::{Flow, FlowKey, Link, LinkKey, Peer, Rtt, Security, Side, Usage};
+pub use counted::{Flow, FlowKey, Link, LinkKey, Peer, Rtt, Security, Side, Usage, span};
 pub use rates::Rates;
 
 /// A connection on its way, and no connection: not an address that can be reached.
@@ -32,6 +32,8 @@ const EPHEMERAL: u16 = 32_768;
 /// Addresses with a name, and ports that are listened on, kept per container.
 const NAMES: usize = 2048;
 const LISTENED: usize = 256;
+/// Open sockets remembered per container.
+const OPEN: usize = 4096;
 
 /// What the stream said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,6 +54,9 @@ pub struct Of {
     /// The name that an address was first asked for under.
     pub names: BTreeMap<IpAddr, Arc<str>>,
     listened: BTreeSet<u16>,
+    /// What open sockets are for, by process and descriptor; while the stream passes.
+    #[serde(skip)]
+    open: HashMap<(u32, i32), LinkKey>,
 }
 
 impl Gathered {
@@ -65,7 +70,8 @@ impl Gathered {
             Event::Dns(event) => self.of(common.container.as_ref()).dns(event),
             Event::Flow(event) => self.of(common.container.as_ref()).flow(event, world),
             Event::Resource(event) => self.of(common.container.as_ref()).usage(event),
-            Event::Process(_) | Event::File(_) | Event::Tls(_) | Event::Syscall(_) => {}
+            Event::Tls(event) => self.of(common.container.as_ref()).tls(event),
+            Event::Process(_) | Event::File(_) | Event::Syscall(_) => {}
         }
     }
 
@@ -116,12 +122,19 @@ impl Of {
         if kind == Kind::TcpState || (kind == Kind::Connect && NOT_TRIED.contains(&event.ret)) {
             return;
         }
-        let link = self.links.of(key);
+        let came = event.ret >= 0 || event.ret == EINPROGRESS;
+        let socket = (event.common.pid, event.fd);
         match kind {
-            Kind::Connect | Kind::Accept => {
-                let came = event.ret >= 0 || event.ret == EINPROGRESS;
-                *(if came { &mut link.connections } else { &mut link.failed }) += 1;
+            Kind::NetClose => drop(self.open.remove(&socket)),
+            Kind::Connect | Kind::Accept if came && event.fd >= 0 && self.open.len() < OPEN => {
+                self.open.insert(socket, key.clone());
             }
+            _ => {}
+        }
+        let link = self.links.of(key);
+        link.seen = span(link.seen, Some((event.common.ts, event.common.ts)));
+        match kind {
+            Kind::Connect | Kind::Accept => *(if came { &mut link.connections } else { &mut link.failed }) += 1,
             Kind::Peer => {
                 let begun = if side == Side::Out { "sent" } else { "received" };
                 link.connections += u64::from(event.direction.as_deref() == Some(begun));
@@ -142,6 +155,13 @@ impl Of {
         match local {
             Some(local) if self.listened.contains(&local) || (serves(local) && !serves(peer)) => Side::In,
             _ => Side::Out,
+        }
+    }
+
+    fn tls(&mut self, event: &TlsEvent) {
+        let key = event.fd.and_then(|fd| self.open.get(&(event.common.pid, fd)));
+        if let Some(key) = key {
+            self.links.of(key.clone()).tls += 1;
         }
     }
 
@@ -201,7 +221,7 @@ impl Of {
     }
 
     fn merge(&mut self, other: Self) {
-        let Self { security, links, flows, usage, names, listened } = other;
+        let Self { security, links, flows, usage, names, listened, open } = other;
         for (op, counted) in security {
             self.security.entry(op).or_default().add(counted);
         }
@@ -214,6 +234,7 @@ impl Of {
             self.names.entry(address).or_insert(name);
         }
         self.listened.extend(listened);
+        self.open.extend(open);
     }
 }
 

@@ -121,3 +121,36 @@ fn a_scan_of_all_ports_takes_bounded_space_and_loses_no_count() {
     let links = &gathered.containers["app"].links;
     assert_eq!((links.iter().count(), links.rest().map(|rest| rest.failed)), (KEYS, Some(5000 - KEYS as u64)));
 }
+
+#[test]
+fn tls_belongs_to_the_socket_that_is_open() {
+    let world = world();
+    let of = |event: NetworkEvent| Event::Network(NetworkEvent { fd: 5, ..event });
+    let [begun, ended] =
+        [Kind::Connect, Kind::NetClose].map(|kind| of(network("app", 3, kind, 40_000, ("10.0.0.3", 8080))));
+    let tls = |second, fd| {
+        Event::Tls(TlsEvent {
+            common: common("app", second, Kind::TlsWrite),
+            library: "openssl".into(),
+            connection: 1,
+            fd: Some(fd),
+            bytes: 10,
+            captured: 0,
+            truncated: false,
+            data: Vec::new(),
+            http_method: None,
+            http_path: None,
+            http_version: None,
+            http_host: None,
+            http_headers: None,
+            http_status: None,
+        })
+    };
+    let all = gathered(&[tls(1, 5), begun, tls(4, 5), tls(4, 6), ended, tls(9, 5)], &world);
+    let links: Vec<_> = all.containers["app"].links.iter().map(|(key, link)| (key.port, link.tls, link.seen)).collect();
+    assert_eq!(
+        links,
+        [(8080, 1, Some((3 * S, 3 * S)))],
+        "before it was open and after it was closed the number is another's"
+    );
+}

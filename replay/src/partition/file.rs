@@ -14,7 +14,7 @@ pub const FILE: &str = "partial.cbor.zst";
 
 const MAGIC: &[u8; 6] = b"RSPART";
 /// It grows when an old reader would misread the file.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const SUM: usize = 32;
 const LEVEL: i32 = 3;
 /// Depth of nested values: each directory of a path is three, and a path has at most 2,048.

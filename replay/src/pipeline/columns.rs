@@ -55,6 +55,7 @@ pub fn of(class: Class) -> &'static [&'static str] {
             "local_port",
             "peer_addr",
             "peer_port",
+            "fd",
             "unix_path",
             "ret",
             "bytes_received",
@@ -79,7 +80,7 @@ pub fn of(class: Class) -> &'static [&'static str] {
             "qtype",
             "answers",
         ],
-        Class::Tls => &["container", "pid", "exec_id", "http_method", "http_path", "http_host", "http_status"],
+        Class::Tls => &["container", "pid", "exec_id", "fd", "http_method", "http_path", "http_host", "http_status"],
         Class::Flow => &[
             "container",
             "pid",

@@ -4,7 +4,7 @@
 //! A relation is seen from either end, and from both where both are recorded: the client's connections and bytes count then, and
 //! the server's only where the client was not recorded.
 
-mod ports;
+pub(crate) mod ports;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +21,7 @@ use crate::pipeline::World;
 use crate::profile::Profile;
 
 pub use ports::Channel;
+pub(crate) use render::said;
 pub use render::{dot, render, to_json};
 
 /// The classes that say something of it.
@@ -260,16 +261,31 @@ fn ends(own: &Arc<str>, far: &Far, event: &NetworkEvent) -> (Key, bool) {
     (Key { client, server, protocol: event.protocol.to_string(), port }, is_client)
 }
 
+/// Whether others can read it, and how that is known.
+pub(crate) fn how(known: Option<&ports::Service>, tls: bool, dns: bool) -> (Channel, Evidence) {
+    match known {
+        _ if tls => (Channel::Encrypted, Evidence::TlsSeen),
+        _ if dns => (Channel::Cleartext, Evidence::DnsSeen),
+        Some(service) => (service.channel, Evidence::Port),
+        None => (Channel::Unknown, Evidence::None),
+    }
+}
+
+/// Of what is not over loopback: whether passwords are said in the clear, and whether it is a data store without encryption
+/// that was seen.
+pub(crate) fn weaknesses(channel: Channel, known: &ports::Service) -> (bool, bool) {
+    let open = matches!(channel, Channel::Cleartext | Channel::Either);
+    (channel == Channel::Cleartext && known.credentials, open && known.store)
+}
+
 fn relation(key: Key, gathered: Gathered) -> Relation {
     let Gathered { client, server, refused, first, last, tls, dns, within, outside } = gathered;
     let known = key.port.and_then(ports::service);
-    let (channel, evidence) = match known {
-        _ if tls > 0 => (Channel::Encrypted, Evidence::TlsSeen),
-        _ if dns > 0 => (Channel::Cleartext, Evidence::DnsSeen),
-        Some(service) => (service.channel, Evidence::Port),
-        None => (Channel::Unknown, Evidence::None),
+    let (channel, evidence) = how(known, tls > 0, dns > 0);
+    let (credentials_in_the_clear, open_store) = match known {
+        Some(known) if key.server != LOOPBACK => weaknesses(channel, known),
+        _ => (false, false),
     };
-    let open = matches!(channel, Channel::Cleartext | Channel::Either) && key.server != LOOPBACK;
     let (to_server, from_server) =
         if client.closed > 0 { (client.sent, client.received) } else { (server.received, server.sent) };
     let judged = within + outside > 0;
@@ -277,8 +293,8 @@ fn relation(key: Key, gathered: Gathered) -> Relation {
         service: known.map(|service| service.name),
         channel,
         evidence,
-        credentials_in_the_clear: open && channel == Channel::Cleartext && known.is_some_and(|known| known.credentials),
-        open_store: open && known.is_some_and(|known| known.store),
+        credentials_in_the_clear,
+        open_store,
         connections: if client.connections > 0 { client.connections } else { server.connections },
         refused,
         to_server,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
-use super::{Evidence, Relation, Services};
+use super::{Channel, Evidence, Relation, Services};
 use crate::output::table::WIDTH;
 use crate::output::text::{clean, count, shorten, time};
 
@@ -80,12 +80,17 @@ fn service(relation: &Relation) -> String {
 }
 
 fn channel(relation: &Relation) -> String {
-    let how = match relation.evidence {
+    said(relation.channel, relation.evidence)
+}
+
+/// A channel, and how it is known.
+pub(crate) fn said(channel: Channel, evidence: Evidence) -> String {
+    let how = match evidence {
         Evidence::TlsSeen | Evidence::DnsSeen => ", seen",
         Evidence::Port => ", by port",
         Evidence::None => "",
     };
-    format!("{}{how}", relation.channel.name())
+    format!("{}{how}", channel.name())
 }
 
 fn connections(relation: &Relation) -> String {

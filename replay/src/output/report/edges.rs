@@ -8,7 +8,7 @@ use crate::alert::Alert;
 use crate::args::address::AddressClass;
 use crate::deviation::Tree;
 use crate::engines::Severity;
-use crate::gather::{Counted, FlowKey, Gathered, Link, LinkKey, Of, Peer, Rtt, Side};
+use crate::gather::{Counted, FlowKey, Gathered, Link, LinkKey, Of, Peer, Rtt, Side, span};
 use crate::observe::HOST;
 use crate::pipeline::World;
 
@@ -43,6 +43,8 @@ pub struct Edge {
     packets: BTreeMap<(bool, Arc<str>), u64>,
     /// The raised alert of the highest severity about it.
     pub alert: Option<(Severity, String)>,
+    /// A connection of it departed from the profile, whether that was raised or kept.
+    pub departs: bool,
 }
 
 impl Edge {
@@ -76,6 +78,16 @@ impl Edge {
         [&self.client, &self.server].into_iter().flatten().map(Link::retransmits).sum()
     }
 
+    /// When it was first and last seen at either end, Unix time, ns.
+    pub fn seen(&self) -> Option<(i64, i64)> {
+        [&self.client, &self.server].into_iter().flatten().fold(None, |seen, link| span(seen, link.seen))
+    }
+
+    /// One of its ends was seen to hand data to a TLS library.
+    pub fn tls(&self) -> bool {
+        [&self.client, &self.server].into_iter().flatten().any(|link| link.tls > 0)
+    }
+
     pub fn rtt(&self) -> Rtt {
         self.told().map_or_else(Rtt::default, |link| link.rtt)
     }
@@ -104,6 +116,8 @@ pub fn edges(gathered: &Gathered, world: &World, alerts: &[Alert]) -> Edges {
     let mut rest = Link::default();
     for (id, of) in &gathered.containers {
         let own = End::Container(Arc::clone(id));
+        let of_network = |alert: &&Alert| alert.deviations.iter().any(|found| found.tree == Tree::Network);
+        let alerts: Vec<&Alert> = alerts.iter().filter(|alert| *alert.container == **id).filter(of_network).collect();
         for (key, link) in of.links.iter() {
             let peer = end(&key.peer, id, of, world);
             let (client, server) = match (key.side, peer) {
@@ -119,8 +133,9 @@ pub fn edges(gathered: &Gathered, world: &World, alerts: &[Alert]) -> Edges {
                 Side::Out => edge.client.get_or_insert_default().add(link.clone()),
                 Side::In => edge.server.get_or_insert_default().add(turned(link)),
             }
-            let alert = about(key, of, id, world, alerts);
+            let (alert, departs) = about(key, of, world, &alerts);
             edge.alert = edge.alert.take().max(alert);
+            edge.departs |= departs;
         }
         if let Some(link) = of.links.rest() {
             rest.add(link.clone());
@@ -168,8 +183,9 @@ fn step(address: &str, of: &Of, world: &World) -> String {
     world.peers.outside(parsed, || of.names.get(&parsed)).0
 }
 
-/// The highest raised alert of the container in which the connection itself is a deviation.
-fn about(key: &LinkKey, of: &Of, id: &Arc<str>, world: &World, alerts: &[Alert]) -> Option<(Severity, String)> {
+/// Of a container's alerts the highest raised one in which the connection itself is a deviation, and whether there is any,
+/// kept or allowed ones too.
+fn about(key: &LinkKey, of: &Of, world: &World, alerts: &[&Alert]) -> (Option<(Severity, String)>, bool) {
     let peer = match &key.peer {
         Peer::Container(peer) => format!("image {}", world.image(Some(peer).filter(|peer| ***peer != *HOST))),
         Peer::Address(address) => step(address, of, world),
@@ -183,8 +199,9 @@ fn about(key: &LinkKey, of: &Of, id: &Arc<str>, world: &World, alerts: &[Alert])
             direction.starts_with(begins) && **at == *port && (reached || **whom == *peer)
         })
     };
-    let of_container = alerts.iter().filter(|alert| alert.is_raised() && *alert.container == **id);
+    let found: Vec<&Alert> = alerts.iter().copied().filter(is_about).collect();
+    let raised = found.iter().filter(|alert| alert.is_raised());
     // Of equal ones the first.
-    let found = of_container.filter(is_about).max_by_key(|alert| (alert.severity, std::cmp::Reverse(alert.ts)));
-    found.map(|alert| (alert.severity, alert.id.clone()))
+    let highest = raised.max_by_key(|alert| (alert.severity, std::cmp::Reverse(alert.ts)));
+    (highest.map(|alert| (alert.severity, alert.id.clone())), !found.is_empty())
 }

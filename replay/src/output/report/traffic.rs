@@ -14,6 +14,7 @@ use crate::gather::{Gathered, Rtt};
 use crate::observe::HOST;
 use crate::output::text::{clean, count, shorten, time};
 use crate::pipeline::World;
+use crate::services::{how, ports, said, weaknesses};
 
 /// Rows shown of a table; the page says how many there are.
 const ROWS: usize = 200;
@@ -48,6 +49,13 @@ pub struct Connection {
     pub client: String,
     pub server: String,
     pub service: String,
+    /// Encrypted or in the clear, and how that is known.
+    pub channel: String,
+    /// What is weak in that.
+    pub weak: Option<&'static str>,
+    pub first: Option<String>,
+    pub last: Option<String>,
+    pub departs: bool,
     #[serde(flatten)]
     pub numbers: Numbers,
     pub severity: Option<&'static str>,
@@ -186,7 +194,12 @@ fn connection(key: &EdgeKey, edge: &Edge, world: &World) -> Connection {
     Connection {
         client: name(&key.client, world),
         server: name(&key.server, world),
-        service: service(key),
+        service: named(key),
+        channel: channel(key, edge),
+        weak: weak(key, edge),
+        first: edge.seen().map(|(first, _)| time(first)),
+        last: edge.seen().map(|(_, last)| time(last)),
+        departs: edge.departs,
         numbers: tally.numbers(),
         severity: edge.alert.as_ref().map(|(severity, _)| severity.name()),
         alert: edge.alert.as_ref().map(|(_, id)| id.clone()),
@@ -209,6 +222,30 @@ fn service(key: &EdgeKey) -> String {
         Some(port) => format!("{}/{port}", key.protocol),
         None => key.protocol.to_string(),
     }
+}
+
+fn known(key: &EdgeKey) -> Option<&'static ports::Service> {
+    key.port.and_then(ports::service)
+}
+
+/// The service with the name that its port stands for.
+fn named(key: &EdgeKey) -> String {
+    known(key).map_or_else(|| service(key), |known| format!("{} {}", service(key), known.name))
+}
+
+fn channel(key: &EdgeKey, edge: &Edge) -> String {
+    let (channel, evidence) = how(known(key), edge.tls(), false);
+    said(channel, evidence)
+}
+
+/// As `replay services` marks it.
+fn weak(key: &EdgeKey, edge: &Edge) -> Option<&'static str> {
+    let (channel, _) = how(known(key), edge.tls(), false);
+    if matches!(key.server, End::Loopback(_)) {
+        return None;
+    }
+    let (credentials, store) = weaknesses(channel, known(key)?);
+    if credentials { Some("passwords can be read") } else { store.then_some("data store, no encryption seen") }
 }
 
 fn name(end: &End, world: &World) -> String {
@@ -363,8 +400,9 @@ fn talk(from: usize, to: usize, edges: &[(&EdgeKey, &Edge)], nodes: &[Node]) -> 
         .map(|(key, edge)| {
             let failed = if edge.failed() > 0 { format!(", {} failed", count(edge.failed())) } else { String::new() };
             format!(
-                "{}: {} connections{failed}, {} there, {} back",
-                service(key),
+                "{}, {}: {} connections{failed}, {} there, {} back",
+                named(key),
+                channel(key, edge),
                 count(edge.connections()),
                 bytes(edge.to_server()),
                 bytes(edge.to_client())
