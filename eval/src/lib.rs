@@ -2,7 +2,8 @@
 //!
 //! [`detect`] compares the alerts of a replay with a recording's ground truth, and [`set`] those of a whole set; [`detection`]
 //! is the benchmark beside other methods; [`capture`] says
-//! what a recorder stored, lost and left incomplete, and [`curve`] over rates of events; [`card`] describes a recording. README.md defines every metric with its unit.
+//! what a recorder stored, lost and left incomplete, and [`curve`] over rates of events; [`card`] describes a recording. [`enforce`]
+//! runs scenarios again under policies. README.md defines every metric with its unit.
 
 pub mod alerts;
 pub mod capture;
@@ -10,6 +11,7 @@ pub mod card;
 pub mod curve;
 pub mod detect;
 pub mod detection;
+pub mod enforce;
 pub mod error;
 mod frames;
 pub mod gate;
@@ -20,6 +22,7 @@ pub mod machine;
 pub mod named;
 pub mod overhead;
 pub mod picture;
+mod recorder;
 pub mod report;
 pub mod set;
 pub mod soak;

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Curve(args) => cli::curve::run(&args),
         Command::Growth(args) => cli::growth::run(&args),
         Command::Latency(args) => cli::latency::run(&args),
+        Command::Enforce(args) => cli::enforce::run(&args),
         Command::Storm(args) => cli::storm::run(&args),
         Command::Wakeup(args) => cli::wakeup::run(&args),
         Command::Soak(args) => cli::soak::run(&args),

@@ -45,7 +45,7 @@ pub fn record(args: &RecordArgs, name: &str, output: &Path, stop: &Arc<AtomicBoo
     cleaned?;
 
     let labels = scenarios::label(&Recording::open(output)?, &timeline)?;
-    let manifest = datasets::add_labels(output, &labels, described(runner.scenario(), &timeline)?)?;
+    let manifest = datasets::add_labels(output, &labels, scenarios::describe(runner.scenario(), &timeline)?)?;
     finished.manifest = args.signing.sign_again(output, manifest)?;
     finished.labels = Some(labels.len());
     Ok(finished)
@@ -81,30 +81,4 @@ fn play(
 /// The classes asked for and those that the scenario needs, in their own order.
 fn with_needed(asked: &[Class], needed: &[Class]) -> Vec<Class> {
     Class::ALL.into_iter().filter(|class| asked.contains(class) || needed.contains(class)).collect()
-}
-
-/// The manifest's account of the run.
-fn described(scenario: &scenarios::Scenario, timeline: &Timeline) -> Result<datasets::Scenario> {
-    Ok(datasets::Scenario {
-        name: scenario.name.clone(),
-        description: scenario.description.clone(),
-        seed: timeline.seed,
-        time_compression: scenario.time_compression,
-        benign_s: Some(scenario.benign.as_secs()),
-        definition: Some(scenario.fingerprint()?),
-        steps: timeline
-            .steps
-            .iter()
-            .map(|step| datasets::Step {
-                act: step.act.clone(),
-                step: step.step.clone(),
-                technique: step.technique.clone(),
-                start_ns: step.start_ns,
-                end_ns: step.end_ns,
-                container: Some(step.container.clone()),
-                description: step.description.clone(),
-                ambiguous: step.ambiguous,
-            })
-            .collect(),
-    })
 }

@@ -20,6 +20,7 @@
 mod activity;
 mod apt;
 mod attack;
+mod attendant;
 mod catalog;
 mod check;
 pub mod definition;
@@ -37,6 +38,7 @@ mod stage;
 mod timeline;
 
 pub use attack::{Technique, technique};
+pub use attendant::{Attendant, Part};
 pub use catalog::{folder, list, list_from, load, load_from};
 pub use definition::Scenario;
 pub use error::Error;
@@ -45,4 +47,4 @@ pub use podman::{PodmanEnv, podman_env};
 pub use preflight::preflight;
 pub use runner::{RunOptions, Runner, build};
 pub use skeleton::begin;
-pub use timeline::{OperationRun, RunContainer, Runs, StepRun, Timeline};
+pub use timeline::{OperationRun, RunContainer, Runs, StepRun, Timeline, describe};

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::activity;
+use crate::attendant::{Attendant, Part};
 use crate::definition::{Act, LOAD_SERVICE, Scenario, Step};
 use crate::error::Error;
 use crate::images;
@@ -51,14 +53,37 @@ impl Runner {
     ///
     /// # Errors
     /// Those of [`preflight`]; [`Error::Busy`] when the scenario already runs; [`Error::Build`]; [`Error::Podman`].
-    pub fn prepare(mut scenario: Scenario, options: RunOptions, progress: &dyn Fn(&str)) -> Result<Runner, Error> {
+    pub fn prepare(scenario: Scenario, options: RunOptions, progress: &dyn Fn(&str)) -> Result<Runner, Error> {
+        Runner::set_up(scenario, options, None, progress)
+    }
+
+    /// The same with somebody who applies something to the containers. Steps that fail are told to it, and the run goes on.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn attended(
+        scenario: Scenario,
+        options: RunOptions,
+        attendant: Arc<dyn Attendant>,
+        progress: &dyn Fn(&str),
+    ) -> Result<Runner, Error> {
+        Runner::set_up(scenario, options, Some(attendant), progress)
+    }
+
+    fn set_up(
+        mut scenario: Scenario,
+        options: RunOptions,
+        attendant: Option<Arc<dyn Attendant>>,
+        progress: &dyn Fn(&str),
+    ) -> Result<Runner, Error> {
         preflight()?;
         let RunOptions { seed, benign } = options;
         if let Some(benign) = benign {
             scenario.benign = benign;
         }
         let podman = podman_env()?;
-        let stage = Stage::claim(podman.clone(), &scenario.name)?;
+        let mut stage = Stage::claim(podman.clone(), &scenario.name)?;
+        stage.attendant = attendant;
         let images = images::ensure(&podman, &scenario, progress)?;
         let mut runner = Runner { scenario, seed, stage, cleaned: false };
         progress("creating the containers");
@@ -162,6 +187,7 @@ impl Runner {
                 if !going {
                     return Ok(steps);
                 }
+                self.ended(Part::Life);
                 progress(&format!("{} / {} ({}): {}", act.name, step.name, step.technique, step.description));
                 steps.push(self.step(act, step, stop)?);
                 going = !stop.is_set();
@@ -171,15 +197,28 @@ impl Runner {
             progress(&format!("ordinary life for {} s", self.scenario.tail.as_secs()));
             wait(self.scenario.tail, stop);
         }
+        self.ended(Part::Life);
         Ok(steps)
+    }
+
+    fn ended(&self, part: Part<'_>) {
+        if let Some(attendant) = &self.stage.attendant {
+            attendant.ended(part);
+        }
     }
 
     fn step(&self, act: &Act, step: &Step, stop: &Stop<'_>) -> Result<StepRun, Error> {
         let start_ns = now_ns();
         let command: Vec<String> = step.command.iter().map(|part| fill(part, &self.scenario.variables)).collect();
-        let failed = |error: Error| Error::Step { step: step.name.clone(), message: error.to_string() };
-        self.stage.exec(&step.service, &command).and_then(output).map_err(failed)?;
+        let failed = self.stage.exec(&step.service, &command).and_then(output).err().map(|error| error.to_string());
+        match failed {
+            Some(message) if self.stage.attendant.is_none() => {
+                return Err(Error::Step { step: step.name.clone(), message });
+            }
+            _ => {}
+        }
         wait(Duration::from_secs(step.settle_s), stop);
+        self.ended(Part::Step { act: &act.name, step: &step.name, failed: failed.as_deref() });
 
         let matchers = step.matchers();
         let victim = matchers.services().next().unwrap_or(&step.service);

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::attendant::Attendant;
 use crate::definition::{LOAD_SERVICE, Operation, Scenario, Service, Volume};
 use crate::error::Error;
 use crate::podman::{PodmanEnv, STATE, output};
@@ -32,6 +33,7 @@ pub(crate) struct Stage {
     /// References by the names that services use.
     images: BTreeMap<String, String>,
     environment: Environment,
+    pub attendant: Option<Arc<dyn Attendant>>,
     containers: Mutex<Vec<RunContainer>>,
     /// Held for as long as the stage stands; the kernel frees it even when the process is killed.
     _lock: File,
@@ -65,6 +67,7 @@ impl Stage {
             services: Vec::new(),
             images: BTreeMap::new(),
             environment: Environment::default(),
+            attendant: None,
             containers: Mutex::default(),
             _lock: lock,
         };
@@ -159,6 +162,9 @@ impl Stage {
         if service.name == LOAD_SERVICE {
             command.args(["--env", &format!("RETROSCOPE_PHASES={phases}")]);
         }
+        if let Some(attendant) = self.attendant.as_ref().filter(|_| !service.outside) {
+            command.args(attendant.options(image));
+        }
         command.arg(image).args(&service.command);
         let id = output(command)?;
         self.known().push(RunContainer {
@@ -228,7 +234,9 @@ impl Stage {
 
     /// Starts a service and waits until `ready` succeeds inside it.
     pub fn start(&self, service: &str, ready: &[String]) -> Result<(), Error> {
-        let name = &self.container(service)?.name;
+        let container = self.container(service)?;
+        self.attend(&container)?;
+        let name = &container.name;
         self.podman(&["start", name])?;
         let begin = Instant::now();
         while !ready.is_empty() {
@@ -245,6 +253,16 @@ impl Stage {
             sleep(Duration::from_millis(300));
         }
         Ok(())
+    }
+
+    /// Shows a container to the attendant before any of its programs runs.
+    fn attend(&self, container: &RunContainer) -> Result<(), Error> {
+        let Some(attendant) = self.attendant.as_ref().filter(|_| !container.outside) else { return Ok(()) };
+        self.podman(&["init", &container.name])?;
+        let pid = self.podman(&["inspect", "--format", "{{.State.Pid}}", &container.name])?;
+        let failed = |message| Error::Podman { command: format!("setting up '{}'", container.service), message };
+        let pid = pid.parse().map_err(|_| failed(format!("'{pid}' is no process id")))?;
+        attendant.starting(container, pid).map_err(failed)
     }
 
     /// Ends a service with SIGTERM and returns the last line it printed.

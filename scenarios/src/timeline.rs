@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Matchers;
+use crate::definition::{Matchers, Scenario};
+use crate::error::Error;
 
 /// The attack as it was carried out. Serializable, so that a recording can be labelled later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,23 @@ pub struct Timeline {
     /// In order of time. Empty: everything is benign.
     pub steps: Vec<StepRun>,
     pub containers: Vec<RunContainer>,
+}
+
+impl Timeline {
+    /// The same run, of which any part may have left no trace: labels are then given to what there is.
+    #[must_use]
+    pub fn lenient(mut self) -> Timeline {
+        for Matchers { roots, files, network, dns, tls, expect } in self.steps.iter_mut().map(|step| &mut step.matchers)
+        {
+            roots.iter_mut().for_each(|each| each.optional = true);
+            files.iter_mut().for_each(|each| each.optional = true);
+            network.iter_mut().for_each(|each| each.optional = true);
+            dns.iter_mut().for_each(|each| each.optional = true);
+            tls.iter_mut().for_each(|each| each.optional = true);
+            expect.clear();
+        }
+        self
+    }
 }
 
 /// A container of the run. Its id and addresses are those of this run alone.
@@ -89,6 +107,35 @@ pub struct StepRun {
     pub ambiguous: bool,
     #[serde(default)]
     pub matchers: Matchers,
+}
+
+/// The account of a run in the manifest of its recording.
+///
+/// # Errors
+/// [`Error::Io`]: a file of an image cannot be read.
+pub fn describe(scenario: &Scenario, timeline: &Timeline) -> Result<datasets::Scenario, Error> {
+    Ok(datasets::Scenario {
+        name: scenario.name.clone(),
+        description: scenario.description.clone(),
+        seed: timeline.seed,
+        time_compression: scenario.time_compression,
+        benign_s: Some(scenario.benign.as_secs()),
+        definition: Some(scenario.fingerprint()?),
+        steps: timeline
+            .steps
+            .iter()
+            .map(|step| datasets::Step {
+                act: step.act.clone(),
+                step: step.step.clone(),
+                technique: step.technique.clone(),
+                start_ns: step.start_ns,
+                end_ns: step.end_ns,
+                container: Some(step.container.clone()),
+                description: step.description.clone(),
+                ambiguous: step.ambiguous,
+            })
+            .collect(),
+    })
 }
 
 /// Unix time, ns.

@@ -6,6 +6,8 @@ pub mod curve;
 pub mod detect;
 pub mod detect_all;
 mod detect_tables;
+pub mod enforce;
+mod enforce_text;
 pub mod gate;
 pub mod growth;
 pub mod latency;
@@ -51,6 +53,7 @@ Examples:
   eval curve -o out/curve                        stored, lost, late against the rate of events, of each class (root)
   eval growth -o out/growth                      cost against rate and length of a recording, with exponents (root)
   eval latency -o out/latency                    from kernel to memory, journal, segment and alert, with a picture (root)
+  eval enforce xmrig -o out/enforce              the attack again under policies of a learned profile: stopped, broken (root)
   eval storm                                     a million system calls a second for a minute (root)
   eval soak -o out/soak --ask 'web/item?id=7'    an hour of a web shop: memory, loss, size, CPU time, a picture (root)
   eval overhead --recorder retroscope,strace --workload storm --scale 0.1
@@ -109,6 +112,10 @@ pub enum Command {
     ///
     /// A command's ordinary life is recorded and read while it is, and then stand-ins of attacks that `replay --follow` tells of.
     Latency(latency::Args),
+    /// Learn a profile, run a scenario again under its policies, and say what they stopped and what they broke (needs root)
+    ///
+    /// Beside it stands what `replay policy simulate` tells from the recording of a run without policies.
+    Enforce(enforce::Args),
     /// Record a storm of system calls and compare what was stored with what the callers counted (needs root)
     Storm(storm::Args),
     /// Measure what waking the recorder by batch and by deadline costs, and how old events get (needs root)

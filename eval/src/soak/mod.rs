@@ -6,7 +6,6 @@ pub mod chart;
 mod fit;
 mod latency;
 mod load;
-mod recorder;
 mod sample;
 mod summary;
 mod turns;
@@ -19,10 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::machine::{Machine, Program};
+use crate::recorder::Recorder;
 use bpf::RunTime;
 use latency::{Asked, Prober};
 use load::Load;
-use recorder::Recorder;
 pub use sample::Sample;
 use sample::{Log, Watch};
 pub use summary::{ClassSize, Line, Spent};
@@ -123,7 +122,7 @@ pub fn soak(plan: &Plan, stop: &AtomicBool, say: &(dyn Fn(&str) + Sync)) -> Resu
 fn long(plan: &Plan, load: &Load, asking: Option<&Prober>, stop: &AtomicBool, say: &dyn Fn(&str)) -> Result<Long> {
     let output = plan.dir.join("recording");
     let begun = Instant::now();
-    let mut recorder = Recorder::begin(plan, load.glob(), &output, Some(plan.length))?;
+    let mut recorder = Recorder::begin(&plan.record, &plan.options, load.glob(), &output, Some(plan.length))?;
     recorder.wait_until_it_records()?;
     if let Some(asking) = asking {
         asking.take();

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::Plan;
 use super::latency::{Asked, Prober};
 use super::load::{CpuFile, Load};
-use super::recorder::Recorder;
 use super::sample::containers_cpu;
 use crate::error::{Error, Result};
 use crate::overhead::stats::{median, ratio_interval};
+use crate::recorder::Recorder;
 
 /// One window of time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub fn run(plan: &Plan, load: &Load, asking: Option<&Prober>, stop: &AtomicBool,
 }
 
 fn during<T>(plan: &Plan, load: &Load, output: &Path, work: impl FnOnce() -> T) -> Result<T> {
-    let mut recorder = Recorder::begin(plan, load.glob(), output, None)?;
+    let mut recorder = Recorder::begin(&plan.record, &plan.options, load.glob(), output, None)?;
     recorder.wait_until_it_records()?;
     let done = work();
     recorder.interrupt();

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Plan;
 use crate::error::{Error, Result};
 use crate::overhead::run;
 
@@ -30,15 +29,23 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Of the containers that `glob` matches; until it is interrupted where there is no `length`.
+    ///
     /// # Errors
     /// It cannot be started.
-    pub fn begin(plan: &Plan, glob: &str, output: &Path, length: Option<Duration>) -> Result<Recorder> {
-        let mut command = Command::new(&plan.record);
+    pub fn begin(
+        record: &Path,
+        options: &[String],
+        glob: &str,
+        output: &Path,
+        length: Option<Duration>,
+    ) -> Result<Recorder> {
+        let mut command = Command::new(record);
         command.args(["--progress", "json", "--container", glob, "--output"]).arg(output);
         if let Some(length) = length {
             command.args(["--duration", &format!("{}ms", length.as_millis())]);
         }
-        command.args(&plan.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // Ctrl-C reaches this program alone, which then ends things in order; and where it runs in the background of a shell,
         // interrupts are ignored, and a child would inherit that.
         command.process_group(0);
@@ -50,7 +57,7 @@ impl Recorder {
             })
         };
         let begun = command.spawn();
-        let mut child = begun.map_err(|error| Error::run(&plan.record.display().to_string(), error))?;
+        let mut child = begun.map_err(|error| Error::run(&record.display().to_string(), error))?;
         let heard = Arc::new(Mutex::new(Heard::default()));
         if let Some(stderr) = child.stderr.take() {
             let heard = heard.clone();

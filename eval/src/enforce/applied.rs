@@ -1,0 +1,168 @@
+//! Policies on the containers of a run: given to podman when a container is made, or loaded into its network namespace before its
+//! program begins, and asked after each part of the run what they refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use replay::config::Config;
+use replay::policy::allowed::Allowed;
+use replay::policy::{self, Options, nftables, seccomp};
+use replay::profile::Profile;
+use scenarios::{Attendant, Part, RunContainer};
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use super::nft::{self, Packets};
+use crate::error::{Error, Result};
+
+/// The policies of a profile, on the containers whose image is in it.
+#[derive(Debug)]
+pub struct Applied {
+    /// None: nothing is applied, and the run is otherwise the same.
+    kind: Option<Kind>,
+    profile: Arc<Profile>,
+    config: Config,
+    /// Files of the policies.
+    dir: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    addresses: nftables::Addresses,
+    /// Where a ruleset is loaded: container, process that holds the namespace, table.
+    loaded: Vec<(RunContainer, u32, String)>,
+    seen: Vec<Seen>,
+}
+
+/// What was seen of a part of a run.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Act and step; None: ordinary life.
+    pub step: Option<(String, String)>,
+    /// Why the step's command failed.
+    pub failed: Option<String>,
+    /// By service.
+    pub packets: Vec<(String, Packets)>,
+}
+
+/// A policy that was written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Written {
+    pub image: String,
+    pub policy: Kind,
+    /// Items of the profile that it allows, that it allows more widely, and that it leaves out.
+    pub allows: u64,
+    pub wider: u64,
+    pub left_out: u64,
+    /// Trees that were still learning.
+    pub not_locked: Vec<String>,
+}
+
+impl Applied {
+    pub fn new(kind: Option<Kind>, profile: Arc<Profile>, config: Config, dir: &Path) -> Applied {
+        Applied { kind, profile, config, dir: dir.to_owned(), state: Mutex::default() }
+    }
+
+    /// What the policies of a kind say. Those of seccomp are written.
+    ///
+    /// # Errors
+    /// The profile does not have what they are made from; they cannot be written.
+    pub fn write(&self) -> Result<Vec<Written>> {
+        let Some(kind) = self.kind else { return Ok(Vec::new()) };
+        fs::create_dir_all(&self.dir).map_err(|error| Error::output(&self.dir, error))?;
+        let mut written = Vec::new();
+        for (image, entry) in &self.profile.images {
+            let allowed = Allowed::new(image, entry);
+            let policy = policy::write(&allowed, kind.format(), &self.options_of(nftables::Addresses::new()))?;
+            let path = self.file(kind, image);
+            fs::write(&path, &policy.text).map_err(|error| Error::output(&path, error))?;
+            written.push(Written {
+                image: image.to_string(),
+                policy: kind,
+                allows: policy.account.expressed,
+                wider: policy.account.widened_items(),
+                left_out: policy.account.left_out_items(),
+                not_locked: allowed.unlocked.iter().map(|tree| (*tree).to_owned()).collect(),
+            });
+        }
+        Ok(written)
+    }
+
+    /// The addresses that the containers will have, by image.
+    pub fn know(&self, containers: &[RunContainer]) {
+        let mut addresses: nftables::Addresses = BTreeMap::new();
+        for container in containers {
+            let own = addresses.entry(container.image.as_str().into()).or_default();
+            own.extend(container.address.parse::<std::net::IpAddr>());
+        }
+        self.state().addresses = addresses;
+    }
+
+    /// What was seen since the run began.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
+    /// The rules of seccomp by image, of those that have any.
+    pub fn rules(&self) -> BTreeMap<Arc<str>, seccomp::Rules> {
+        let rules = |(image, entry)| {
+            let rules = seccomp::rules(&Allowed::new(image, entry), &mut policy::account::Account::default());
+            rules.ok().map(|rules| (Arc::clone(image), rules))
+        };
+        self.profile.images.iter().filter_map(rules).collect()
+    }
+
+    fn options_of(&self, addresses: nftables::Addresses) -> Options<'_> {
+        Options { config: &self.config, label: String::new(), enforce: true, addresses }
+    }
+
+    fn file(&self, kind: Kind, image: &str) -> PathBuf {
+        self.dir.join(format!("{}.{}", policy::names::dns(image), kind.format().extension()))
+    }
+
+    /// Whoever panicked left each list whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attendant for Applied {
+    fn options(&self, image: &str) -> Vec<String> {
+        if self.kind != Some(Kind::Seccomp) || !self.profile.images.contains_key(image) {
+            return Vec::new();
+        }
+        vec![format!("--security-opt=seccomp={}", self.file(Kind::Seccomp, image).display())]
+    }
+
+    fn starting(&self, container: &RunContainer, pid: u32) -> Result<(), String> {
+        let entry = self.profile.images.get_key_value(container.image.as_str());
+        let Some((image, entry)) = entry.filter(|_| self.kind == Some(Kind::Nftables)) else { return Ok(()) };
+        let mut state = self.state();
+        let allowed = Allowed::new(image, entry);
+        let text = nftables::write(&allowed, &self.options_of(state.addresses.clone())).text;
+        let path = self.file(Kind::Nftables, image);
+        fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
+        nft::run(pid, &text)?;
+        state.loaded.retain(|(known, ..)| known.id != container.id);
+        state.loaded.push((container.clone(), pid, nftables::table(image)));
+        Ok(())
+    }
+
+    fn ended(&self, part: Part<'_>) {
+        let (step, failed) = match part {
+            Part::Life => (None, None),
+            Part::Step { act, step, failed } => (Some((act.to_owned(), step.to_owned())), failed.map(str::to_owned)),
+        };
+        let mut state = self.state();
+        let mut packets = Vec::new();
+        for (container, pid, table) in &state.loaded {
+            // A container that has ended took its rules along.
+            let found = nft::take_refused(*pid, table).unwrap_or_default();
+            packets.extend(found.into_iter().map(|each| (container.service.clone(), each)));
+        }
+        state.seen.push(Seen { step, failed, packets });
+    }
+}

@@ -1,0 +1,107 @@
+//! An exported ruleset in a container's own network namespace: loaded, and asked what it refused.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use replay::policy::nftables::{REFUSED, REMEMBERED};
+
+/// Packets that a ruleset refused, of one peer, protocol and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packets {
+    pub inwards: bool,
+    pub peer: IpAddr,
+    pub protocol: String,
+    /// The service's: the peer's of what went out, one's own of what came in.
+    pub port: u16,
+    pub packets: u64,
+    /// Unix time of the first, ns.
+    pub first_ns: i64,
+}
+
+/// Gives a script to nft(8) in the network namespace of a process, and returns what it printed.
+///
+/// # Errors
+/// What nsenter or nft said.
+pub fn run(pid: u32, script: &str) -> Result<String, String> {
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &pid.to_string(), "--net", "nft", "-f", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("nsenter: {error}"))?;
+    // A child that ends early says why on stderr.
+    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
+    let output = child.wait_with_output().map_err(|error| format!("nsenter: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("nft: {}", said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing")))
+}
+
+/// What a table refused since the last call, and makes it forget that.
+///
+/// # Errors
+/// As [`run`].
+pub fn take_refused(pid: u32, table: &str) -> Result<Vec<Packets>, String> {
+    let each = |verb: &str| REFUSED.map(|set| format!("{verb} set inet {table} {set}\n")).concat();
+    let text = run(pid, &format!("{}{}", each("list"), each("flush")))?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(parse(&text, i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
+}
+
+/// `now`: Unix time at which the text was made, ns. An element's place in time is what is left of its [`REMEMBERED`] seconds.
+fn parse(text: &str, now: i64) -> Vec<Packets> {
+    let mut found = Vec::new();
+    let mut inwards = None;
+    for line in text.lines() {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix("set ") {
+            inwards = Some(name.starts_with("refused_in"));
+            continue;
+        }
+        let line = line.strip_prefix("elements = {").unwrap_or(line).trim().trim_end_matches(['}', ',', ' ']);
+        for element in line.split(", ") {
+            found.extend(inwards.and_then(|inwards| packets(element, inwards, now)));
+        }
+    }
+    found
+}
+
+/// `10.9.0.3 . udp . 53 counter packets 3 bytes 87 expires 23h59m59s672ms`
+fn packets(element: &str, inwards: bool, now: i64) -> Option<Packets> {
+    let words: Vec<&str> = element.split_whitespace().collect();
+    let [peer, ".", protocol, ".", port, "counter", "packets", packets, "bytes", _, "expires", left] = words[..] else {
+        return None;
+    };
+    let left = humantime::parse_duration(left).ok()?;
+    let ago = i64::try_from((u128::from(REMEMBERED) * 1_000_000_000).saturating_sub(left.as_nanos())).ok()?;
+    Some(Packets {
+        inwards,
+        peer: peer.parse().ok()?,
+        protocol: protocol.to_owned(),
+        port: port.parse().ok()?,
+        packets: packets.parse().ok()?,
+        first_ns: now - ago,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As nft 1.0.6 prints it.
+    #[test]
+    fn elements_are_read_with_their_time() {
+        let text = "table inet t {\n\tset refused_out4 {\n\t\ttype ipv4_addr . inet_proto . inet_service\n\t\tsize 65535\n\
+            \t\tflags dynamic,timeout\n\t\ttimeout 1d\n\t\telements = { 10.9.0.3 . udp . 53 counter packets 3 bytes 87 \
+            expires 23h59m59s672ms,\n\t\t\t     10.9.0.2 . tcp . 443 counter packets 1 bytes 60 expires 23h59m }\n\t}\n}\n\
+            table inet t {\n\tset refused_in4 {\n\t\telements = { 10.9.0.9 . tcp . 22 counter packets 2 bytes 60 expires 1d }\n";
+        let found = parse(text, 1_000_000_000_000);
+        let seen: Vec<_> = found.iter().map(|each| (each.inwards, each.port, each.packets, each.first_ns)).collect();
+        let out = [(false, 53, 3, 999_672_000_000), (false, 443, 1, 940_000_000_000)];
+        assert_eq!(seen, [out[0], out[1], (true, 22, 2, 1_000_000_000_000)]);
+        assert_eq!(found[0].peer, "10.9.0.3".parse::<IpAddr>().unwrap());
+        assert!(parse("", 0).is_empty());
+    }
+}

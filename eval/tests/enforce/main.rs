@@ -1,0 +1,7 @@
+//! Policies and responses on real containers and network namespaces. Needs root; what cannot run says so loudly.
+
+mod podman;
+mod respond;
+mod ruleset;
+mod said;
+mod seccomp;
