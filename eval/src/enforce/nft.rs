@@ -39,14 +39,16 @@ pub fn run(pid: u32, script: &str) -> Result<String, String> {
     Err(format!("nft: {}", said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing")))
 }
 
-/// What a table refused since the last call, and makes it forget that.
+/// What a table refused since the last call, and makes it forget that. What is refused between the two, some milliseconds, is lost.
 ///
 /// # Errors
 /// As [`run`].
 pub fn take_refused(pid: u32, table: &str) -> Result<Vec<Packets>, String> {
     let each = |verb: &str| REFUSED.map(|set| format!("{verb} set inet {table} {set}\n")).concat();
-    let text = run(pid, &format!("{}{}", each("list"), each("flush")))?;
+    let text = run(pid, &each("list"))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Not in the same script: nft would list the sets as they are after it.
+    run(pid, &each("flush"))?;
     Ok(parse(&text, i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
 }
 
