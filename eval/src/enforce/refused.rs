@@ -40,12 +40,15 @@ pub type Step = (String, String);
 /// Who talks to whom in the attack: service, inwards or not, the peer as a service or an address, protocol, the service's port.
 pub type Ends = BTreeMap<Step, BTreeSet<(String, bool, String, String, u16)>>;
 
+/// Image and service of each watched container, by its id.
+type Places = HashMap<Arc<str>, (Arc<str>, String)>;
+
 /// Calls that seccomp refused. The filter is asked before a call is entered, so that the recorder sees it return only.
 ///
 /// # Errors
 /// A damaged recording.
 pub fn calls(ran: &Ran, rules: &BTreeMap<Arc<str>, Rules>) -> Result<Vec<Refused>> {
-    let containers: HashMap<Arc<str>, (Arc<str>, String)> = containers(&ran.recording, ran.timeline.as_ref())?;
+    let containers: Places = containers(&ran.recording, ran.timeline.as_ref())?;
     let runtimes: BTreeSet<u64> = ran
         .recording
         .processes()?
@@ -91,8 +94,7 @@ fn line_of(rules: &Rules, name: &str) -> Option<String> {
     rules.refuses_call(name).or_else(by_arguments)
 }
 
-/// Image and service of each watched container.
-fn containers(recording: &Recording, timeline: Option<&Timeline>) -> Result<HashMap<Arc<str>, (Arc<str>, String)>> {
+fn containers(recording: &Recording, timeline: Option<&Timeline>) -> Result<Places> {
     let service = |id: &str| {
         let run = timeline.into_iter().flat_map(|timeline| &timeline.containers).find(|each| each.id == id)?;
         Some(run.service.clone())
