@@ -70,6 +70,9 @@ pub enum Error {
     /// Recordings that cannot be made into one.
     #[error("cannot merge: {reason}")]
     Merge { reason: String },
+    /// Not a log that can be imported.
+    #[error("{}: cannot import: {reason}", path.display())]
+    Import { path: PathBuf, reason: String },
     /// Neither a path nor the name of a shipped recording.
     #[error("no recording called {name:?}; {}", instead(meant.as_deref(), known))]
     UnknownName { name: String, meant: Option<String>, known: Vec<String> },
@@ -124,6 +127,7 @@ impl Error {
             }
             Error::Unfinished { .. } => "complete it first: `datasets recover DIR`, or end the recorder",
             Error::Merge { .. } => "`datasets info` tells the recordings apart",
+            Error::Import { .. } => "`datasets import --help` has the formats; `--from` says which it is",
             Error::Column { .. } => "`datasets schema` prints the columns each table must have",
             Error::Journal { .. } => "recover it with the version of retroscope that recorded it",
             Error::NoJournal { .. } => "record without `--journal off`, and with a recorder of this version",

@@ -28,6 +28,7 @@ mod follow;
 mod frame;
 mod hash;
 mod holders;
+pub mod import;
 mod ipc;
 mod journal;
 mod keep;

@@ -6,6 +6,7 @@ pub mod cat;
 mod columns;
 pub mod export;
 mod gaps;
+pub mod import;
 pub mod info;
 pub mod merge;
 mod out;
@@ -43,7 +44,8 @@ use clap::{Parser, Subcommand, ValueEnum};
         datasets merge ./a ./b -o ./both          several recordings as one\n  \
         datasets anonymise ./rec --key k -o ./out pseudonyms in the place of names\n  \
         datasets sql xmrig \"select count(*) from file\"  ask in SQL\n  \
-        datasets export xmrig --format ocsf       lines for other programs\n\n\
+        datasets export xmrig --format ocsf       lines for other programs\n  \
+        datasets import audit.log -o ./rec        a log of another tool as a recording\n\n\
         Exit codes: 0 ok; 1 verify found damage, or a recording that was not finished, or absent a word; 2 bad usage;\n\
         4 not a recording, or one that cannot be read; 5 the output cannot be written.\n\n\
         Recordings are found by name in $RETROSCOPE_DATASETS, then in datasets/recordings here or above."
@@ -128,7 +130,20 @@ pub enum Command {
     /// Write events as lines for other programs: JSON, OCSF, or as Falco prints alerts
     #[command(after_help = EXPORT_HELP)]
     Export(export::Args),
+    /// Make a recording of another tool's log: auditd, Tetragon or Tracee
+    ///
+    /// What the log does not say is null. A malformed line is named and counted, and is no error: the exit code is 0. Events that no
+    /// row can be made of are counted by name. What this source cannot have is in the manifest ('derived'); datasets/IMPORT.md lists
+    /// what becomes of what. Falco's alerts, Sysmon's events and scap files are not read.
+    #[command(after_help = IMPORT_HELP)]
+    Import(import::Args),
 }
+
+const IMPORT_HELP: &str = "Examples:\n  \
+    datasets import /var/log/audit/audit.log -o ./rec      the format is told by the first line\n  \
+    zcat tetragon.log.gz | datasets import - -o ./rec      from a pipe\n  \
+    datasets import events.json --from tracee -o ./rec\n  \
+    datasets verify ./rec && replay ./rec -o out           what replay makes of it";
 
 const HEAD_HELP: &str = "Examples:\n  \
     datasets head xmrig                                    the first 20 rows\n  \

@@ -10,11 +10,11 @@ use crate::manifest::{Kernel, Manifest, Moment, Recorder, State};
 /// That a recording was made from others, how, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Derived {
-    /// `slice`, `merge` or `anonymise`.
+    /// `slice`, `merge`, `anonymise`, or `import of` a tool, which has no sources.
     pub by: String,
     /// Of the program that made it.
     pub version: String,
-    /// What rows had to meet, in words; of a slice.
+    /// What rows had to meet, in words, of a slice; what became of its lines and what it cannot have, of an import.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<String>,
     /// Rows of the sources that were left out, by class. In the accounting they are among `filtered`.
@@ -71,6 +71,9 @@ impl Derived {
 impl fmt::Display for Derived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Derived { by, version: _, conditions, cut, sources } = self;
+        if sources.is_empty() {
+            return write!(f, "{by}; {}", conditions.join("; "));
+        }
         write!(f, "{by} of ")?;
         for (at, source) in sources.iter().enumerate() {
             let between = if at == 0 { "" } else { " and " };
