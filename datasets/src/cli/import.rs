@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<String> {
         import(io::stdin().lock(), "stdin".as_ref(), format, &args.out, |_| {})
     } else {
         let file = File::open(&args.log).map_err(read)?;
-        let mut bar = Bar::new(file.metadata().map_err(read)?.len());
+        let mut bar = Bar::bytes(file.metadata().map_err(read)?.len());
         let made = import(BufReader::with_capacity(1 << 16, file), &args.log, format, &args.out, |n| bar.show(n));
         bar.clear();
         made

@@ -50,14 +50,22 @@ impl Out {
 /// A bar on a terminal's stderr, for work that takes longer than a moment.
 pub struct Bar {
     began: Instant,
-    rows: u64,
+    total: u64,
+    template: &'static str,
     bar: Option<ProgressBar>,
 }
 
 impl Bar {
     /// `rows`: to be read in all.
     pub fn new(rows: u64) -> Bar {
-        Bar { began: Instant::now(), rows, bar: None }
+        let template = "{wide_bar} {human_pos} of {human_len} rows, {eta} left";
+        Bar { began: Instant::now(), total: rows, template, bar: None }
+    }
+
+    /// `total`: bytes to be read in all.
+    pub fn bytes(total: u64) -> Bar {
+        let template = "{wide_bar} {bytes} of {total_bytes}, {eta} left";
+        Bar { began: Instant::now(), total, template, bar: None }
     }
 
     pub fn show(&mut self, read: u64) {
@@ -65,10 +73,9 @@ impl Bar {
             return;
         }
         let bar = self.bar.get_or_insert_with(|| {
-            let template = "{wide_bar} {human_pos} of {human_len} rows, {eta} left";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template(self.template).unwrap_or_else(|_| ProgressStyle::default_bar());
             // Draws nothing where stderr is not a terminal.
-            ProgressBar::with_draw_target(Some(self.rows), ProgressDrawTarget::stderr()).with_style(style)
+            ProgressBar::with_draw_target(Some(self.total), ProgressDrawTarget::stderr()).with_style(style)
         });
         bar.set_position(read);
     }
