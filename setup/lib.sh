@@ -208,7 +208,7 @@ setup_receivers() {
 		done_already "receivers of alerts for tests in $dir"
 		return
 	fi
-	if timed "receivers of alerts for tests in $dir (downloads about 4 MB)" make_receivers "$dir"; then
+	if timed "receivers of alerts for tests in $dir (downloads about 35 MB)" make_receivers "$dir"; then
 		echo "$stamp" >"$dir/.stamp"
 	else
 		warn "they could not be downloaded: tests that need them will leave themselves out"

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::store::Fault;
+
 /// An unreadable, foreign, damaged or unwritable recording.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -36,6 +38,9 @@ pub enum Error {
     /// Rows out of (ts, cpu, seq) order, or before the segment's first_ts in the manifest.
     #[error("{}: row {row} is out of order", path.display())]
     Order { path: PathBuf, row: u64 },
+    /// Object storage does not give or take what was asked of it.
+    #[error("{}: {reason}", path.display())]
+    Store { path: PathBuf, fault: Fault, reason: String },
     #[error("{}: cannot read: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{}: cannot write: {source}", path.display())]
@@ -136,6 +141,7 @@ impl Error {
             Error::Write { .. } => {
                 "check the space and the permissions there; of a recording, what came before is kept: `datasets verify DIR`, and `datasets recover DIR` if it is unfinished"
             }
+            Error::Store { fault, .. } => fault.hint(),
             Error::Read { .. } => "check the permissions; recordings are readable by their owner only",
         }
     }

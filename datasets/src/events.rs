@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::parquet_read::Batches;
 use crate::read::{bad_value, class_columns};
-use crate::{Error, Result};
+use crate::{Error, Result, store};
 
 /// Where an event stands in the recording's order.
 pub(crate) type Key = (i64, u16, u64);
@@ -77,6 +77,7 @@ impl Events {
             if self.heap.peek().is_some_and(|Reverse(((ts, ..), _))| *ts < next.first_ts) {
                 break;
             }
+            store::ahead(self.waiting.iter().map(|waiting| waiting.path.as_path()));
             let Some(Waiting { first_ts, class, path }) = self.waiting.pop_front() else { break };
             let cursor = Cursor::open(&path, class, first_ts, self.columns, strings(&mut self.strings, class))?;
             let Some(cursor) = cursor else { continue };

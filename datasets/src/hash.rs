@@ -33,8 +33,12 @@ pub(crate) struct Summed {
 }
 
 /// Reads a file, `most` bytes of it for the digests of its parts; `progress` is told of every block read.
-pub(crate) fn of_file(path: &Path, most: u64, mut progress: impl FnMut(u64)) -> io::Result<Summed> {
-    let mut file = File::open(path)?;
+pub(crate) fn of_file(path: &Path, most: u64, progress: impl FnMut(u64)) -> io::Result<Summed> {
+    of_reader(File::open(path)?, most, progress)
+}
+
+/// As [`of_file`], of anything.
+pub(crate) fn of_reader(mut file: impl Read, most: u64, mut progress: impl FnMut(u64)) -> io::Result<Summed> {
     let mut block = vec![0; 1 << 18];
     let (mut hasher, mut parts, mut total) = (Sha256::new(), BlockHasher::default(), 0u64);
     loop {

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Slice(args) => cli::slice::run(&args).map(|text| (text, true)).map_err(Into::into),
         Command::Merge(args) => cli::merge::run(&args).map(|text| (text, true)).map_err(Into::into),
         Command::Import(args) => cli::import::run(&args).map(|text| (text, true)).map_err(Into::into),
+        Command::Copy(args) => cli::copy::run(&args).map(|text| (text, true)).map_err(Into::into),
         Command::Anonymise(args) => cli::anonymise::run(&args).map(|text| (text, true)).map_err(Into::into),
     };
     match outcome {

@@ -10,7 +10,7 @@ use record_bpf::schema;
 use crate::hash::{self, HashOnly};
 use crate::manifest::{FORMAT_VERSION, KIND, Manifest};
 use crate::signature::{Signature, Signer};
-use crate::{Error, Result};
+use crate::{Error, Result, store};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -25,6 +25,14 @@ pub(crate) fn load(dir: &Path) -> Result<Manifest> {
 
 /// As [`load`], with the text as it is on disk.
 pub(crate) fn load_text(dir: &Path) -> Result<(Manifest, String)> {
+    let path = path(dir);
+    if store::is_remote(dir) {
+        let bytes = store::read(&path).map_err(|error| match error {
+            Error::MissingFile { .. } => Error::NoManifest { path: dir.to_owned() },
+            other => other,
+        })?;
+        return parse(path, bytes.into());
+    }
     match fs::metadata(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             return Err(Error::NotFound { path: dir.to_owned(), reason: "it does not exist" });
@@ -35,11 +43,14 @@ pub(crate) fn load_text(dir: &Path) -> Result<(Manifest, String)> {
         }
         Ok(_) => {}
     }
-    let path = path(dir);
     let bytes = match fs::read(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::NoManifest { path: dir.to_owned() }),
         read => read.map_err(Error::read(&path))?,
     };
+    parse(path, bytes)
+}
+
+fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<(Manifest, String)> {
     let foreign = |reason: String| Error::ForeignManifest { path: path.clone(), reason };
     let text = String::from_utf8(bytes).map_err(|_| foreign("it is not UTF-8".to_owned()))?;
     // In two steps, so that a foreign file is told from a damaged one and versions are judged before the fields.
@@ -74,6 +85,7 @@ pub(crate) fn store(dir: &Path, manifest: &mut Manifest) -> Result<()> {
 
 /// As [`store`], with a signature.
 pub(crate) fn store_signed(dir: &Path, manifest: &mut Manifest, signer: Option<&Signer>) -> Result<()> {
+    store::local_only(dir, "writing or changing a recording")?;
     seal(manifest, signer);
     let path = path(dir);
     let temporary = dir.join(".manifest.json.tmp");
@@ -87,6 +99,15 @@ pub(crate) fn store_signed(dir: &Path, manifest: &mut Manifest, signer: Option<&
         // The old manifest stands; what was begun must not take space on a full disk.
         let _ = fs::remove_file(&temporary);
         Error::Write { path, source }
+    })
+}
+
+/// Writes a file that is not there yet, and brings it to the disk. What was begun goes.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = create_private(path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(|source| {
+        let _ = fs::remove_file(path);
+        Error::Write { path: path.to_owned(), source }
     })
 }
 
@@ -135,6 +156,19 @@ pub(crate) fn seal_holds(manifest: &Manifest, text: &str) -> bool {
 /// Makes a directory, and those above it, that only their owner can enter.
 pub(crate) fn make_dirs(path: &Path) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::write(path))
+}
+
+/// Makes the directory of a new recording, or takes one that is empty.
+pub(crate) fn make_empty_dir(dir: &Path) -> Result<()> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) => Err(Error::Exists { path: dir.to_owned() }),
+            None => Ok(()),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => make_dirs(dir),
+        Err(_) if dir.is_file() => Err(Error::Exists { path: dir.to_owned() }),
+        Err(source) => Err(Error::Write { path: dir.to_owned(), source }),
+    }
 }
 
 /// Makes a directory of a recording, if it is not there. A recording that was removed is not made anew.

@@ -1,7 +1,5 @@
 //! A Parquet file to record batches with exactly the columns asked for, whatever minor version wrote it.
 
-use std::fs::File;
-use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +19,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use record_bpf::schema::{Column, Type};
 
+use crate::store::{Input, Slot};
 use crate::{Error, Result};
 
 /// Rows decoded at a time: what bounds a reader's memory.
@@ -34,6 +33,7 @@ pub(crate) struct Batches {
     schema: SchemaRef,
     /// Where each column of `schema` comes from.
     places: Vec<Place>,
+    fault: Slot,
     /// The decoder gave up in a state that it is not to be used in.
     broken: bool,
 }
@@ -66,9 +66,10 @@ impl Batches {
         columns: impl IntoIterator<Item = &'a Column>,
         is_wanted: &dyn Fn(&Column) -> bool,
     ) -> Result<Batches> {
-        let file = open(path)?;
-        let damaged = |error: ParquetError| Error::Parquet { path: path.to_owned(), reason: one_line(&error) };
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
+        let file = Input::open(path)?;
+        let fault = file.fault();
+        let damaged = |error: ParquetError| fault.error(path, one_line(&error));
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(&damaged)?;
 
         let found = metadata.schema().clone();
         let mut requested: Vec<Arc<Field>> = found.fields().iter().cloned().collect();
@@ -101,15 +102,16 @@ impl Batches {
 
         let requested = Arc::new(Schema::new_with_metadata(Fields::from(requested), found.metadata().clone()));
         let options = ArrowReaderOptions::new().with_schema(requested);
-        let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
+        let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(&damaged)?;
         let mut projected: Vec<usize> = wanted.iter().filter_map(|(.., at)| *at).collect();
         projected.sort_unstable();
         let mask = ProjectionMask::roots(metadata.parquet_schema(), projected.iter().copied());
+        file.plan(metadata.metadata(), |leaf| mask.leaf_included(leaf));
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
             .with_projection(mask)
             .with_batch_size(BATCH_ROWS)
             .build()
-            .map_err(damaged)?;
+            .map_err(&damaged)?;
         // A projected batch keeps the file's column order.
         let place = |(column, _, at): &(&Column, Field, Option<usize>)| {
             let read = at.and_then(|at| projected.binary_search(&at).ok());
@@ -117,7 +119,7 @@ impl Batches {
         };
         let places = wanted.iter().map(place).collect();
         let schema = Arc::new(Schema::new(wanted.into_iter().map(|(_, field, _)| field).collect::<Fields>()));
-        Ok(Batches { path: path.to_owned(), reader, schema, places, broken: false })
+        Ok(Batches { path: path.to_owned(), reader, schema, places, fault, broken: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -147,7 +149,7 @@ impl Batches {
     }
 
     fn damaged(&self, error: &dyn std::error::Error) -> Error {
-        Error::Parquet { path: self.path.clone(), reason: one_line(error) }
+        self.fault.error(&self.path, one_line(error))
     }
 }
 
@@ -207,18 +209,11 @@ fn make_stand_in(column: &Column, is_source: bool) -> ArrayRef {
 /// How many rows a file has, by its footer.
 pub(crate) fn rows(path: &Path) -> Result<u64> {
     guard(path, || {
-        let file = open(path)?;
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
-        let metadata = metadata.map_err(|e| Error::Parquet { path: path.to_owned(), reason: one_line(&e) })?;
+        let file = Input::open(path)?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .map_err(|e| file.fault().error(path, one_line(&e)))?;
         Ok(u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0))
     })?
-}
-
-fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => Error::MissingFile { path: path.to_owned() },
-        _ => Error::Read { path: path.to_owned(), source },
-    })
 }
 
 /// Runs a part of the Parquet crate. On pages that were damaged in the right places its decoders panic (60.1: the differences

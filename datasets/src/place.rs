@@ -1,13 +1,13 @@
 //! What a part of a Parquet file holds.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::{ChunkReader as _, Length as _};
 
 use crate::parquet_read::guard;
+use crate::store::Input;
 
 /// Bytes behind the footer: its length, u32, and the magic.
 const TAIL: u64 = 8;
@@ -15,10 +15,10 @@ const TAIL: u64 = 8;
 /// Names what some bytes of the file are: row groups and columns, or the footer. `None`: the footer is among them, or cannot be
 /// read; then nothing in the file says what is where.
 pub(crate) fn describe(path: &Path, ranges: &[Range<u64>]) -> Option<String> {
-    let file = File::open(path).ok()?;
-    let bytes = file.metadata().ok()?.len();
-    let mut length = [0; 4];
-    file.read_exact_at(&mut length, bytes.checked_sub(TAIL)?).ok()?;
+    let file = Input::open(path).ok()?;
+    let bytes = file.len();
+    let length = file.get_bytes(bytes.checked_sub(TAIL)?, 4).ok()?;
+    let length: [u8; 4] = length.as_ref().try_into().ok()?;
     let footer = bytes.checked_sub(u64::from(u32::from_le_bytes(length)) + TAIL)?;
     if ranges.iter().any(|range| range.end > footer) {
         return None;

@@ -1,5 +1,6 @@
 //! Opening a recording.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use record_bpf::Class;
@@ -11,6 +12,7 @@ use crate::losses::Loss;
 use crate::manifest::{Manifest, Segment, State};
 use crate::model::{Address, Container, Label, Process};
 use crate::parquet_read::Batches;
+use crate::store::{self, Fault};
 use crate::write::{ADDRESSES, CONTAINERS, LABELS, LOSSES, PROCESSES};
 use crate::{Error, Result, manifest_file};
 
@@ -30,10 +32,15 @@ impl Recording {
     pub fn open(path: impl Into<PathBuf>) -> Result<Recording> {
         let dir = path.into();
         let manifest = manifest_file::load(&dir)?;
+        let objects = if store::is_remote(&dir) { objects(&dir)? } else { None };
         let files = manifest.segments.iter().map(|s| &s.file).chain(manifest.tables.iter().map(|t| &t.file));
         for file in files {
             let path = dir.join(inside(&dir, file)?);
-            if !path.exists() {
+            let there = match store::is_remote(&dir) {
+                true => objects.as_ref().is_none_or(|objects| objects.contains_key(file.as_str())),
+                false => path.exists(),
+            };
+            if !there {
                 return Err(Error::MissingFile { path });
             }
         }
@@ -143,6 +150,15 @@ impl Recording {
             Some(_) => read_table(&self.dir.join(file), columns),
             None => Ok(Vec::new()),
         }
+    }
+}
+
+/// The objects of a recording that is opened anew. `None`: whoever asks may read and not list.
+fn objects(dir: &Path) -> Result<Option<BTreeMap<String, u64>>> {
+    store::forget(dir);
+    match store::list(dir) {
+        Err(Error::Store { fault: Fault::Denied, .. }) => Ok(None),
+        listed => listed.map(Some),
     }
 }
 

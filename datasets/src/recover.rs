@@ -30,7 +30,7 @@ use crate::read::{bad_value, class_columns};
 use crate::write::{
     ADDRESSES, CONTAINERS, LOSSES, PROCESSES, account_of, lock, put_table, segment_file, write_processes, write_table,
 };
-use crate::{Accounting, Error, Recovered, Result, hash, manifest_file};
+use crate::{Accounting, Error, Recovered, Result, hash, manifest_file, store};
 
 /// What a recovery found and did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -63,6 +63,7 @@ pub struct Recovery {
 /// [`Error::Busy`] while it is being recorded; those of [`Recording::open`](crate::Recording::open); [`Error::Journal`];
 /// [`Error::Write`]. After any of them it can be tried again.
 pub fn recover(dir: &Path) -> Result<Recovery> {
+    store::local_only(dir, "completing a recording")?;
     manifest_file::load(dir)?;
     let _lock = lock_soon(dir)?;
     // Again: the recorder may have ended between the two.

@@ -1,7 +1,6 @@
 //! The account of a class inside each of its segments: whoever has one file alone sees what the recording lost until then.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use arrow::array::{ArrayRef, AsArray};
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Accounting, ClassAccount, Moment};
 use crate::parquet_read::guard;
+use crate::store::Input;
 use crate::{Error, Result};
 
 /// The key in a segment's Parquet metadata (`key_value_metadata` of the footer); the value is [`SegmentAccounting`] as JSON.
@@ -135,10 +135,10 @@ impl SegmentAccounting {
 /// # Errors
 /// Not a readable Parquet file, or an account that is not one.
 pub fn read(path: &Path) -> Result<Option<SegmentAccounting>> {
-    let file = File::open(path).map_err(Error::read(path))?;
+    let file = Input::open(path)?;
     let damaged = |reason: String| Error::Parquet { path: path.to_owned(), reason };
     let metadata = guard(path, || ParquetMetaDataReader::new().parse_and_finish(&file))?
-        .map_err(|error| damaged(error.to_string()))?;
+        .map_err(|error| file.fault().error(path, error.to_string()))?;
     let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
     let Some(text) = pairs.filter(|pair| pair.key == KEY).find_map(|pair| pair.value.as_ref()) else {
         return Ok(None);

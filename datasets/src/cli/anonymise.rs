@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use datasets::Recording;
 use datasets::anonymise::{Key, anonymise};
+use datasets::store::Spool;
 
-use super::out::Bar;
+use super::out::{Bar, bring};
 use super::text::count;
 
 #[derive(Debug, clap::Args)]
@@ -13,7 +14,7 @@ pub struct Args {
     /// Directory of a recording, or the name of a shipped one
     #[arg(value_name = "PATH|NAME")]
     recording: String,
-    /// Directory of the new recording; it must not exist or be empty
+    /// Directory of the new recording, or s3://BUCKET/PREFIX; it must not exist or be empty
     #[arg(short = 'o', long = "output", value_name = "OUT")]
     out: PathBuf,
     /// File with the key, 16 bytes or more ('head -c 32 /dev/urandom > FILE'): recordings made with the same key have the
@@ -32,10 +33,12 @@ pub fn run(args: &Args) -> datasets::Result<String> {
         (None, Some(seed)) => Key::from_seed(seed),
         (None, None) => Key::random()?,
     };
+    let spool = Spool::new(&args.out)?;
     let mut bar = Bar::new(recording.manifest().rows());
-    let made = anonymise(&recording, &args.out, &key, |read| bar.show(read));
+    let made = anonymise(&recording, spool.dir(), &key, |read| bar.show(read));
     bar.clear();
     let manifest = made?;
+    bring(spool)?;
     let hint = if args.key.is_none() && args.seed.is_none() {
         "  the key was drawn at random and is gone: no other recording will have the same pseudonyms (--key FILE)\n"
     } else {

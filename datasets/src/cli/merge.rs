@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use datasets::Recording;
+use datasets::store::Spool;
 
-use super::out::Bar;
+use super::out::{Bar, bring};
 use super::slice::labels;
 use super::text::count;
 
@@ -14,7 +15,7 @@ pub struct Args {
     /// Directories of recordings, or names of shipped ones; two or more
     #[arg(value_name = "PATH|NAME", required = true, num_args = 2..)]
     recordings: Vec<String>,
-    /// Directory of the new recording; it must not exist or be empty
+    /// Directory of the new recording, or s3://BUCKET/PREFIX; it must not exist or be empty
     #[arg(short = 'o', long = "output", value_name = "OUT")]
     out: PathBuf,
 }
@@ -22,10 +23,12 @@ pub struct Args {
 pub fn run(args: &Args) -> datasets::Result<String> {
     let sources: Vec<Recording> =
         args.recordings.iter().map(|name| Recording::find(name)).collect::<datasets::Result<_>>()?;
+    let spool = Spool::new(&args.out)?;
     let mut bar = Bar::new(sources.iter().map(|source| source.manifest().rows()).sum());
-    let made = datasets::merge(&sources, &args.out, |read| bar.show(read));
+    let made = datasets::merge(&sources, spool.dir(), |read| bar.show(read));
     bar.clear();
     let merged = made?;
+    bring(spool)?;
     let manifest = &merged.manifest;
     if !merged.shared_addresses.is_empty() {
         eprintln!(

@@ -2,8 +2,10 @@
 
 pub mod absent;
 pub mod anonymise;
+mod bytes_bar;
 pub mod cat;
 mod columns;
+pub mod copy;
 pub mod export;
 mod gaps;
 pub mod import;
@@ -27,7 +29,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// Look at, check and understand recordings.
 ///
 /// A recording is a directory with a manifest, Parquet segments of kernel events, and the tables of the processes and
-/// containers in them. PATH|NAME is that directory, or the name of a recording that ships with the project.
+/// containers in them. PATH|NAME is that directory, on this machine or on object storage (s3://BUCKET/PREFIX), or the name of a
+/// recording that ships with the project.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -42,6 +45,7 @@ use clap::{Parser, Subcommand, ValueEnum};
         datasets head xmrig --class network       the first rows, readable\n  \
         datasets slice xmrig --from +60 -o ./end  a part of it as a recording that verifies\n  \
         datasets merge ./a ./b -o ./both          several recordings as one\n  \
+        datasets copy ./rec s3://bucket/rec       to object storage, or from it, checked\n  \
         datasets anonymise ./rec --key k -o ./out pseudonyms in the place of names\n  \
         datasets sql xmrig \"select count(*) from file\"  ask in SQL\n  \
         datasets export xmrig --format ocsf       lines for other programs\n  \
@@ -112,6 +116,12 @@ pub enum Command {
     /// the same; exec_id is not. Scenarios must be of one seed, so that what is merged is of one split.
     #[command(after_help = MERGE_HELP)]
     Merge(merge::Args),
+    /// Copy a recording between directories and object storage (s3://), each file checked against the manifest
+    ///
+    /// What is not as it was written is not copied. The manifest goes last: a copy that was stopped is no recording.
+    /// datasets/README.md, 'Recordings on object storage', lists the settings.
+    #[command(after_help = COPY_HELP)]
+    Copy(copy::Args),
     /// Put pseudonyms in the place of names, addresses and arguments; the result can be replayed
     ///
     /// The same value has the same pseudonym in every column, and in every recording made with the same key. Addresses keep
@@ -165,6 +175,13 @@ const SLICE_HELP: &str = "Examples:\n  \
 const MERGE_HELP: &str = "Examples:\n  \
     datasets merge ./host-a ./host-b -o ./both\n  \
     datasets verify ./both";
+
+const COPY_HELP: &str = "Examples:\n  \
+    datasets copy ./rec s3://bucket/runs/rec\n  \
+    datasets verify s3://bucket/runs/rec && replay s3://bucket/runs/rec\n  \
+    datasets copy s3://bucket/runs/rec ./copy\n\n\
+    Settings: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION; for a store that is not AWS's AWS_ENDPOINT_URL,\n\
+    and AWS_ALLOW_HTTP=true where that has no TLS.";
 
 const ANONYMISE_HELP: &str = "Examples:\n  \
     head -c 32 /dev/urandom > key && chmod 600 key\n  \

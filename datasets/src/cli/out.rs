@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::bytes_bar;
+use datasets::store::Spool;
 use datasets::{Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -85,4 +87,12 @@ impl Bar {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Brings a recording to where it is to be, with a bar.
+pub fn bring(spool: Spool) -> datasets::Result<()> {
+    let mut bar = bytes_bar::Bar::new();
+    let brought = spool.finish(|progress| bar.show(progress));
+    bar.clear();
+    brought
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use datasets::Recording;
+use datasets::store::Spool;
 
-use super::out::Bar;
+use super::out::{Bar, bring};
 use super::selected::Selected;
 use super::text::count;
 
@@ -13,7 +14,7 @@ pub struct Args {
     /// Directory of a recording, or the name of a shipped one
     #[arg(value_name = "PATH|NAME")]
     recording: String,
-    /// Directory of the new recording; it must not exist or be empty
+    /// Directory of the new recording, or s3://BUCKET/PREFIX; it must not exist or be empty
     #[arg(short = 'o', long = "output", value_name = "OUT")]
     out: PathBuf,
     #[command(flatten)]
@@ -27,11 +28,13 @@ pub fn run(args: &Args) -> datasets::Result<String> {
         let reason = "nothing is chosen: --from, --to, --class, --container, --image or --tree say what to keep";
         return Err(datasets::Error::Selection { reason: reason.to_owned() });
     }
+    let spool = Spool::new(&args.out)?;
     let total = recording.manifest().rows();
     let mut bar = Bar::new(total);
-    let made = datasets::slice(&recording, &selection, &args.out, |read| bar.show(read));
+    let made = datasets::slice(&recording, &selection, spool.dir(), |read| bar.show(read));
     bar.clear();
     let manifest = made?;
+    bring(spool)?;
     let (kept, out) = (count(manifest.rows()), args.out.display());
     Ok(format!("{out}: {kept} of {} rows, {} labels\n", count(total), count(labels(&manifest))))
 }

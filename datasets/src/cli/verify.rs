@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use datasets::{CpuReport, Progress, PublicKey, Verdict, VerifyReport, resolve};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use datasets::{CpuReport, PublicKey, Verdict, VerifyReport, resolve};
 
+use super::bytes_bar::Bar;
 use super::text::{bytes, count, table};
 use super::{Format, gaps};
 
@@ -103,35 +102,4 @@ fn cpus(cpus: &[CpuReport]) -> String {
     let header: Vec<&str> = ["cpu", "emitted"].into_iter().chain(counts.iter().map(|(name, _)| *name)).collect();
     let right: Vec<usize> = (0..header.len()).collect();
     table(&header, &cpus.iter().map(row).collect::<Vec<_>>(), &right)
-}
-
-/// A bar on a terminal's stderr, for checks that take longer than a moment.
-struct Bar {
-    began: Instant,
-    bar: Option<ProgressBar>,
-}
-
-impl Bar {
-    fn new() -> Bar {
-        Bar { began: Instant::now(), bar: None }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        if self.began.elapsed() < Duration::from_millis(500) {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| {
-            let template = "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            // Draws nothing where stderr is not a terminal.
-            ProgressBar::with_draw_target(Some(progress.total), ProgressDrawTarget::stderr()).with_style(style)
-        });
-        bar.set_position(progress.done);
-    }
-
-    fn clear(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -24,7 +24,7 @@ use crate::manifest::{Manifest, State};
 use crate::model::Event;
 use crate::read::class_columns;
 use crate::write::segment_file;
-use crate::{Error, Recording, Result, ipc, manifest_file, parquet_read};
+use crate::{Error, Recording, Result, ipc, manifest_file, parquet_read, store};
 
 use merge::{Given, Merge};
 pub use tables::Grown;
@@ -78,6 +78,7 @@ impl Follow {
     /// Those of [`Recording::open`] but for missing segments, which may be removed while they are looked for.
     pub fn begin(dir: impl Into<PathBuf>, classes: &[Class]) -> Result<Follow> {
         let dir = dir.into();
+        store::local_only(&dir, "following a recording while it is made")?;
         let mut follow = Follow {
             manifest: manifest_file::load(&dir)?,
             dir,

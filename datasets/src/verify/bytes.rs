@@ -1,10 +1,13 @@
 //! Files against the manifest, byte by byte.
 
+use std::io;
+use std::path::Path;
+
 use super::Check;
 use crate::manifest::{Manifest, Segment, Table};
 use crate::read::inside;
 use crate::report::FindingKind;
-use crate::{Blocks, hash, place};
+use crate::{Blocks, Error, hash, place, store};
 
 /// A file as the manifest has it.
 pub(super) struct Entry<'a> {
@@ -33,6 +36,19 @@ fn entries(manifest: &Manifest) -> impl Iterator<Item = Entry<'_>> {
 }
 
 impl Check<'_> {
+    /// The store's own errors are inside the `io::Error`, but for that of an object that is not there.
+    fn sum(&self, path: &Path, file: &str, most: u64, advance: &mut impl FnMut(u64)) -> io::Result<hash::Summed> {
+        if !store::is_remote(path) {
+            return hash::of_file(path, most, advance);
+        }
+        let next = entries(self.manifest).skip_while(|entry| entry.file != file).skip(1);
+        let bytes = store::whole(path, next.map(|entry| self.dir.join(entry.file))).map_err(|error| match error {
+            Error::MissingFile { .. } => io::ErrorKind::NotFound.into(),
+            other => io::Error::other(other),
+        })?;
+        hash::of_reader(&bytes[..], most, advance)
+    }
+
     /// Compares a file with the manifest byte by byte; `false`: it is not there at all.
     pub(super) fn bytes(&mut self, entry: &Entry<'_>, advance: &mut impl FnMut(u64)) -> bool {
         let Entry { file, bytes, sha256, blocks } = *entry;
@@ -43,14 +59,17 @@ impl Check<'_> {
                 return false;
             }
         };
-        let summed = match hash::of_file(&path, bytes, advance) {
+        let summed = match self.sum(&path, file, bytes, advance) {
             Ok(summed) => summed,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 self.findings.add(FindingKind::Missing, file, "it is listed in the manifest and not there");
                 return false;
             }
             Err(error) => {
-                self.findings.add(FindingKind::Unreadable, file, error.to_string());
+                match error.downcast::<Error>() {
+                    Ok(fault) => self.fault = Some(fault),
+                    Err(error) => self.findings.add(FindingKind::Unreadable, file, error.to_string()),
+                }
                 return false;
             }
         };

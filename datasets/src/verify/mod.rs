@@ -20,6 +20,7 @@ use crate::read::{class_columns, read_table};
 use crate::report::{FindingKind, Findings, Verdict, VerifyReport};
 use crate::seqs::Seqs;
 use crate::signature::PublicKey;
+use crate::store::{self, Fault};
 use crate::write::{ADDRESSES, CONTAINERS, LABELS, LOSSES, PROCESSES};
 use crate::{Error, Result, manifest_file, segment_account, signature};
 use bytes::Entry;
@@ -52,6 +53,7 @@ pub fn verify(path: &Path, progress: impl FnMut(Progress)) -> Result<VerifyRepor
 /// # Errors
 /// Those of [`verify`].
 pub fn verify_signed(path: &Path, key: Option<&PublicKey>, mut progress: impl FnMut(Progress)) -> Result<VerifyReport> {
+    store::forget(path);
     let (manifest, text) = manifest_file::load_text(path)?;
     let tables = manifest.tables.iter().map(|table| table.bytes);
     let total = tables.fold(manifest.bytes(), u64::saturating_add);
@@ -61,8 +63,14 @@ pub fn verify_signed(path: &Path, key: Option<&PublicKey>, mut progress: impl Fn
         progress(Progress { done, total });
     };
 
-    let mut check =
-        Check { dir: path, manifest: &manifest, findings: Findings::default(), seqs: Seqs::default(), losses: None };
+    let mut check = Check {
+        dir: path,
+        manifest: &manifest,
+        findings: Findings::default(),
+        seqs: Seqs::default(),
+        losses: None,
+        fault: None,
+    };
     if !manifest_file::seal_holds(&manifest, &text) {
         let detail = "its digest differs: it was changed after it was written";
         check.findings.add(FindingKind::Altered, manifest_file::MANIFEST, detail);
@@ -71,14 +79,23 @@ pub fn verify_signed(path: &Path, key: Option<&PublicKey>, mut progress: impl Fn
     check.chain();
     let mut rows = 0;
     for segment in &manifest.segments {
+        if check.fault.is_some() {
+            break;
+        }
         rows += check.segment(segment, &mut advance);
     }
     for table in &manifest.tables {
+        if check.fault.is_some() {
+            break;
+        }
         check.table(table, &mut advance);
     }
     check.unlisted();
     check.accounting();
-    let Check { mut findings, seqs, losses, .. } = check;
+    let Check { mut findings, seqs, losses, fault, .. } = check;
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
     if manifest.state == State::Recording {
         let last = manifest.segments.iter().map(|segment| segment.last_ts).max();
         let last = last.map_or("any row was written".to_owned(), |ts| crate::Moment::from_ns(ts).utc);
@@ -124,6 +141,8 @@ struct Check<'a> {
     seqs: Seqs,
     /// Once their table was read.
     losses: Option<Vec<Loss>>,
+    /// The store failed: nothing can be said of the recording.
+    fault: Option<Error>,
 }
 
 impl Check<'_> {
@@ -140,7 +159,7 @@ impl Check<'_> {
         let path = self.dir.join(&segment.file);
         match self.rows(&path, class) {
             Err(error) => {
-                self.unreadable(&segment.file, &error);
+                self.unreadable(&segment.file, error);
                 0
             }
             Ok(found) => {
@@ -188,7 +207,7 @@ impl Check<'_> {
         let note = match segment_account::read(path) {
             Ok(Some(note)) => note,
             Ok(None) => return,
-            Err(error) => return self.unreadable(&segment.file, &error),
+            Err(error) => return self.unreadable(&segment.file, error),
         };
         let mut said: BTreeMap<u16, (u64, u64, u64)> = BTreeMap::new();
         for cpu in &note.cpus {
@@ -235,17 +254,21 @@ impl Check<'_> {
         };
         match rows {
             Ok(rows) => self.expect(&table.file, "rows", table.rows, rows as u64),
-            Err(error) => self.unreadable(&table.file, &error),
+            Err(error) => self.unreadable(&table.file, error),
         }
     }
 
-    fn unreadable(&mut self, file: &str, error: &Error) {
+    fn unreadable(&mut self, file: &str, error: Error) {
         let (kind, detail) = match error {
+            error @ Error::Store { .. } => {
+                self.fault.get_or_insert(error);
+                return;
+            }
             Error::Column { column, expected, found, .. } => {
                 (FindingKind::Schema, format!("column {column}: expected {expected}, found {found}"))
             }
             Error::Value { column, reason, .. } => (FindingKind::Schema, format!("column {column}: {reason}")),
-            Error::Parquet { reason, .. } => (FindingKind::Unreadable, reason.clone()),
+            Error::Parquet { reason, .. } => (FindingKind::Unreadable, reason),
             other => (FindingKind::Unreadable, other.to_string()),
         };
         self.findings.add(kind, file, detail);
@@ -265,6 +288,17 @@ impl Check<'_> {
             self.manifest.segments.iter().any(|segment| segment.file == file) || self.manifest.table(file).is_some()
         };
         let mut found: Vec<String> = Vec::new();
+        if store::is_remote(self.dir) {
+            match store::list(self.dir) {
+                Ok(objects) => found.extend(objects.into_keys().filter(|file| {
+                    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    folders.clone().any(|known| known == folder) && file.ends_with(".parquet") && !listed(file)
+                })),
+                // Whoever may read and not list is told of what is listed in the manifest only.
+                Err(Error::Store { fault: Fault::Denied, .. }) => {}
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
         for folder in folders {
             let entries = fs::read_dir(self.dir.join(folder)).into_iter().flatten().flatten();
             let names = entries.filter_map(|entry| entry.file_name().into_string().ok());

@@ -12,8 +12,7 @@ mod storage;
 mod tables;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,13 +25,13 @@ use crate::journal::{Journal, Reserve};
 use crate::keep::Keep;
 use crate::losses::Losses;
 use crate::manifest::{Accounting, FilterChange, Manifest, Masking, Scenario, State};
-use crate::manifest_file::make_dirs;
+use crate::manifest_file::make_empty_dir;
 use crate::model::{Event, SyscallEvent};
 use crate::open::{Buffers, Columns, RowsByCpu};
 use crate::segment_account::Counted;
 use crate::signature::Signer;
 use crate::thinning::SamplingChange;
-use crate::{End, Error, Memory, Result, hash, manifest_file};
+use crate::{End, Memory, Result, hash, manifest_file, store};
 
 pub(crate) use finish::account_of;
 pub use journaling::Known;
@@ -122,16 +121,8 @@ impl RecordingWriter {
         storage: impl Into<Storage>,
     ) -> Result<RecordingWriter> {
         let (dir, storage) = (dir.into(), storage.into());
-        match fs::read_dir(&dir) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(Error::Exists { path: dir });
-                }
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => make_dirs(&dir)?,
-            Err(_) if dir.is_file() => return Err(Error::Exists { path: dir }),
-            Err(source) => return Err(Error::Write { path: dir, source }),
-        }
+        store::local_only(&dir, "recording, which lives on fsync and rename,")?;
+        make_empty_dir(&dir)?;
         let lock = lock(&dir)?;
         manifest.state = State::Recording;
         manifest_file::store(&dir, &mut manifest)?;

@@ -11,7 +11,7 @@ use crate::journal::{self, BatchReader};
 use crate::manifest::{Manifest, Scenario, Table};
 use crate::model::{Address, Container, Label, Process};
 use crate::parquet_write::{self, Written};
-use crate::{Error, Result, hash, manifest_file};
+use crate::{Error, Result, hash, manifest_file, store};
 
 pub(crate) const PROCESSES: &str = "processes.parquet";
 pub(crate) const CONTAINERS: &str = "containers.parquet";
@@ -79,6 +79,7 @@ impl RecordingWriter {
 /// # Errors
 /// Those of [`Recording::open`](crate::Recording::open) and [`Error::Write`].
 pub fn add_labels(dir: &Path, labels: &[Label], scenario: Scenario) -> Result<Manifest> {
+    store::local_only(dir, "adding labels")?;
     let mut manifest = manifest_file::load(dir)?;
     let table = write_table(dir, LABELS, schema::LABELS, labels)?;
     put_table(&mut manifest, table);
