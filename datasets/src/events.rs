@@ -3,12 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use record_bpf::Class;
 use record_bpf::schema::Column;
 
 use crate::codec::{BadColumn, Codec, Source, Strings};
+use crate::given::{FileRow, Given};
 use crate::manifest::{Manifest, Segment};
 use crate::model::{
     DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, SecurityEvent, SyscallEvent,
@@ -95,13 +97,33 @@ impl Events {
         Ok(())
     }
 
-    fn step(&mut self) -> Result<Option<Event>> {
+    /// The same events, those of class file as they lie in their columns.
+    pub fn given(mut self) -> impl Iterator<Item = Result<Given>> {
+        std::iter::from_fn(move || self.next_given())
+    }
+
+    /// The next one of [`given`](Self::given).
+    pub fn next_given(&mut self) -> Option<Result<Given>> {
+        self.next_of(Cursor::given)
+    }
+
+    fn next_of<T>(&mut self, take: impl FnOnce(&Cursor) -> T) -> Option<Result<T>> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step(take);
+        self.failed = step.is_err();
+        step.transpose()
+    }
+
+    #[inline]
+    fn step<T>(&mut self, take: impl FnOnce(&Cursor) -> T) -> Result<Option<T>> {
         self.open_due()?;
         let Some(mut top) = self.heap.peek_mut() else { return Ok(None) };
         let slot = top.0.1;
         // A slot on the heap is always filled; were it not, there is nothing more to give.
         let Some(cursor) = self.open[slot].as_mut() else { return Ok(None) };
-        let event = cursor.event();
+        let event = take(cursor);
         if cursor.advance(strings(&mut self.strings, cursor.class))? {
             top.0.0 = cursor.key();
         } else {
@@ -120,12 +142,7 @@ impl Iterator for Events {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let step = self.step();
-        self.failed = step.is_err();
-        step.transpose()
+        self.next_of(Cursor::event)
     }
 }
 
@@ -135,6 +152,8 @@ pub(crate) struct Cursor {
     batches: Batches,
     rows: Rows,
     row: usize,
+    /// Of that row.
+    key: Key,
     rows_in_batch: usize,
     /// Rows of the batches before this one.
     before: u64,
@@ -143,11 +162,11 @@ pub(crate) struct Cursor {
 macro_rules! rows {
     ($($class:ident $row:ident $field:ident,)*) => {
         /// The columns of a batch, each checked against the schema.
-        pub(crate) enum Rows { $($class(Box<<$row as Codec>::Reader>),)* }
+        pub(crate) enum Rows { $($class(Arc<<$row as Codec>::Reader>),)* }
 
         impl Rows {
             fn read(source: &mut Source<'_>, class: Class) -> Result<Rows, BadColumn> {
-                Ok(match class { $(Class::$class => Rows::$class(Box::new($row::reader(source)?)),)* })
+                Ok(match class { $(Class::$class => Rows::$class(Arc::new($row::reader(source)?)),)* })
             }
 
             pub(crate) fn key(&self, row: usize) -> Key {
@@ -176,7 +195,8 @@ impl Cursor {
             |column: &Column| names.is_none_or(|names| ALWAYS.contains(&column.name) || names.contains(&column.name));
         let mut batches = Batches::open_some(path, class_columns(class), &wanted)?;
         let Some((rows, rows_in_batch)) = decode(&mut batches, class, strings)? else { return Ok(None) };
-        let cursor = Cursor { class, batches, rows, row: 0, rows_in_batch, before: 0 };
+        let key = rows.key(0);
+        let cursor = Cursor { class, batches, rows, row: 0, key, rows_in_batch, before: 0 };
         // The merge opened this segment on the manifest's word.
         if cursor.key().0 < first_ts {
             return Err(Error::Order { path: path.to_owned(), row: 0 });
@@ -185,23 +205,31 @@ impl Cursor {
     }
 
     pub(crate) fn key(&self) -> Key {
-        self.rows.key(self.row)
+        self.key
     }
 
     pub(crate) fn event(&self) -> Event {
         self.rows.event(self.row)
     }
 
+    fn given(&self) -> Given {
+        match &self.rows {
+            Rows::File(rows) => Given::File(FileRow::new(Arc::clone(rows), self.row)),
+            rows => Given::Event(Box::new(rows.event(self.row))),
+        }
+    }
+
     /// Moves to the next row; `false`: there is none.
     pub(crate) fn advance(&mut self, strings: &mut Strings) -> Result<bool> {
-        let last = self.key();
+        let last = self.key;
         self.row += 1;
         if self.row == self.rows_in_batch {
             let Some((rows, rows_in_batch)) = decode(&mut self.batches, self.class, strings)? else { return Ok(false) };
             self.before += self.rows_in_batch as u64;
             (self.rows, self.rows_in_batch, self.row) = (rows, rows_in_batch, 0);
         }
-        if self.key() < last {
+        self.key = self.rows.key(self.row);
+        if self.key < last {
             let row = self.before + self.row as u64;
             return Err(Error::Order { path: self.batches.path().to_owned(), row });
         }

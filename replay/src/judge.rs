@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datasets::Event;
+use datasets::{Event, FileLook};
 
 use crate::alert::group::Judged;
 use crate::args::vectors::{LazyModel, embedding_failed};
@@ -261,6 +261,10 @@ impl Rules for RulesOf<'_> {
 
     fn sight(&self, event: &Event) -> Sight {
         self.rules.sight(event)
+    }
+
+    fn sight_of_file(&self, look: &FileLook<'_>) -> Sight {
+        self.rules.sight_of_file(look)
     }
 
     fn judges_deviations(&self) -> bool {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use datasets::{Event, Manifest, Process, Recording};
+use datasets::{Event, Given, Manifest, Process, Recording};
 use record_bpf::Class;
 
 use crate::alert::{Alert, Incident};
@@ -270,19 +270,19 @@ impl Merged<'_> {
 }
 
 impl Iterator for Merged<'_> {
-    type Item = datasets::Result<Event>;
+    type Item = datasets::Result<Given>;
 
     fn next(&mut self) -> Option<Self::Item> {
         // The only one is its own order.
         if let [only] = &mut self.streams[..] {
-            return only.events.next();
+            return only.events.next_given();
         }
         if self.failed {
             return None;
         }
         let step = self.step();
         self.failed = step.is_err();
-        step.transpose()
+        step.map(|event| event.map(Given::from)).transpose()
     }
 }
 

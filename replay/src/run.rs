@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use datasets::{Event, Manifest, Recording};
+use datasets::{Given, Manifest, Recording};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::alert::allow::AllowList;
@@ -245,10 +245,9 @@ fn replay(sources: &Sources, config: &Config, threads: usize) -> Result<Outcome>
     let mut truth = sources.truth()?;
     let start = baseline.as_ref().map_or(Start::Learn, |(profile, _)| Start::Baseline(profile));
     let mut gathered = Gathered::default();
-    let watch = |event: &Event| {
-        let common = event.common();
-        truth.see(event.class(), common.cpu, common.seq, common.ts);
-        gathered.see(event, &world);
+    let watch = |event: &Given| {
+        truth.see(event.class(), event.cpu(), event.seq(), event.ts());
+        gathered.see_given(event, &world);
     };
     let streamed = timed(&mut timings.stream_ms, Task::Stream, || {
         let rules = judges.of(&world);
@@ -423,7 +422,7 @@ fn stream(
     recordings: &[Recording],
     stage: &Stage<'_>,
     what: &'static str,
-    watch: impl FnMut(&Event),
+    watch: impl FnMut(&Given),
 ) -> Result<Streamed> {
     Ok(streamed(Lanes::default(), recordings, stage, what, watch)?.end(stage))
 }
@@ -434,11 +433,11 @@ pub(crate) fn streamed(
     recordings: &[Recording],
     stage: &Stage<'_>,
     what: &'static str,
-    mut watch: impl FnMut(&Event),
+    mut watch: impl FnMut(&Given),
 ) -> Result<Lanes> {
     let bar = progress_bar(many::rows(recordings), what);
     let mut taken = 0u64;
-    let watch = |event: &Event| {
+    let watch = |event: &Given| {
         taken += 1;
         if taken.is_multiple_of(4096) {
             bar.set_position(taken);

@@ -151,7 +151,7 @@ fn several_recordings_are_one_and_stay_apart() {
     let twice = Sources::of(&["xmrig".to_owned(), "xmrig".to_owned()], None);
     assert!(twice.err().unwrap().to_string().contains("the same recording"));
     let events = many::events(sources.recordings(), &replay::pipeline::JUDGED).map(Result::unwrap);
-    let order: Vec<_> = events.map(|event| (event.common().ts, many::of_row(event.common().seq))).collect();
+    let order: Vec<_> = events.map(|event| (event.ts(), many::of_row(event.seq()))).collect();
     assert!(order.is_sorted() && order.len() as u64 <= many::rows(sources.recordings()));
 }
 

@@ -55,7 +55,7 @@ fn found(recording: &Recording, start: Start<'_>, remembers: bool) -> (Profile, 
     let stage = Stage { world: &world, start, config: &config, vectors: &model, rules };
     let mut lanes = Lanes::default();
     if remembers {
-        lanes.take(judged(recording), &stage, |_| {}).unwrap();
+        lanes.take(judged(recording).given(), &stage, |_| {}).unwrap();
     } else {
         lanes.take(recording.events_of(&JUDGED), &stage, |_| {}).unwrap();
     }

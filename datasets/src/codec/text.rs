@@ -93,7 +93,7 @@ pub(crate) struct StrReader {
 
 impl StrReader {
     #[inline]
-    fn get(&self, row: usize) -> Option<&Arc<str>> {
+    pub(crate) fn get(&self, row: usize) -> Option<&Arc<str>> {
         if self.absent {
             return None;
         }

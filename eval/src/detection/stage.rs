@@ -11,7 +11,7 @@ use replay::judge::Judges;
 use replay::pipeline::fold::Folded;
 use replay::pipeline::image::ImageState;
 use replay::pipeline::ruling::Rules;
-use replay::pipeline::{JUDGED, Lanes, Stage, Start, Streamed, World, hit_by_rules, stream};
+use replay::pipeline::{JUDGED, Lanes, Stage, Start, Streamed, World, hit_by_rules, judged, stream};
 use replay::profile::Profile;
 
 use super::truth::Loaded;
@@ -93,7 +93,7 @@ fn learn_until_locked(lives: &[&Recording], setup: &Setup<'_>, tick: &dyn Fn(u64
             lanes.begin_recording(hit_by_rules(life, &world, rules)?);
             let start = Start::Learn;
             let stage = Stage { world: &world, start, config: &setup.config, vectors: setup.model, rules };
-            Ok(lanes.take(life.events_of(&JUDGED), &stage, |_| {})?)
+            Ok(lanes.take(judged(life).given(), &stage, |_| {})?)
         })?;
         last = lanes.seen().span.map_or(last, |(_, end)| end);
         lanes.end_recording(last, &setup.config);
@@ -118,11 +118,11 @@ pub struct Departed {
 pub fn compare(loaded: &Loaded, baseline: Option<&Profile>, setup: &Setup<'_>) -> Result<Departed> {
     let world = World::load(&loaded.recording, &setup.config)?;
     let start = baseline.map_or(Start::Learn, Start::Baseline);
-    let judged = loaded.events.iter().filter(|event| JUDGED.contains(&event.class()));
+    let looked_at = loaded.events.iter().filter(|event| JUDGED.contains(&event.class()));
     let mut streamed = setup.with_rules(&world, |rules| -> Result<Streamed> {
         let stage = Stage { world: &world, start, config: &setup.config, vectors: setup.model, rules };
         let mut lanes = Lanes::default();
-        lanes.take(judged.map(|event| Ok(event.clone())), &stage, |_| {})?;
+        lanes.take(looked_at.map(|event| Ok(event.clone())), &stage, |_| {})?;
         Ok(lanes.end(&stage))
     })?;
     let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded).collect();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datasets::{Event, Recording, Split};
+use datasets::{Given, Recording, Split};
 use replay::alert::group;
 use replay::args::vectors::LazyModel;
 use replay::config::{Asked, Config};
@@ -12,7 +12,7 @@ use replay::deviation::Deviation;
 use replay::engines::Verdict;
 use replay::judge::Judges;
 use replay::pipeline::image::ImageState;
-use replay::pipeline::{JUDGED, Lanes, Stage as Stream, Start, World};
+use replay::pipeline::{Lanes, Stage as Stream, Start, World, judged};
 use replay::profile::Profile;
 
 use super::facts::{Shown, Truth};
@@ -28,7 +28,7 @@ pub struct Tried {
     pub sha256: String,
     pub truth: Truth,
     /// Decoded, where memory allows.
-    events: Option<Vec<Event>>,
+    events: Option<Vec<Given>>,
     compared: Mutex<HashMap<String, Vec<Arc<Compared>>>>,
 }
 
@@ -68,7 +68,7 @@ impl Tried {
         replay::input::verify(&recording)?;
         let sha256 = hash(&recording)?;
         let truth = Truth::of(&recording)?;
-        let read = || recording.events_of(&JUDGED).collect::<datasets::Result<Vec<Event>>>();
+        let read = || judged(&recording).given().collect::<datasets::Result<Vec<Given>>>();
         let events = keep.then(read).transpose()?;
         Ok(Tried { name, split, recording, sha256, truth, events, compared: Mutex::default() })
     }
@@ -103,7 +103,7 @@ impl Tried {
         let mut lanes = Lanes::default();
         match &self.events {
             Some(events) => lanes.take(events.iter().cloned().map(Ok), &stage, |_| {})?,
-            None => lanes.take(self.recording.events_of(&JUDGED), &stage, |_| {})?,
+            None => lanes.take(judged(&self.recording).given(), &stage, |_| {})?,
         }
         let mut streamed = lanes.end(&stage);
         let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded);

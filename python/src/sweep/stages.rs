@@ -20,7 +20,7 @@ use replay::engines::{Engine, Severity, Thresholds, Unanswered, Verdict, Weights
 use replay::input;
 use replay::judge::{Judges, population};
 use replay::pipeline::image::ImageState;
-use replay::pipeline::{JUDGED, Lanes, Stage, Start, World};
+use replay::pipeline::{Lanes, Stage, Start, World, judged};
 use replay::run;
 
 use super::metrics::Metrics;
@@ -148,7 +148,7 @@ impl Bench<'_> {
         let mut lanes = Lanes::default();
         match &self.events {
             Some(events) => lanes.take(events.iter().cloned().map(Ok), &stage, |_| {})?,
-            None => lanes.take(self.recording.events_of(&JUDGED), &stage, |_| {})?,
+            None => lanes.take(judged(self.recording).given(), &stage, |_| {})?,
         }
         let mut streamed = lanes.end(&stage);
         let folded = streamed.images.iter_mut().flat_map(ImageState::take_folded);

@@ -20,7 +20,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
-use datasets::{Event, FileEvent, NetworkEvent};
+use datasets::{Event, FileEvent, FileLook, NetworkEvent};
 use record_bpf::Kind;
 use rsigma_eval::EventValue;
 use rsigma_parser::{DetectionItem, LogSource, SigmaRule, SigmaValue};
@@ -175,6 +175,11 @@ impl Logs {
         let auditd = self.auditd.is_some()
             && (matches!(event, Event::File(event) if event.ret >= 0) || calls(event.common().kind).is_some());
         auditd || (self.any.is_some() && event.common().kind == Kind::Exec)
+    }
+
+    /// As [`ask_for`](Logs::ask_for) an event of class file.
+    pub fn ask_for_file(&self, look: &FileLook<'_>) -> bool {
+        self.auditd.is_some() && (look.ret >= 0 || calls(look.kind).is_some())
     }
 
     /// What the rules about logs say of an event. `recall`: what was said of an entry with this key, else what the rules say now.

@@ -7,11 +7,12 @@
 //! category's rules name: an event that looks like an earlier one costs a hash.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datasets::Event;
+use datasets::{Event, FileLook};
+use foldhash::quality::RandomState;
 use rsigma_eval::{EvaluationResult, EventValue};
 
 use super::correlation::{Correlations, Feed};
@@ -68,6 +69,9 @@ pub enum RuleError {
     Bad { path: PathBuf, reason: String },
 }
 
+/// Remembered answers, by key.
+type Shard = HashMap<u128, Arc<[RuleHit]>, RandomState>;
+
 /// Rules, compiled and sorted by category.
 pub struct RuleEngine {
     categories: Vec<Compiled>,
@@ -77,7 +81,9 @@ pub struct RuleEngine {
     logs: Logs,
     correlations: Correlations,
     listed: Vec<Listed>,
-    memo: Vec<Mutex<HashMap<u128, Arc<[RuleHit]>>>>,
+    memo: Vec<Mutex<Shard>>,
+    /// Of the keys of `memo`: random, for the values are an attacker's to choose.
+    seeds: [RandomState; 2],
 }
 
 struct Compiled {
@@ -117,8 +123,9 @@ impl RuleEngine {
                 categories.push(compiled);
             }
         }
-        let memo = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Ok(RuleEngine { categories, sights, logs, correlations, listed, memo })
+        let memo = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let seeds = [RandomState::default(), RandomState::default()];
+        Ok(RuleEngine { categories, sights, logs, correlations, listed, memo, seeds })
     }
 
     /// Number of rules and correlations that can speak.
@@ -155,8 +162,19 @@ impl RuleEngine {
         if self.logs.ask_for(event) {
             return Sight::Everything;
         }
-        let of = |category: &Category| self.sights[*category as usize];
-        Category::of(event).iter().map(of).fold(Sight::Nothing, Sight::and)
+        self.sight_of(Category::of(event))
+    }
+
+    /// As [`sight`](RuleEngine::sight) of an event of class file.
+    pub fn sight_of_file(&self, look: &FileLook<'_>) -> Sight {
+        if self.logs.ask_for_file(look) {
+            return Sight::Everything;
+        }
+        self.sight_of(Category::of_file(look))
+    }
+
+    fn sight_of(&self, categories: &[Category]) -> Sight {
+        categories.iter().map(|category| self.sights[*category as usize]).fold(Sight::Nothing, Sight::and)
     }
 
     /// The rules that the event matches, by id. Depends on the view alone.
@@ -183,7 +201,7 @@ impl RuleEngine {
 
     fn remembered(&self, compiled: &Compiled, view: &EventView<'_>) -> Arc<[RuleHit]> {
         let event = SigmaEvent::new(view);
-        self.recalled(compiled.key(&event), || {
+        self.recalled(compiled.key(&event, &self.seeds), || {
             let hits = compiled.engine.evaluate(&event).iter().map(|result| hit(result, &self.correlations)).collect();
             // A keyword search reads fields that are not in the key.
             (hits, !event.searched_all.get())
@@ -209,13 +227,18 @@ impl RuleEngine {
 }
 
 impl Compiled {
-    /// 128 bits of SipHash over the values that the rules can see; two different inputs do not meet in practice.
-    fn key(&self, event: &SigmaEvent<'_>) -> u128 {
-        let mut halves = [DefaultHasher::new(), DefaultHasher::new()];
-        for (salt, hasher) in halves.iter_mut().enumerate() {
-            (salt, self.category as u8).hash(hasher);
+    /// 128 bits over the values that the rules can see; two different inputs do not meet in practice.
+    fn key(&self, event: &SigmaEvent<'_>, seeds: &[RandomState; 2]) -> u128 {
+        let mut halves = [seeds[0].build_hasher(), seeds[1].build_hasher()];
+        for hasher in &mut halves {
+            (self.category as u8).hash(hasher);
         }
         for field in &self.fields {
+            // A command line is made of its words, and they are there already.
+            if let Some(argv) = event.words_of(*field) {
+                halves.iter_mut().for_each(|hasher| (7u8, argv).hash(hasher));
+                continue;
+            }
             let value = event.field(*field);
             for hasher in &mut halves {
                 hash_value(value.as_ref(), hasher);
@@ -226,7 +249,7 @@ impl Compiled {
     }
 }
 
-fn hash_value(value: Option<&EventValue<'_>>, hasher: &mut DefaultHasher) {
+fn hash_value(value: Option<&EventValue<'_>>, hasher: &mut impl Hasher) {
     match value {
         None => 0u8.hash(hasher),
         Some(EventValue::Str(text)) => (1u8, text).hash(hasher),

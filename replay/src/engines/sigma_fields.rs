@@ -32,7 +32,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
-use datasets::{Container, Event, Process};
+use datasets::{Container, Event, FileLook, Process};
 use record_bpf::Kind;
 use rsigma_eval::EventValue;
 
@@ -141,12 +141,7 @@ impl Category {
             (Event::Network(event), Kind::Socket) if event.ret >= 0 => &[Category::NetworkSocket],
             (Event::Network(_), Kind::NetClose) => &[Category::NetworkClose],
             (Event::Network(_), Kind::TcpState) => &[Category::NetworkState],
-            (Event::File(event), _) if event.ret < 0 => &[],
-            (Event::File(event), Kind::Open) if writes(event.flags) => &[Category::FileEvent],
-            (Event::File(_), Kind::Open) => &[Category::FileAccess],
-            (Event::File(_), Kind::Rename) => &[Category::FileRename, Category::FileEvent],
-            (Event::File(_), Kind::Unlink | Kind::Rmdir) => &[Category::FileDelete],
-            (Event::File(_), Kind::Chmod) => &[Category::FileChange],
+            (Event::File(event), _) => Category::of_file(&event.into()),
             // A query that was received is its sender's.
             (Event::Dns(event), Kind::DnsQuery) if &*event.direction == "sent" => &[Category::DnsQuery],
             (Event::Dns(event), Kind::DnsAnswer) if &*event.direction == "received" => &[Category::DnsQuery],
@@ -154,6 +149,19 @@ impl Category {
             (Event::Tls(event), _) if event.http_method.is_some() || event.http_status.is_some() => &[Category::Tls],
             (Event::Flow(_), _) => &[Category::Flow],
             (Event::Resource(_), _) => &[Category::Resource],
+            _ => &[],
+        }
+    }
+
+    /// As [`of`](Category::of) an event of class file.
+    pub fn of_file(look: &FileLook<'_>) -> &'static [Category] {
+        match look.kind {
+            _ if look.ret < 0 => &[],
+            Kind::Open if writes(look.flags) => &[Category::FileEvent],
+            Kind::Open => &[Category::FileAccess],
+            Kind::Rename => &[Category::FileRename, Category::FileEvent],
+            Kind::Unlink | Kind::Rmdir => &[Category::FileDelete],
+            Kind::Chmod => &[Category::FileChange],
             _ => &[],
         }
     }
@@ -223,9 +231,7 @@ impl<'a> SigmaEvent<'a> {
         };
         match field {
             Field::Image => text(exec.and_then(|e| e.exe.as_ref()).or_else(|| process?.exe.as_ref())),
-            Field::CommandLine => {
-                line(exec.and_then(|e| e.argv.as_deref()).or_else(|| process.and_then(|p| p.argv.as_deref())))
-            }
+            Field::CommandLine | Field::ParentCommandLine => line(self.words_of(field)),
             Field::User => exec.and_then(|e| e.uid).or(process.and_then(|p| p.uid)).map(user),
             Field::CurrentDirectory => text(exec.and_then(|e| e.cwd.as_ref()).or_else(|| process?.cwd.as_ref())),
             Field::ImageMemfd => exec.and_then(|e| e.exe_memfd).or(process.map(|p| p.exe_memfd)).map(EventValue::Bool),
@@ -233,7 +239,6 @@ impl<'a> SigmaEvent<'a> {
                 exec.and_then(|e| e.exe_deleted).or(process.map(|p| p.exe_deleted)).map(EventValue::Bool)
             }
             Field::ParentImage => text(parent?.exe.as_ref()),
-            Field::ParentCommandLine => line(parent?.argv.as_deref()),
             Field::ContainerImage => container?.image.as_deref().map(borrowed),
             Field::ContainerName => container?.name.as_deref().map(borrowed),
             Field::ContainerId => Some(event.common().container.as_deref().map_or_else(|| borrowed(HOST), borrowed)),
@@ -249,6 +254,17 @@ impl<'a> SigmaEvent<'a> {
             Field::DeviationTree => known.deviation.map(|(tree, _)| borrowed(tree.name())),
             Field::DeviationKind => known.deviation.map(|(_, kind)| borrowed(kind.name())),
             own => of_event(event, peer, known.domain, own),
+        }
+    }
+
+    /// The arguments that a field is made of.
+    pub fn words_of(&self, field: Field) -> Option<&'a [Arc<str>]> {
+        let EventView { event, process, parent, .. } = *self.view;
+        match (field, event) {
+            (Field::CommandLine, Event::Process(exec)) if exec.argv.is_some() => exec.argv.as_deref(),
+            (Field::CommandLine, _) => process?.argv.as_deref(),
+            (Field::ParentCommandLine, _) => parent?.argv.as_deref(),
+            _ => None,
         }
     }
 

@@ -254,7 +254,7 @@ impl<'a> Following<'a> {
         let ready = recording.ready().take_while(|_| !signals.ends());
         lanes.take(ready, &stage, |event| {
             *events += 1;
-            gathered.see(event, &known.world);
+            gathered.see_given(event, &known.world);
         })?;
         self.is_due |= self.lanes.take_changed();
         Ok(())

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use datasets::{Common, DnsEvent, Event, FlowEvent, NetworkEvent, ResourceEvent, SecurityEvent, TlsEvent};
+use datasets::{Common, DnsEvent, Event, FlowEvent, Given, NetworkEvent, ResourceEvent, SecurityEvent, TlsEvent};
 use record_bpf::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,14 @@ impl Gathered {
         }
     }
 
+    /// The same.
+    pub fn see_given(&mut self, event: &Given, world: &World) {
+        match event {
+            Given::File(_) => self.rates.see(event.ts(), event.class()),
+            Given::Event(event) => self.see(event, world),
+        }
+    }
+
     fn of(&mut self, container: Option<&Arc<str>>) -> &mut Of {
         let id = container.map_or(HOST, |id| &**id);
         if !self.containers.contains_key(id) {
@@ -112,16 +120,16 @@ impl Of {
         let side = match kind {
             Kind::Connect => Side::Out,
             Kind::Accept => Side::In,
-            Kind::NetClose | Kind::TcpState | Kind::Retransmit | Kind::Peer => self.side(event.local_port, port),
+            Kind::NetClose | Kind::Retransmit | Kind::Peer => self.side(event.local_port, port),
+            // What becomes of a connection is told by its other events than changes of its state.
             _ => return,
         };
+        if kind == Kind::Connect && NOT_TRIED.contains(&event.ret) {
+            return;
+        }
         let served = if side == Side::Out { Some(port) } else { event.local_port };
         let peer = peer(address, &event.common, world);
         let key = LinkKey { side, peer, protocol: Arc::clone(&event.protocol), port: served.unwrap_or(0) };
-        // Whatever becomes of a connection is told by its other events.
-        if kind == Kind::TcpState || (kind == Kind::Connect && NOT_TRIED.contains(&event.ret)) {
-            return;
-        }
         let came = event.ret >= 0 || event.ret == EINPROGRESS;
         let socket = (event.common.pid, event.fd);
         match kind {

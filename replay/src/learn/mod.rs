@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datasets::{Event, Recording};
+use datasets::{Given, Recording};
 use serde::Serialize;
 
 use crate::args::vectors::LazyModel;
@@ -171,14 +171,14 @@ fn learn_all(
         lanes.begin_recording(withheld);
         let bar = progress_bar(recording.manifest().rows(), "learning");
         let mut events = 0u64;
-        let watch = |_: &Event| {
+        let watch = |_: &Given| {
             events += 1;
             if events.is_multiple_of(4096) {
                 bar.set_position(events);
             }
         };
         let stage = Stage { world: &world, start: Start::LearnAll, config, vectors: &model, rules: &rules };
-        lanes.take(judged(recording), &stage, watch)?;
+        lanes.take(judged(recording).given(), &stage, watch)?;
         bar.finish_and_clear();
         let (begin, end) = lanes.seen().span.unwrap_or_default();
         lanes.end_recording(end, config);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use datasets::FileEvent;
+use datasets::{FileEvent, FileLook};
 use record_bpf::Kind;
 
 use super::{Context, Observation, Observer, container, row};
@@ -21,7 +21,7 @@ const EACCES: i32 = -13;
 const EROFS: i32 = -30;
 
 pub fn observe(event: &FileEvent, context: &Context<'_>, observer: &mut Observer, out: &mut Vec<Observation>) {
-    let Some(op) = operation(event) else { return };
+    let Some(op) = operation(&event.into()) else { return };
     let program: Arc<str> = context.processes.exe(event.common.exec_id);
     let mut push = |path: &Arc<str>, host_path: Option<&Arc<str>>, op: &'static str| {
         let steps = observer.steps(&program, op, path, || steps(&program, op, path));
@@ -56,14 +56,14 @@ fn steps(program: &str, op: &'static str, path: &str) -> Arc<[Arc<str>]> {
 }
 
 /// The operation's step, or `None` for an event the file tree does not hold.
-pub fn operation(event: &FileEvent) -> Option<&'static str> {
-    if matches!(event.common.kind, Kind::Close) {
+pub fn operation(event: &FileLook<'_>) -> Option<&'static str> {
+    if matches!(event.kind, Kind::Close) {
         return None;
     }
     if event.ret < 0 {
         return matches!(event.ret, EPERM | EACCES | EROFS).then_some("denied");
     }
-    match event.common.kind {
+    match event.kind {
         Kind::Open => {
             let flags = event.flags.unwrap_or(0);
             Some(if flags & O_PATH != 0 {

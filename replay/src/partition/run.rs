@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datasets::Event;
+use datasets::Given;
 
 use super::{Identity, Part, PartImage, Partial, Whole, images_of};
 use crate::args::vectors::LazyModel;
@@ -43,10 +43,9 @@ fn part_of(sources: &Sources, config: &Config, threads: usize, part: Part) -> Re
     let world = World::of(sources.recordings(), config)?;
     let mut truth = sources.truth()?;
     let mut gathered = Gathered::default();
-    let watch = |event: &Event| {
-        let common = event.common();
-        truth.see(event.class(), common.cpu, common.seq, common.ts);
-        gathered.see(event, &world);
+    let watch = |event: &Given| {
+        truth.see(event.class(), event.cpu(), event.seq(), event.ts());
+        gathered.see_given(event, &world);
     };
     let rules = judges.of(&world);
     let start = baseline.as_ref().map_or(Start::Learn, Start::Baseline);

@@ -1,6 +1,7 @@
 //! One image through its stream of events: learn until converged, then compare, and take in slowly what recurs.
 
 mod doings;
+mod end;
 mod outside;
 mod volume;
 
@@ -8,21 +9,20 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use datasets::Event;
+use datasets::{Event, Given};
 use foldhash::quality::RandomState;
 
 use self::doings::{Doings, Recall, Seen};
-use super::fold::{Folded, Folds};
+use super::fold::Folds;
 use super::ruling::{Memory, Rules, Ruling, Said};
 use super::tune::{Fate, Tuning};
 use crate::args::Tiers;
 use crate::config::{After, Config};
-use crate::convergence::{self, Curve, LockTest, Since, Tracker};
+use crate::convergence::{self, Curve, Since, Tracker};
 use crate::deviation::{DeviationKind, Tree};
 use crate::error::Result;
-use crate::observe::{Context, Observation, Observer, ProcessTable};
-use crate::profile::siblings::{Replicas, Siblings};
-use crate::profile::tuning::Tuned;
+use crate::observe::{Context, Observation, Observer};
+use crate::profile::siblings::Replicas;
 use crate::profile::{Departure, ImageProfile, Learned, LockedTree, store};
 use crate::timing::{self, Part};
 
@@ -151,15 +151,6 @@ impl ImageState {
         self.begun = false;
     }
 
-    /// It ends, at `end` of its own time; for an image that had no events in it, no time has passed.
-    pub fn end_recording(&mut self, end: i64, config: &Config) {
-        if self.begun {
-            let end = end - self.shift;
-            self.sample(end, config);
-            self.ended = Some(end);
-        }
-    }
-
     /// An image with a baseline: locked from the start. Without an entry it is unknown: said once, then learned.
     pub fn with_baseline(image: Arc<str>, config: &Config, entry: Option<&store::Entry>) -> Self {
         let mut state = Self::learning(image, config, true);
@@ -187,8 +178,32 @@ impl ImageState {
     ///
     /// # Errors
     /// The embedding model is needed and missing, or the rules fail.
-    pub fn process(&mut self, event: &Event, around: &Surroundings<'_>) -> Result<()> {
-        let ts = event.common().ts;
+    pub fn process(&mut self, given: Given, around: &Surroundings<'_>) -> Result<()> {
+        match given {
+            Given::File(row) => {
+                let look = row.look();
+                self.begin_event(look.ts, around.config);
+                match self.recall(&look, around) {
+                    Recall::Taken => Ok(()),
+                    recall => self.look_at(&Event::File(row.event()), recall, around),
+                }
+            }
+            Given::Event(event) => {
+                self.begin_event(event.common().ts, around.config);
+                let recall = match &*event {
+                    Event::File(file) => self.recall(&file.into(), around),
+                    _ => Recall::New(None),
+                };
+                match recall {
+                    Recall::Taken => Ok(()),
+                    recall => self.look_at(&event, recall, around),
+                }
+            }
+        }
+    }
+
+    /// Brings learning up to the time of the next event.
+    fn begin_event(&mut self, ts: i64, config: &Config) {
         self.counts.events += 1;
         self.span = Some(self.span.map_or((ts, ts), |(first, _)| (first, ts)));
         if !self.begun {
@@ -198,16 +213,12 @@ impl ImageState {
         let now = ts - self.shift;
         if self.phases.is_empty() {
             self.phases = Tree::ALL.map(|tree| (tree, Phase::Learning(Tracker::new(now)))).into();
-            self.curve = Some(Curve::new(now, &around.config.convergence));
+            self.curve = Some(Curve::new(now, &config.convergence));
         }
-        self.sample(now, around.config);
+        self.sample(now, config);
         if now >= self.next_check {
-            self.check(now, around.config);
+            self.check(now, config);
             self.next_check = now.saturating_add(CHECK);
-        }
-        match self.recall(event, around) {
-            Recall::Taken => Ok(()),
-            recall => self.look_at(event, recall, around),
         }
     }
 
@@ -329,29 +340,6 @@ impl ImageState {
         learned
     }
 
-    /// Whether the process, or one it comes from, is not to be learned from; `true` inside: because a rule hit it.
-    fn taint(&mut self, exec_id: Option<u64>, around: &Surroundings<'_>) -> Option<bool> {
-        let id = exec_id?;
-        if self.tainted.is_empty() || self.clean.contains(&id) {
-            return None;
-        }
-        if let Some(&by_rule) = self.tainted.get(&id) {
-            return Some(by_rule);
-        }
-        let mut lineage = around.context.processes.lineage(id);
-        let inherited = lineage.find_map(|process| self.tainted.get(&process.exec_id).copied());
-        match inherited {
-            Some(by_rule) => {
-                self.tainted.insert(id, by_rule);
-            }
-            // It lived before any ancestor was hit: what an ancestor does later is not its doing.
-            None => {
-                self.clean.insert(id);
-            }
-        }
-        inherited
-    }
-
     /// Locks the trees that have converged at `now`, a time of learning; of a baseline, notes that they have.
     fn check(&mut self, now: i64, config: &Config) {
         for (tree, phase) in &mut self.phases {
@@ -388,81 +376,6 @@ impl ImageState {
             });
             curve.sample(at, trackers, &self.profile, &config.convergence);
         }
-    }
-
-    /// Ends the stream at `end`, the recording's last moment: a tree that fell silent may have converged since, and of
-    /// a baseline it is now said which trees had converged.
-    pub fn finish(&mut self, end: i64, config: &Config) {
-        let end = self.ended.unwrap_or(end - self.shift);
-        self.check(end, config);
-        if let Some(curve) = &mut self.curve {
-            let trackers = self.phases.iter_mut().filter_map(|(tree, phase)| match phase {
-                Phase::Learning(tracker) => Some((*tree, tracker)),
-                Phase::Locked(_) => None,
-            });
-            curve.sample(end, trackers, &self.profile, &config.convergence);
-        }
-        self.converges = true;
-        self.check(end, config);
-    }
-
-    /// At the end of a stream: what turned out to belong to what a rule hit is on probation no more.
-    pub fn settle(&mut self, processes: &ProcessTable, config: &Config) {
-        self.tuning.settle(processes, &config.tuning);
-    }
-
-    /// How the trees grew while they learned; none of an image that was locked from the start.
-    pub fn curve(&self) -> Option<&Curve> {
-        self.curve.as_ref()
-    }
-
-    /// Whether the lock of a tree held; None: it saw nothing since, or is not locked.
-    pub fn lock_test(&self, tree: Tree, config: &Config) -> Option<LockTest> {
-        self.since.get(&tree).map(|since| since.test(&config.convergence))
-    }
-
-    /// What locked trees took in.
-    pub fn tuned(&self) -> &[Tuned] {
-        self.tuning.tuned()
-    }
-
-    /// Behaviours on probation.
-    pub fn on_probation(&self) -> usize {
-        self.tuning.on_probation()
-    }
-
-    /// The image's replicas, each against the others; None where there is nothing to compare.
-    pub fn siblings(&self, config: &Config, name: &dyn Fn(&str) -> String) -> Option<Siblings> {
-        self.replicas.as_ref()?.compare(&self.image, config, name)
-    }
-
-    /// The locked trees, and the profile to save.
-    pub fn entry(&self) -> store::Entry {
-        let locked = self.phases.iter().filter_map(|(tree, phase)| match phase {
-            Phase::Locked(locked) => Some((*tree, locked.clone())),
-            Phase::Learning(_) => None,
-        });
-        store::Entry {
-            locked: locked.collect(),
-            trees: self.profile.clone(),
-            tuned: self.tuning.tuned().to_vec(),
-            probation: self.tuning.candidates(),
-        }
-    }
-
-    /// The deviations found so far, in order of their first event.
-    pub fn folded(&self) -> &[Folded] {
-        self.folds.so_far()
-    }
-
-    /// Whether there are others, or other rules hit them, since the last call.
-    pub fn take_changed(&mut self) -> bool {
-        self.folds.take_changed()
-    }
-
-    /// The deviations found; none are left here.
-    pub fn take_folded(&mut self) -> Vec<Folded> {
-        self.folds.take()
     }
 }
 

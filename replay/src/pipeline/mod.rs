@@ -5,10 +5,12 @@
 //! bounded by a chunk and by what the profiles hold.
 
 mod actors;
+mod alike;
 pub mod apart;
 pub mod columns;
 pub mod ended;
 pub mod fold;
+mod hits;
 pub mod image;
 mod routes;
 pub mod ruling;
@@ -17,7 +19,7 @@ mod tune;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datasets::{Container, Event, Recording};
+use datasets::{Container, Given, Recording};
 use rayon::prelude::*;
 use record_bpf::Class;
 
@@ -25,7 +27,6 @@ use crate::args::Tiers;
 use crate::args::vectors::Vectors;
 use crate::config::Config;
 use crate::engines::correlation::{Contribution, Correlator};
-use crate::engines::sigma_fields::Known;
 use crate::error::Result;
 use crate::many;
 use crate::observe::{Context, HOST, Peers, ProcessTable, peers};
@@ -35,6 +36,7 @@ use apart::{Abroad, Apart};
 pub use columns::judged;
 use ended::EndedImage;
 use fold::Folded;
+pub use hits::hit_by_rules;
 use image::{ImageState, Surroundings};
 use routes::Routes;
 use ruling::{Rules, Ruling};
@@ -57,9 +59,9 @@ pub const JUDGED: [Class; 8] = [
 ];
 /// The classes that a profile is learned from; DNS answers give addresses their names. The others do not tell the time of
 /// learning.
-const LEARNED: [Class; 4] = [Class::Process, Class::File, Class::Network, Class::Dns];
-/// The classes in which a rule may hit what is not to be learned.
-const RULED: [Class; 5] = [Class::Process, Class::File, Class::Network, Class::Dns, Class::Security];
+const fn is_learned(class: Class) -> bool {
+    matches!(class, Class::Process | Class::File | Class::Network | Class::Dns)
+}
 
 /// What a recording says about processes and containers.
 pub struct World {
@@ -165,9 +167,9 @@ pub struct Stage<'a> {
 ///
 /// # Errors
 /// Unreadable events; a needed model that is missing.
-pub fn stream(recording: &Recording, stage: &Stage<'_>, watch: impl FnMut(&Event)) -> Result<Streamed> {
+pub fn stream(recording: &Recording, stage: &Stage<'_>, watch: impl FnMut(&Given)) -> Result<Streamed> {
     let mut lanes = Lanes::default();
-    lanes.take(judged(recording), stage, watch)?;
+    lanes.take(judged(recording).given(), stage, watch)?;
     Ok(lanes.end(stage))
 }
 
@@ -310,9 +312,9 @@ impl Lanes {
     /// As [`stream`].
     pub fn take(
         &mut self,
-        mut events: impl Iterator<Item = datasets::Result<Event>>,
+        mut events: impl Iterator<Item = datasets::Result<impl Into<Given>>>,
         stage: &Stage<'_>,
-        mut watch: impl FnMut(&Event),
+        mut watch: impl FnMut(&Given),
     ) -> Result<()> {
         let Stage { world, start, config, vectors, rules } = *stage;
         let around = || Surroundings {
@@ -339,12 +341,12 @@ impl Lanes {
                 let (reading, before) = (timing::part(Part::Read), taken);
                 for event in events.by_ref().take(at_hand) {
                     taken += 1;
-                    let event = event?;
+                    let event: Given = event?.into();
                     watch(&event);
-                    if LEARNED.contains(&event.class()) {
-                        seen.see(event.common().ts);
+                    if is_learned(event.class()) {
+                        seen.see(event.ts());
                     }
-                    let container = event.common().container.as_ref();
+                    let container = event.container();
                     // Of an image that another part works on there is none.
                     let image = routes.image(container, || Some(world.image(container)).filter(is_ours));
                     let Some(image) = image else { continue };
@@ -411,29 +413,6 @@ fn join(lanes: &mut BTreeMap<Arc<str>, Lane>, across: &mut Correlator, world: &W
     }
 }
 
-/// The incarnations of a recording that a rule of high confidence hits sooner or later, but for the long-lived ones that a
-/// container begins with: of a service, what came before the hit is still its own doing.
-///
-/// # Errors
-/// Unreadable events.
-pub fn hit_by_rules(recording: &Recording, world: &World, rules: &dyn Rules) -> Result<BTreeSet<u64>> {
-    let mut hit = BTreeSet::new();
-    let mut events = recording.events_with(&RULED, columns::of);
-    loop {
-        let chunk = events.by_ref().take(CHUNK).collect::<datasets::Result<Vec<Event>>>()?;
-        if chunk.is_empty() {
-            return Ok(hit);
-        }
-        let ids = chunk.par_iter().filter_map(|event| {
-            let id = event.common().exec_id?;
-            let hits = rules.hits(event, Known::default());
-            let severe = hits.iter().any(|hit| !hit.silent && hit.level.is_high_confidence());
-            (severe && world.processes.was_started(id)).then_some(id)
-        });
-        hit.extend(ids.collect::<Vec<_>>());
-    }
-}
-
 fn begin(image: Arc<str>, start: Start<'_>, config: &Config, replicated: bool) -> ImageState {
     let state = match start {
         Start::Learn => ImageState::learning(image, config, true),
@@ -449,7 +428,7 @@ fn begin(image: Arc<str>, start: Start<'_>, config: &Config, replicated: bool) -
 /// An image with its part of the present chunk.
 struct Lane {
     state: ImageState,
-    queue: Vec<Event>,
+    queue: Vec<Given>,
 }
 
 impl Lane {
@@ -457,10 +436,9 @@ impl Lane {
         let _comparing = timing::part(Part::Compare);
         timing::events(self.queue.len());
         for event in self.queue.drain(..) {
-            if LEARNED.contains(&event.class()) {
-                self.state.process(&event, around)?;
-            } else {
-                self.state.rule(&event, around);
+            match event {
+                Given::Event(event) if !is_learned(event.class()) => self.state.rule(&event, around),
+                event => self.state.process(event, around)?,
             }
         }
         Ok(())

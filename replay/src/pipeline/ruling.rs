@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datasets::{Event, ResourceEvent};
+use datasets::{Event, FileLook, ResourceEvent};
 use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,11 @@ pub trait Rules: Sync {
 
     /// What they say of an event that is no deviation depends on.
     fn sight(&self, _event: &Event) -> Sight {
+        Sight::Everything
+    }
+
+    /// The same of an event of class file.
+    fn sight_of_file(&self, _look: &FileLook<'_>) -> Sight {
         Sight::Everything
     }
 

@@ -8,26 +8,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datasets::{Event, FileEvent};
+use datasets::{Event, FileEvent, FileLook};
 use foldhash::fast::RandomState;
-use record_bpf::Kind;
 
 use super::{ImageState, Phase, Surroundings};
 use crate::config::After;
 use crate::deviation::Tree;
-use crate::engines::sight::{FieldSet, Sight, Word, place};
-use crate::engines::sigma_fields::Field;
-use crate::engines::sigma_values::word;
+use crate::engines::sight::{FieldSet, Sight};
 use crate::observe::{self, HOST};
 use crate::pipeline::actors::Actors;
+use crate::pipeline::alike::{FileKey, RuleKey, of_one_process};
 use crate::pipeline::ruling::{Ruling, Said};
 use crate::profile::Learned;
 use crate::timing::{self, Part};
 
 /// Doings remembered before all are forgotten: some tens of megabytes.
 const MOST: usize = 1 << 16;
-/// Values that rules look at, at most; an event of which they see more is shown to them.
-const WORDS: usize = 8;
 
 /// What an image did.
 #[derive(Default)]
@@ -41,29 +37,6 @@ pub(super) struct Doings {
     pub(super) edition: u64,
     /// Events that no rule spoke of, with the texts that their keys name.
     silent: HashMap<RuleKey, Box<[Arc<str>]>, RandomState>,
-}
-
-/// What of an event of class file its paths and the rules' answers depend on. Texts by their place.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FileKey {
-    kind: Kind,
-    actor: u64,
-    container: usize,
-    path: usize,
-    new_path: usize,
-    ret: i32,
-    flags: Option<u32>,
-    mode: Option<u32>,
-}
-
-/// What of an event the rules' answers depend on.
-#[derive(PartialEq, Eq, Hash)]
-struct RuleKey {
-    kind: Kind,
-    actor: u64,
-    container: usize,
-    beyond: Option<u64>,
-    words: [Word; WORDS],
 }
 
 /// An event of class file that was seen before.
@@ -98,57 +71,12 @@ pub(super) enum Recall {
 }
 
 impl Doings {
-    /// What the rules can see of an event; `None`: more than can be told.
-    fn rule_key(
-        &mut self,
-        event: &Event,
-        fields: FieldSet,
-        beyond: Option<u64>,
-        around: &Surroundings<'_>,
-    ) -> Option<RuleKey> {
-        if of_one_process(fields) {
-            return None;
-        }
-        let common = event.common();
-        let mut words = [Word::Nothing; WORDS];
-        let mut places = words.iter_mut();
-        for field in fields.iter() {
-            *places.next()? = word(event, field, |_| ())?;
-        }
-        Some(RuleKey {
-            kind: common.kind,
-            actor: self.actors.number(common.exec_id, around.context.processes),
-            container: common.container.as_ref().map_or(0, place),
-            beyond,
-            words,
-        })
-    }
-
     /// No rule spoke of an event.
     fn was_silent(&mut self, event: &Event, fields: FieldSet, key: RuleKey) {
         if self.silent.len() >= MOST {
             self.silent.clear();
         }
-        let mut held: Vec<Arc<str>> = event.common().container.iter().cloned().collect();
-        for field in fields.iter() {
-            word(event, field, |text| held.push(Arc::clone(text)));
-        }
-        self.silent.insert(key, held.into());
-    }
-
-    fn file_key(&mut self, event: &FileEvent, fields: FieldSet, around: &Surroundings<'_>) -> FileKey {
-        let common = &event.common;
-        let succeeded = event.ret >= 0 && !fields.contains(Field::Result);
-        FileKey {
-            kind: common.kind,
-            actor: self.actors.number(common.exec_id, around.context.processes),
-            container: common.container.as_ref().map_or(0, place),
-            path: event.path.as_ref().map_or(0, place),
-            new_path: event.new_path.as_ref().map_or(0, place),
-            ret: if succeeded { 0 } else { event.ret },
-            flags: event.flags,
-            mode: event.mode,
-        }
+        self.silent.insert(key, RuleKey::held(event, fields).into());
     }
 
     fn owe(&mut self, at: usize, tree: bool, replica: bool) {
@@ -161,18 +89,12 @@ impl Doings {
     }
 }
 
-/// Whether answers hang on which process it is, and not on what it looks like alone.
-fn of_one_process(fields: FieldSet) -> bool {
-    fields.contains(Field::ProcessGuid) || fields.contains(Field::ProcessTree)
-}
-
 impl ImageState {
     /// Takes an event of class file that is like one before.
-    pub(super) fn recall(&mut self, event: &Event, around: &Surroundings<'_>) -> Recall {
-        let Event::File(file) = event else { return Recall::New(None) };
-        let fields = match around.rules.sight(event) {
+    pub(super) fn recall(&mut self, look: &FileLook<'_>, around: &Surroundings<'_>) -> Recall {
+        let fields = match around.rules.sight_of_file(look) {
             // A close, mostly: neither tree nor rule wants it.
-            Sight::Nothing if observe::file::operation(file).is_none() => return Recall::Taken,
+            Sight::Nothing if observe::file::operation(look).is_none() => return Recall::Taken,
             Sight::Nothing => FieldSet::default(),
             Sight::Fields(fields) if !of_one_process(fields) => fields,
             Sight::Fields(_) | Sight::Everything => return Recall::New(None),
@@ -180,13 +102,12 @@ impl ImageState {
         if self.unknown {
             return Recall::New(None);
         }
-        let key = self.doings.file_key(file, fields, around);
+        let key = FileKey::of(look, fields, &mut self.doings.actors, around.context.processes);
         let Some(&at) = self.doings.files.get(&key) else { return Recall::New(Some(key)) };
         if self.doings.known[at].paths.is_empty() {
             return Recall::Taken;
         }
-        let common = &file.common;
-        let taint = self.taint(common.exec_id, around);
+        let taint = self.taint(look.exec_id, around);
         let learns = match self.phases.get(&Tree::File) {
             Some(Phase::Locked(_)) => false,
             Some(Phase::Learning(_)) if taint.is_none() => true,
@@ -200,14 +121,14 @@ impl ImageState {
         let events = paths.len() as u64;
         self.counts.observations += events;
         if self.converges && around.config.convergence.after == After::Tune {
-            self.tuning.heard(container, common.ts);
+            self.tuning.heard(container, look.ts);
         }
         match self.phases.get_mut(&Tree::File) {
             Some(Phase::Learning(tracker)) => {
                 self.counts.learned += events;
                 for Seen { species, .. } in paths {
                     let learned = Learned { new: false, grew: false, species: *species };
-                    tracker.observe(common.ts - self.shift, learned);
+                    tracker.observe(look.ts - self.shift, learned);
                 }
             }
             _ => {
@@ -280,7 +201,8 @@ impl ImageState {
             (Event::Network(_), Sight::Fields(fields)) => Some(fields),
             _ => None,
         };
-        let key = fields.and_then(|fields| Some((fields, self.doings.rule_key(event, fields, beyond, around)?)));
+        let (actors, processes) = (&mut self.doings.actors, around.context.processes);
+        let key = fields.and_then(|fields| Some((fields, RuleKey::of(event, fields, beyond, actors, processes)?)));
         if key.as_ref().is_some_and(|(_, key)| self.doings.silent.contains_key(key)) {
             return Ruling::default();
         }

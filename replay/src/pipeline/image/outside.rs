@@ -60,6 +60,29 @@ impl ImageState {
         self.counts.events == 0 && self.folds.is_empty()
     }
 
+    /// Whether the process, or one it comes from, is not to be learned from; `true` inside: because a rule hit it.
+    pub(super) fn taint(&mut self, exec_id: Option<u64>, around: &Surroundings<'_>) -> Option<bool> {
+        let id = exec_id?;
+        if self.tainted.is_empty() || self.clean.contains(&id) {
+            return None;
+        }
+        if let Some(&by_rule) = self.tainted.get(&id) {
+            return Some(by_rule);
+        }
+        let mut lineage = around.context.processes.lineage(id);
+        let inherited = lineage.find_map(|process| self.tainted.get(&process.exec_id).copied());
+        match inherited {
+            Some(by_rule) => {
+                self.tainted.insert(id, by_rule);
+            }
+            // It lived before any ancestor was hit: what an ancestor does later is not its doing.
+            None => {
+                self.clean.insert(id);
+            }
+        }
+        inherited
+    }
+
     /// Notes that a process did what is not to be learned; `hit`: because a rule says so.
     pub(super) fn strike(&mut self, observation: &Observation, hit: bool, around: &Surroundings<'_>) {
         if let Some(id) = observation.exec_id {
