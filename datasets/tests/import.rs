@@ -1,4 +1,4 @@
-//! Logs of other tools as recordings. The lines were written after the tools' documentation, not by the tools.
+//! Logs of other tools as recordings. The lines were written by hand, not by the tools.
 
 use std::fs;
 use std::path::Path;
@@ -93,6 +93,7 @@ fn tetragon_says_pod_and_container() {
     assert_eq!(exec.common.container.as_deref(), Some("aa11"));
     assert_eq!((connect.peer_addr.as_deref(), connect.peer_port), (Some("203.0.113.7"), Some(80)));
     assert_eq!((exit.exit_code, exit.exit_signal), (None, Some(9)));
+    assert_eq!(recording.manifest().classes, ["process", "network"], "it has no events of files");
     let container = &recording.containers().unwrap()[0];
     assert_eq!((container.pod.as_deref(), container.image.as_deref()), (Some("web-0"), Some("web:1")));
 }
@@ -114,5 +115,17 @@ fn what_is_no_log_is_refused_and_leaves_nothing() {
         let out = dir.path().join("out");
         let error = import(text.as_bytes(), "a.log".as_ref(), None, &out, |_| {}).unwrap_err();
         assert!(matches!(error, Error::Import { .. }) && !out.exists(), "{error}");
+    }
+}
+
+#[test]
+fn a_name_relative_to_an_open_directory_stays_relative() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = AUDITD.replace("a0=ffffff9c", "a0=5").replace("name=\"/tmp/config.json\"", "name=\"config.json\"");
+    let here = AUDITD.replace("name=\"/tmp/config.json\"", "name=\"config.json\"");
+    for (log, out, path) in [(other, "other", "config.json"), (here, "here", "/tmp/config.json")] {
+        let (_, events, _) = imported(&log, &dir.path().join(out));
+        let Event::File(open) = &events[1] else { panic!("{events:#?}") };
+        assert_eq!((open.path.as_deref(), open.path_truncated), (Some(path), path != "/tmp/config.json"));
     }
 }

@@ -31,11 +31,17 @@ enum Field {
     Text(Vec<u8>),
 }
 
+/// The directory that stands for the working directory (fcntl.h).
+const AT_FDCWD: i32 = -100;
+
 #[derive(Clone, Copy)]
 enum Call {
     Exec,
-    /// With the argument that has the flags, if one has them.
-    Open(Option<&'static str>),
+    /// With the argument that has the flags, and the one that has the directory, if there are such.
+    Open {
+        flags: Option<&'static str>,
+        directory: Option<&'static str>,
+    },
     Connect,
     Exit,
 }
@@ -44,10 +50,11 @@ enum Call {
 fn call(arch: i64, nr: i64) -> Option<Call> {
     Some(match (arch, nr) {
         (0xc000_003e, 59 | 322) | (0xc000_00b7, 221 | 281) => Call::Exec,
-        (0xc000_003e, 2) => Call::Open(Some("a1")),
-        (0xc000_003e, 257) | (0xc000_00b7, 56) => Call::Open(Some("a2")),
+        (0xc000_003e, 2) => Call::Open { flags: Some("a1"), directory: None },
+        (0xc000_003e, 257) | (0xc000_00b7, 56) => Call::Open { flags: Some("a2"), directory: Some("a0") },
         // openat2 has its flags in memory; creat has none.
-        (0xc000_003e, 85 | 437) | (0xc000_00b7, 437) => Call::Open(None),
+        (0xc000_003e | 0xc000_00b7, 437) => Call::Open { flags: None, directory: Some("a0") },
+        (0xc000_003e, 85) => Call::Open { flags: None, directory: None },
         (0xc000_003e, 42) | (0xc000_00b7, 203) => Call::Connect,
         (0xc000_003e, 231) | (0xc000_00b7, 94) => Call::Exit,
         _ => return None,
@@ -126,11 +133,13 @@ impl Auditd {
                 builder.leave_out("exec that failed");
                 Ok(())
             }
-            (Some(Call::Open(flags)), Some(ret)) => {
+            (Some(Call::Open { flags, directory }), Some(ret)) => {
+                // What is relative to an open directory cannot be told: the log has only the directory's descriptor.
+                let known = directory.is_none_or(|at| syscall.number(at).is_some_and(|fd| fd as i32 == AT_FDCWD));
                 let mut row = FileEvent::new(builder.common(ts, Kind::Open, &who));
                 let mut paths = records.iter().filter(|record| record.ty == MessageType::PATH);
                 if let Some(path) = paths.rfind(|path| path.text("nametype").as_deref() != Some("PARENT")) {
-                    row.path = path.text("name").map(|name| absolute(cwd.as_deref(), name));
+                    row.path = path.text("name").map(|name| if known { absolute(cwd.as_deref(), name) } else { name });
                     row.inode = path.number("inode").and_then(|n| u64::try_from(n).ok());
                     row.mode = path.number("mode").and_then(|n| u32::try_from(n).ok());
                     row.dev = path.text("dev").and_then(|dev| device(&dev));

@@ -32,6 +32,8 @@ pub(super) struct Who {
 
 pub(super) struct Builder {
     out: PathBuf,
+    /// What the source can have.
+    classes: &'static [Class],
     writer: Option<RecordingWriter>,
     /// By time and arrival.
     held: BTreeMap<(i64, u64), Event>,
@@ -50,6 +52,7 @@ impl Builder {
     pub(super) fn new(out: &Path) -> Builder {
         Builder {
             out: out.to_owned(),
+            classes: &[],
             writer: None,
             held: BTreeMap::new(),
             arrived: 0,
@@ -61,6 +64,11 @@ impl Builder {
             containers: BTreeMap::new(),
             left_out: BTreeMap::new(),
         }
+    }
+
+    /// Which classes the source can have events of; to be told before the first one.
+    pub(super) fn has(&mut self, classes: &'static [Class]) {
+        self.classes = classes;
     }
 
     pub(super) fn leave_out(&mut self, name: &str) {
@@ -163,8 +171,7 @@ impl Builder {
                 let nobody = || "not told".to_owned();
                 let (name, version) = ("datasets import".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
                 let kernel = Kernel { release: nobody(), machine: nobody() };
-                let classes = [Class::Process, Class::File, Class::Network];
-                let manifest = Manifest::new(Recorder { name, version }, kernel, ts, Vec::new(), &classes);
+                let manifest = Manifest::new(Recorder { name, version }, kernel, ts, Vec::new(), self.classes);
                 none.insert(RecordingWriter::create_with(&self.out, manifest, derive::storage())?)
             }
         };

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::path::Path;
 
+use record_bpf::Class;
+
 use crate::manifest::Manifest;
 use crate::{Error, Result};
 use build::Builder;
@@ -31,6 +33,14 @@ pub enum Format {
 }
 
 impl Format {
+    /// The classes that its events become.
+    const fn classes(self) -> &'static [Class] {
+        match self {
+            Format::Auditd => &[Class::Process, Class::File, Class::Network],
+            Format::Tetragon | Format::Tracee => &[Class::Process, Class::Network],
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Format::Auditd => "auditd",
@@ -145,9 +155,10 @@ pub fn import(
                     format = Format::of(text.trim());
                     source = format.map(Source::new);
                 }
-                let Some(source) = &mut source else {
+                let (Some(source), Some(format)) = (&mut source, format) else {
                     return Err(refused("its first line is of no format that is known here"));
                 };
+                builder.has(format.classes());
                 match source {
                     Source::Auditd(auditd) => auditd.line(text.trim_end(), &mut builder)?,
                     Source::Tetragon => tetragon::line(text, &mut builder)?,

@@ -1,5 +1,5 @@
-//! Tetragon's JSON export: `process_exec`, `process_exit`, and `process_kprobe` of `tcp_connect`. Field names as in Tetragon's
-//! gRPC API reference, `tetragon/events.proto`.
+//! Tetragon's JSON export: `process_exec`, `process_exit`, and `process_kprobe` of `tcp_connect`. Not checked against logs
+//! that Tetragon made.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Tracee's JSON output: `sched_process_exec`, `_fork`, `_exit` and `security_socket_connect`. Field names as in Tracee's
-//! documentation of its event structure.
+//! Tracee's JSON output: `sched_process_exec`, `_fork`, `_exit` and `security_socket_connect`. Not checked against logs
+//! that Tracee made.
 
 use std::sync::Arc;
 
@@ -39,10 +39,8 @@ pub(super) fn line(text: &str, builder: &mut Builder) -> Result<Result<(), Malfo
         }
         "sched_process_exit" => match argument(&object, "process_group_exit").and_then(Value::as_bool) {
             Some(false) => builder.leave_out("sched_process_exit of a thread"),
-            _ => {
-                let code = argument(&object, "exit_code").and_then(Value::as_i64);
-                builder.exit(ts, &who, code.map(|code| code as i32), None)?;
-            }
+            // Its exit_code is not taken: whether it is the code or the kernel's raw status is not certain.
+            _ => builder.exit(ts, &who, None, None)?,
         },
         "security_socket_connect" => {
             let peer = argument(&object, "remote_addr").unwrap_or(&Value::Null);
