@@ -136,7 +136,7 @@ fn start(path: &Path) -> Result<Handle> {
 
 fn connect(path: &Path, bucket: &str) -> Result<AmazonS3> {
     let given = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    if !CREDENTIALS.iter().any(|name| given(&name)) && !metadata_answers() {
+    if !CREDENTIALS.iter().any(given) && !metadata_answers() {
         let reason = "no credentials: none in the environment, and no metadata service of a cloud machine answers";
         return Err(Fault::NoCredentials.at(path, reason));
     }

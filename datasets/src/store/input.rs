@@ -25,7 +25,7 @@ const HELD: usize = 2;
 /// A file to read Parquet from.
 pub(crate) enum Input {
     File(File),
-    Object(Object),
+    Object(Box<Object>),
 }
 
 /// An object, of which only what is asked for is fetched.
@@ -79,7 +79,7 @@ impl Piece {
 impl Input {
     pub(crate) fn open(path: &Path) -> Result<Input> {
         if is_remote(path) {
-            return Object::open(path).map(Input::Object);
+            return Object::open(path).map(|object| Input::Object(Box::new(object)));
         }
         File::open(path).map(Input::File).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::MissingFile { path: path.to_owned() },
