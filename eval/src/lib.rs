@@ -26,6 +26,7 @@ mod recorder;
 pub mod report;
 pub mod set;
 pub mod soak;
+pub mod speed;
 pub mod storm;
 pub mod tune;
 pub mod wakeup;

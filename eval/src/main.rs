@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Growth(args) => cli::growth::run(&args),
         Command::Latency(args) => cli::latency::run(&args),
         Command::Enforce(args) => cli::enforce::run(&args),
+        Command::Speed(args) => cli::speed::run(&args),
         Command::Storm(args) => cli::storm::run(&args),
         Command::Wakeup(args) => cli::wakeup::run(&args),
         Command::Soak(args) => cli::soak::run(&args),

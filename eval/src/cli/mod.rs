@@ -17,6 +17,7 @@ pub mod report;
 pub mod rerun;
 pub mod set;
 pub mod soak;
+pub mod speed;
 pub mod storm;
 pub mod text;
 pub mod tune;
@@ -54,6 +55,7 @@ Examples:
   eval growth -o out/growth                      cost against rate and length of a recording, with exponents (root)
   eval latency -o out/latency                    from kernel to memory, journal, segment and alert, with a picture (root)
   eval enforce xmrig -o out/enforce              the attack again under policies of a learned profile: stopped, broken (root)
+  eval speed long/ --learn webapp-1              events a second beside a plain polars scan of the same columns
   eval storm                                     a million system calls a second for a minute (root)
   eval soak -o out/soak --ask 'web/item?id=7'    an hour of a web shop: memory, loss, size, CPU time, a picture (root)
   eval overhead --recorder retroscope,strace --workload storm --scale 0.1
@@ -116,6 +118,11 @@ pub enum Command {
     ///
     /// Beside it stands what `replay policy simulate` tells from the recording of a run without policies.
     Enforce(enforce::Args),
+    /// Measure how fast a recording is read, learned and compared, beside a plain polars scan of the same columns
+    ///
+    /// On one thread, in turns, without the embedding model. Build with --release, and take a recording of a million events or
+    /// more: benches' `stretch` makes one of any length.
+    Speed(speed::Args),
     /// Record a storm of system calls and compare what was stored with what the callers counted (needs root)
     Storm(storm::Args),
     /// Measure what waking the recorder by batch and by deadline costs, and how old events get (needs root)
