@@ -83,6 +83,8 @@ for script in postinst prerm postrm; do
 done
 (cd "$root" && find usr etc -type f | LC_ALL=C sort | xargs md5sum) >"$root/DEBIAN/md5sums"
 
+# dpkg-deb only takes back what is newer than the epoch.
+find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 package=$out/retroscope-record_${version}_$architecture.deb
 dpkg-deb --root-owner-group "${DEB_COMPRESSION:--Zxz}" --build "$root" "$package" >/dev/null
 echo "$package"

@@ -53,9 +53,10 @@ const SHOWN: usize = 12;
 
 /// With the name that was meant, the names that begin like it, or else with the first of all.
 fn unknown(name: &str, known: &[String]) -> Error {
-    let scenarios = known.iter().filter_map(|known| known.rsplit_once('-')).map(|(scenario, _)| scenario);
-    let meant = near::nearest(name, known.iter().map(String::as_str).chain(scenarios)).map(str::to_owned);
     let alike: Vec<&String> = known.iter().filter(|other| !name.is_empty() && other.starts_with(name)).collect();
+    let scenarios = known.iter().filter_map(|known| known.rsplit_once('-')).map(|(scenario, _)| scenario);
+    let nearest = || near::nearest(name, known.iter().map(String::as_str).chain(scenarios)).map(str::to_owned);
+    let meant = if alike.is_empty() { nearest() } else { None };
     let all: Vec<&String> = if alike.is_empty() { known.iter().collect() } else { alike };
     let mut shown: Vec<String> = all.iter().take(SHOWN).map(|name| (*name).clone()).collect();
     if all.len() > SHOWN {

@@ -190,7 +190,7 @@ fn nothing_is_tuned_on_test_and_mistakes_name_the_way_out() {
         (&["webapp-11", "--grid", "severity.hihg=50"], "nearest known key is severity.high"),
         (&["webapp-11"], "no key to sweep over"),
         (&["webapp-11", "--grid", "severity.high=50", "--range", "severity.high=1..2"], "is there twice"),
-        (&["webapp-1", "--grid", "severity.high=50,60"], "none of them is of validation"),
+        (&["webapp-1", "--grid", "severity.high=50,60"], "webapp-1: none is of validation"),
         (&["webapp-11", "--grid", "severity.high=50", "--set", "alerts.allow=x"], "tuned away from"),
     ] {
         let output = eval(&[&["tune", "-o", place], args].concat());

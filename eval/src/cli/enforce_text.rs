@@ -175,9 +175,9 @@ fn benign(life: &Life, kinds: &[Kind]) -> String {
         add(&format!("beside {}, seed {}", clean(&run.scenario), run.seed), &run.free, &run.under);
     }
     format!(
-        "\nfailed: of the customers' requests, and of health checks; log: lines that tell of\n\
-         something wrong; refused: calls or packets of ordinary life; told: events, from\n\
-         the recording of the run without a policy\n{}{notes}",
+        "\nfailed: of the customers' requests, and of health checks; log: lines that tell\n\
+         of something wrong; refused: calls or packets of ordinary life; told: events,\n\
+         from the recording of the run without a policy\n{}{notes}",
         rows.render(&header, 1)
     )
 }
