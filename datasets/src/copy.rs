@@ -1,10 +1,13 @@
 //! Copying a recording from one place to another, each a directory or on object storage.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::follow::is_locked;
 use crate::manifest::{Manifest, State};
 use crate::manifest_file::{make_dir, make_empty_dir, put, sync_dir};
 use crate::read::inside;
@@ -31,8 +34,45 @@ pub struct Copied {
 /// # Errors
 /// [`Error::Unfinished`], [`Error::Exists`], [`Error::Store`] ([`Fault::Differs`] for what is not as it was written), and those of reading
 /// and writing. What was copied until then stays.
-pub fn copy(from: &Recording, to: &Path, mut progress: impl FnMut(Progress)) -> Result<Copied> {
-    let dir = from.dir();
+pub fn copy(from: &Recording, to: &Path, progress: impl FnMut(Progress)) -> Result<Copied> {
+    copy_complete(from.dir(), Target::new(to)?, progress)
+}
+
+/// Copies a recording while it is made: each segment when the manifest lists it, then the manifest as it stands, and all that is still to be
+/// copied once the recorder has ended. Looks every `every`.
+///
+/// The copy has the manifest's state: unfinished until the end. What the recorder removes to make room (`--keep`) is removed from the
+/// copy when the recording has ended. `progress` counts the bytes of what there is so far.
+///
+/// # Errors
+/// As [`copy`]; [`Error::Killed`] where the recorder has gone without completing it. What was copied until then stays.
+pub fn copy_growing(from: &Path, to: &Path, every: Duration, mut progress: impl FnMut(Progress)) -> Result<Copied> {
+    store::local_only(from, "copying a recording while it is made")?;
+    let mut manifest = manifest_file::load_text(from)?;
+    let mut target = Target::new(to)?;
+    let mut gone_for = 0;
+    while manifest.0.state == State::Recording {
+        // Twice in a row: it may have been completed since the manifest was read.
+        gone_for = if is_locked(from) == Some(false) { gone_for + 1 } else { 0 };
+        if target.put_listed(from, &manifest.0, &mut progress)? {
+            target.settle()?;
+            target.put(manifest_file::MANIFEST, Bytes::from(manifest.1))?;
+            target.settle()?;
+        }
+        if gone_for > GONE {
+            return Err(Error::Killed { path: from.to_owned() });
+        }
+        thread::sleep(every);
+        manifest = manifest_file::load_text(from)?;
+    }
+    copy_complete(from, target, progress)
+}
+
+/// Looks at a directory that nobody has locked, after which its recorder is gone: it takes the lock before it writes the first manifest
+/// and keeps it until the last.
+const GONE: u32 = 1;
+
+fn copy_complete(dir: &Path, mut target: Target, mut progress: impl FnMut(Progress)) -> Result<Copied> {
     let (manifest, text) = manifest_file::load_text(dir)?;
     if manifest.state == State::Recording {
         return Err(Error::Unfinished { path: dir.to_owned() });
@@ -43,31 +83,26 @@ pub fn copy(from: &Recording, to: &Path, mut progress: impl FnMut(Progress)) -> 
         );
     }
     chain(dir, &manifest)?;
-    let segments = manifest.segments.iter().map(|segment| (&segment.file, &segment.sha256));
-    let files: Vec<_> = segments.chain(manifest.tables.iter().map(|table| (&table.file, &table.sha256))).collect();
-    let tables = manifest.tables.iter().map(|table| table.bytes);
-    let total = tables.fold(manifest.bytes(), u64::saturating_add).saturating_add(text.len() as u64);
-
-    let mut target = Target::new(to)?;
-    let mut done = 0;
-    for (at, (file, sha256)) in files.iter().enumerate() {
-        let path = dir.join(inside(dir, file)?);
-        let next = files[at + 1..].iter().map(|(file, _)| dir.join(file));
-        let bytes = if store::is_remote(dir) { store::whole(&path, next)? } else { store::read(&path)? };
-        if hash::hex(&hash::of_bytes(&bytes)) != **sha256 {
-            return Err(Fault::Differs.at(&path, "its SHA-256 differs from the manifest's: not copied"));
-        }
-        done += bytes.len() as u64;
-        target.put(file, bytes)?;
-        progress(Progress { done, total });
-    }
+    target.put_listed(dir, &manifest, &mut progress)?;
     store::forget(dir);
     target.settle()?;
-    done += text.len() as u64;
+    target.remove_all_but(&manifest)?;
+    let bytes = total(&manifest).saturating_add(text.len() as u64);
     target.put(manifest_file::MANIFEST, Bytes::from(text))?;
     target.settle()?;
-    progress(Progress { done, total });
-    Ok(Copied { files: files.len() as u64 + 1, bytes: done })
+    progress(Progress { done: bytes, total: bytes });
+    Ok(Copied { files: listed(&manifest).count() as u64 + 1, bytes })
+}
+
+/// Names and SHA-256 of what a manifest lists.
+fn listed(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
+    let segments = manifest.segments.iter().map(|segment| (segment.file.clone(), segment.sha256.clone()));
+    segments.chain(manifest.tables.iter().map(|table| (table.file.clone(), table.sha256.clone())))
+}
+
+/// Bytes of what a manifest lists.
+fn total(manifest: &Manifest) -> u64 {
+    manifest.tables.iter().map(|table| table.bytes).fold(manifest.bytes(), u64::saturating_add)
 }
 
 /// Every link follows the one before it.
@@ -88,6 +123,8 @@ fn chain(dir: &Path, manifest: &Manifest) -> Result<()> {
 struct Target {
     dir: PathBuf,
     uploads: VecDeque<Upload>,
+    /// What is there, or on its way there, with its SHA-256 and bytes.
+    sent: BTreeMap<String, (String, u64)>,
 }
 
 impl Target {
@@ -97,7 +134,40 @@ impl Target {
             true => {}
             false => make_empty_dir(dir)?,
         }
-        Ok(Target { dir: dir.to_owned(), uploads: VecDeque::new() })
+        Ok(Target { dir: dir.to_owned(), uploads: VecDeque::new(), sent: BTreeMap::new() })
+    }
+
+    /// Puts what the manifest lists and is not there yet; whether there was any.
+    fn put_listed(&mut self, from: &Path, manifest: &Manifest, mut progress: impl FnMut(Progress)) -> Result<bool> {
+        let is_new = |(file, sha256): &(String, String)| self.sent.get(file).is_none_or(|(sent, _)| sent != sha256);
+        let new: Vec<_> = listed(manifest).filter(is_new).collect();
+        let mut done = self.sent.values().map(|(_, bytes)| bytes).sum();
+        for (at, (file, sha256)) in new.iter().enumerate() {
+            let path = from.join(inside(from, file)?);
+            let next = new[at + 1..].iter().map(|(file, _)| from.join(file));
+            let bytes = match if store::is_remote(from) { store::whole(&path, next) } else { store::read(&path) } {
+                // Removed to make room; a complete recording has all that it lists.
+                Err(Error::MissingFile { .. }) if manifest.state == State::Recording => continue,
+                bytes => bytes?,
+            };
+            if hash::hex(&hash::of_bytes(&bytes)) != *sha256 {
+                return Err(Fault::Differs.at(&path, "its SHA-256 differs from the manifest's: not copied"));
+            }
+            done += bytes.len() as u64;
+            self.sent.insert(file.clone(), (sha256.clone(), bytes.len() as u64));
+            self.put(file, bytes)?;
+            progress(Progress { done, total: total(manifest).max(done) });
+        }
+        Ok(!new.is_empty())
+    }
+
+    /// Removes what was put, and is not in the manifest any more.
+    fn remove_all_but(&mut self, manifest: &Manifest) -> Result<()> {
+        let kept: BTreeSet<String> = listed(manifest).map(|(file, _)| file).collect();
+        for file in self.sent.keys().filter(|file| !kept.contains(*file)) {
+            store::remove(&self.dir.join(file))?;
+        }
+        Ok(())
     }
 
     fn put(&mut self, file: &str, bytes: Bytes) -> Result<()> {

@@ -72,6 +72,9 @@ pub enum Error {
     /// It cannot be made into another one: its recorder did not finish, so that it has no account.
     #[error("{}: it is unfinished: there is no account of its events to carry on", path.display())]
     Unfinished { path: PathBuf },
+    /// It was copied while it was made, and its recorder is gone without having completed it.
+    #[error("{}: its recorder has gone without completing it: the copy is unfinished", path.display())]
+    Killed { path: PathBuf },
     /// Recordings that cannot be made into one.
     #[error("cannot merge: {reason}")]
     Merge { reason: String },
@@ -131,6 +134,9 @@ impl Error {
                 "`datasets schema` prints the columns of every table; `datasets sql --help` has examples"
             }
             Error::Unfinished { .. } => "complete it first: `datasets recover DIR`, or end the recorder",
+            Error::Killed { .. } => {
+                "`datasets recover DIR` completes it; then copy it to another place, or remove the unfinished copy"
+            }
             Error::Merge { .. } => "`datasets info` tells the recordings apart",
             Error::Import { .. } => "`datasets import --help` has the formats; `--from` says which it is",
             Error::Column { .. } => "`datasets schema` prints the columns each table must have",

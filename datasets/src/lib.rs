@@ -71,7 +71,7 @@ pub mod words;
 mod write;
 
 pub use blocks::Blocks;
-pub use copy::{Copied, copy};
+pub use copy::{Copied, copy, copy_growing};
 pub use derive::{CpuRange, Derived, Source};
 pub use dimension::{DIMENSIONS, dimension_columns};
 pub use error::{Error, Result, instead};

@@ -276,3 +276,55 @@ fn what_cannot_be_followed_says_so() {
     };
     assert!(matches!(error, Error::NoJournal { .. }), "{error}");
 }
+
+#[test]
+fn a_copy_beside_the_recorder_has_each_segment_when_it_is_finished_and_is_the_recording_in_the_end() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (dir, copied) = (tmp.path().join("rec"), tmp.path().join("copy"));
+    let events = in_order(events(7, 600, 2));
+    // A ring: what is removed to make room is not in the end either.
+    let keep = Keep::Newest { bytes: Some(1), age: None };
+    let mut recorder = Recorder::begin(&dir, storage(40, false, keep));
+    let every = Duration::from_millis(20);
+    let copy = std::thread::spawn({
+        let (dir, copied) = (dir.clone(), copied.clone());
+        move || copy_growing(&dir, &copied, every, |_| ())
+    });
+    for part in events.chunks(60) {
+        recorder.step(part, part.last().unwrap().common().ts);
+        std::thread::sleep(2 * every);
+    }
+    let began = Instant::now();
+    while !copied.join("manifest.json").exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "nothing is copied");
+        std::thread::sleep(every);
+    }
+    // Before the end it is a recording that is not finished.
+    assert_eq!(Recording::open(&copied).unwrap().manifest().state, State::Recording);
+    let early = std::fs::read_dir(&copied).unwrap().count();
+    assert!(early > 1, "segments are there");
+    recorder.finish();
+    let done = copy.join().unwrap().unwrap();
+    let manifest = std::fs::read(dir.join("manifest.json")).unwrap();
+    assert_eq!(std::fs::read(copied.join("manifest.json")).unwrap(), manifest);
+    let (report, original) = (verify(&copied, |_| ()).unwrap(), verify(&dir, |_| ()).unwrap());
+    assert_eq!((report.verdict, report.findings.len()), (original.verdict, original.findings.len()), "{report:?}");
+    assert_eq!(read(&copied), read(&dir));
+    let listed = Recording::open(&dir).unwrap();
+    let listed = listed.manifest().segments.len() + listed.manifest().tables.len() + 1;
+    assert_eq!(done.files as usize, listed);
+}
+
+#[test]
+fn a_copy_beside_a_recorder_that_is_killed_ends_unfinished() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (dir, copied) = (tmp.path().join("rec"), tmp.path().join("copy"));
+    let events = in_order(events(8, 200, 2));
+    let mut recorder = Recorder::begin(&dir, storage(40, false, Keep::All));
+    recorder.step(&events, events.last().unwrap().common().ts);
+    drop(recorder);
+    let error = copy_growing(&dir, &copied, Duration::from_millis(20), |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Killed { .. }), "{error}");
+    assert!(error.hint().contains("datasets recover"), "{}", error.hint());
+    assert_eq!(Recording::open(&copied).unwrap().manifest().state, State::Recording);
+}

@@ -1,55 +1,21 @@
 //! Recordings on object storage, through moto: an S3 server on loopback that checks signatures and rights.
 
+#[path = "s3/server.rs"]
+mod server;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 
-/// moto, which ends with its standard input.
-struct Server {
-    child: Child,
-    about: Value,
-    folder: tempfile::TempDir,
-}
+use server::Server;
 
 impl Server {
-    /// `None`: its packages are not there, which is said.
-    fn start() -> Option<Server> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let packages = root.join(".cache/receivers");
-        if !packages.join("moto").is_dir() {
-            eprintln!("LEFT OUT: moto of setup/python/receivers.txt is not there; ./dev setup installs it");
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(root.join(".venv/bin/python"))
-            .arg(root.join("datasets/tests/s3/server.py"))
-            .arg(folder.path().join("log"))
-            .envs([("PYTHONPATH", packages.as_os_str()), ("PYTHONDONTWRITEBYTECODE", "1".as_ref())])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Some(Server { child, about: serde_json::from_str(&line).unwrap(), folder })
-    }
-
-    /// `datasets` as the owner of the bucket, or as somebody else.
     fn run_as(&self, who: &str, args: &[&str]) -> Output {
-        let (port, key) = (&self.about["port"], &self.about[who]);
-        Command::new(env!("CARGO_BIN_EXE_datasets"))
-            .args(args)
-            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
-            .envs([("AWS_ALLOW_HTTP", "true"), ("AWS_REGION", "us-east-1")])
-            .env("AWS_ACCESS_KEY_ID", key[0].as_str().unwrap_or("AKIANOBODY"))
-            .env("AWS_SECRET_ACCESS_KEY", key[1].as_str().unwrap_or("wrong"))
-            .output()
-            .unwrap()
+        self.command(env!("CARGO_BIN_EXE_datasets"), who, args).output().unwrap()
     }
 
     fn run(&self, args: &[&str]) -> Output {
@@ -70,7 +36,7 @@ impl Server {
     }
 
     fn drop_next(&self, reads: u32) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.about["port"].as_u64().unwrap() as u16)).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port())).unwrap();
         write!(stream, "POST /drop/{reads} HTTP/1.0\r\nContent-Length: 0\r\n\r\n").unwrap();
         stream.read_to_string(&mut String::new()).unwrap();
     }
@@ -82,12 +48,10 @@ impl Server {
         fs::write(&log, "").unwrap();
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
-}
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
+    fn verdict(&self, of: &str) -> (Option<i32>, String) {
+        let output = self.run(&["verify", of]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
     }
 }
 
@@ -180,20 +144,4 @@ fn what_is_wrong_with_a_store_names_the_url_and_a_way_out() {
     let (_, text) = server.verdict("s3://rec/x");
     assert!(text.contains("missing"), "{text}");
     fails("owner", &["cat", "s3://rec/x"], "process/00000.parquet: missing");
-}
-
-impl Server {
-    fn verdict(&self, of: &str) -> (Option<i32>, String) {
-        let output = self.run(&["verify", of]);
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
-    }
-
-    /// Puts an object into the bucket behind everybody's back, or takes it away.
-    fn place(&self, key: &str, bytes: Option<&[u8]>) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.about["port"].as_u64().unwrap() as u16)).unwrap();
-        let (verb, bytes) = bytes.map_or(("remove", &[][..]), |bytes| ("place", bytes));
-        write!(stream, "POST /{verb}/{key} HTTP/1.0\r\nContent-Length: {}\r\n\r\n", bytes.len()).unwrap();
-        stream.write_all(bytes).unwrap();
-        stream.read_to_string(&mut String::new()).unwrap();
-    }
 }

@@ -52,7 +52,13 @@ class Recording:
     """
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """As it was opened. Of a recording on object storage take `address`: a Path makes one slash of two."""
+
+    @property
+    def address(self) -> str:
+        """Where it can be opened again from any working directory: an absolute path, or s3://BUCKET/PREFIX."""
+
     @property
     def name(self) -> str:
         """The name of its directory."""

@@ -23,8 +23,7 @@ impl Recording {
 
     /// Where it can be opened again, from any working directory.
     pub fn address(&self) -> String {
-        let dir = self.inner.dir();
-        std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).to_string_lossy().into_owned()
+        datasets::store::absolute(self.inner.dir()).to_string_lossy().into_owned()
     }
 }
 
@@ -57,6 +56,11 @@ impl Recording {
     #[getter]
     fn path(&self) -> PathBuf {
         self.inner.dir().to_owned()
+    }
+
+    #[getter(address)]
+    fn py_address(&self) -> String {
+        self.address()
     }
 
     #[getter(name)]

@@ -218,8 +218,7 @@ fn export(path: &Path, seen: &[String], image: Option<&str>, config: &Config, fi
     let file = file(path);
     let mut profile = Profile::load(&file)?;
     profile.images.retain(|name, _| image.is_none_or(|wanted| name.contains(wanted)));
-    let (sha256, _) = input::hash(&file)
-        .map_err(|error| Error::input(format!("{}: cannot read: {error}", file.display()), "check the permissions"))?;
+    let (sha256, _) = input::digest(&file, [])?;
     let open = |name: &String| Ok((name.clone(), input::recording(name)?));
     let recordings = seen.iter().map(open).collect::<Result<Vec<_>>>()?;
     let exported = export::export(&profile, sha256, &recordings, config)?;

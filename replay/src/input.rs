@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use datasets::{Recording, store};
 use serde::Serialize;
@@ -74,9 +74,7 @@ pub fn baseline(name_or_path: &str) -> Result<Baseline> {
     let file = if path.is_file() { path } else { &inside };
     if file.is_file() {
         let profile = Profile::load(file)?;
-        let unreadable =
-            |error| Error::input(format!("{}: cannot read: {error}", file.display()), "check the permissions");
-        let (sha256, bytes) = hash(file).map_err(unreadable)?;
+        let (sha256, bytes) = digest(file, [])?;
         let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         return Ok(Baseline::Profile(profile, InputFile { file: name, sha256, bytes }));
     }
@@ -95,15 +93,8 @@ pub fn verify(recording: &Recording) -> Result<Vec<InputFile>> {
     let listed: Vec<_> = segments.chain(tables).collect();
     for (at, (file, expected)) in listed.iter().enumerate() {
         let path = recording.dir().join(file);
-        let (sha256, bytes) = if store::is_remote(&path) {
-            let next = listed[at + 1..].iter().map(|(file, _)| recording.dir().join(file));
-            let bytes = store::whole(&path, next)?;
-            (hex(&Sha256::digest(&bytes)), bytes.len() as u64)
-        } else {
-            hash(&path).map_err(|error| {
-                Error::input(format!("{}: cannot read: {error}", path.display()), "check the permissions")
-            })?
-        };
+        let next = listed[at + 1..].iter().map(|(file, _)| recording.dir().join(file));
+        let (sha256, bytes) = digest(&path, next)?;
         if sha256 != **expected {
             return Err(Error::input(
                 format!("{}: its content is not what the manifest says (SHA-256 differs)", path.display()),
@@ -113,6 +104,20 @@ pub fn verify(recording: &Recording) -> Result<Vec<InputFile>> {
         files.push(InputFile { file: (*file).clone(), sha256, bytes });
     }
     Ok(files)
+}
+
+/// SHA-256 in hex, and the length in bytes, of a file of a recording. `next`: what is wanted after it, which of an object store is
+/// asked for ahead.
+///
+/// # Errors
+/// A file that cannot be read; a store that fails.
+pub fn digest(path: &Path, next: impl IntoIterator<Item = PathBuf>) -> Result<(String, u64)> {
+    if store::is_remote(path) {
+        let bytes = store::whole(path, next.into_iter())?;
+        return Ok((hex(&Sha256::digest(&bytes)), bytes.len() as u64));
+    }
+    hash(path)
+        .map_err(|error| Error::input(format!("{}: cannot read: {error}", path.display()), "check the permissions"))
 }
 
 /// SHA-256 in hex, and the length in bytes.

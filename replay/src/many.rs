@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use datasets::{Event, Given, Manifest, Process, Recording};
+use datasets::{Event, Given, Manifest, Process, Recording, store};
 use record_bpf::Class;
 
 use crate::alert::{Alert, Incident};
@@ -88,7 +88,7 @@ pub fn names(recordings: &[Recording]) -> Vec<String> {
     let parts: Vec<Vec<String>> = recordings
         .iter()
         .map(|recording| {
-            let path = std::path::absolute(recording.dir()).unwrap_or_else(|_| recording.dir().to_owned());
+            let path = store::absolute(recording.dir());
             let parts = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
             parts.filter(|part| part != "/").collect()
         })

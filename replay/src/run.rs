@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use datasets::{Given, Manifest, Recording};
+use datasets::{Given, Manifest, Recording, store};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::alert::allow::AllowList;
@@ -120,13 +120,9 @@ impl Sources {
     }
 }
 
-pub(crate) fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
 /// The last part of a path, made absolute first.
 pub fn base_name(path: &Path) -> String {
-    absolute(path).file_name().map_or_else(|| "recording".to_owned(), |name| name.to_string_lossy().into_owned())
+    store::absolute(path).file_name().map_or_else(|| "recording".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What came of it.
@@ -287,7 +283,7 @@ pub(crate) fn inputs(
     let named = sources.recordings.iter().zip(&sources.names).zip(files);
     let recordings = named.map(|((recording, name), files)| summary::Recorded {
         name: name.clone(),
-        dir: absolute(recording.dir()),
+        dir: store::absolute(recording.dir()),
         manifest: recording.manifest(),
         files,
     });

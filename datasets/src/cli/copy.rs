@@ -1,8 +1,9 @@
 //! `datasets copy`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use datasets::{Recording, copy};
+use datasets::{Recording, copy, copy_growing};
 
 use super::Format;
 use super::bytes_bar::Bar;
@@ -16,16 +17,26 @@ pub struct Args {
     /// A directory or s3://BUCKET/PREFIX; it must not exist or be empty
     #[arg(value_name = "DST")]
     to: PathBuf,
+    /// SRC is being recorded: copy each segment when it is finished, and the rest when the recorder ends
+    #[arg(long)]
+    follow: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
+/// A segment takes the recorder a minute by default; a look is a file of kilobytes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 pub fn run(args: &Args) -> datasets::Result<String> {
-    let recording = Recording::find(&args.from)?;
     let mut bar = Bar::new();
-    let copied = copy(&recording, &args.to, |progress| bar.show(progress));
+    let copied = if args.follow {
+        copy_growing(args.from.as_ref(), &args.to, LOOK_EVERY, |progress| bar.show(progress))
+    } else {
+        copy(&Recording::find(&args.from)?, &args.to, |progress| bar.show(progress))
+    };
     bar.clear();
     let copied = copied?;
+    let recording = Recording::find(&args.from)?;
     let chain = recording.manifest().chain_head();
     Ok(match args.format {
         Format::Json => {

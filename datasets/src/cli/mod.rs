@@ -118,7 +118,8 @@ pub enum Command {
     Merge(merge::Args),
     /// Copy a recording between directories and object storage (s3://), each file checked against the manifest
     ///
-    /// What is not as it was written is not copied. The manifest goes last: a copy that was stopped is no recording.
+    /// What is not as it was written is not copied. The manifest goes last: a copy that was stopped is no recording. With --follow
+    /// it goes after every segment too, and the copy is an unfinished recording until the recorder ends.
     /// datasets/README.md, 'Recordings on object storage', lists the settings.
     #[command(after_help = COPY_HELP)]
     Copy(copy::Args),
@@ -179,7 +180,8 @@ const MERGE_HELP: &str = "Examples:\n  \
 const COPY_HELP: &str = "Examples:\n  \
     datasets copy ./rec s3://bucket/runs/rec\n  \
     datasets verify s3://bucket/runs/rec && replay s3://bucket/runs/rec\n  \
-    datasets copy s3://bucket/runs/rec ./copy\n\n\
+    datasets copy s3://bucket/runs/rec ./copy\n  \
+    datasets copy --follow ./rec s3://bucket/runs/rec        beside the recorder: segments leave the host as they are finished\n\n\
     Settings: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION; for a store that is not AWS's AWS_ENDPOINT_URL,\n\
     and AWS_ALLOW_HTTP=true where that has no TLS.";
 

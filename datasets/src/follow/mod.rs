@@ -333,7 +333,7 @@ impl Follow {
 }
 
 /// Whether somebody writes the recording. `None`: the file system has no locks.
-fn is_locked(dir: &Path) -> Option<bool> {
+pub(crate) fn is_locked(dir: &Path) -> Option<bool> {
     match File::open(dir).ok()?.try_lock_shared() {
         Ok(()) => Some(false),
         Err(TryLockError::WouldBlock) => Some(true),

@@ -10,7 +10,7 @@ mod input;
 mod spool;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
@@ -30,6 +30,11 @@ pub const SCHEME: &str = "s3://";
 /// Whether a path names a recording or a file on object storage.
 pub fn is_remote(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().starts_with(SCHEME.as_bytes())
+}
+
+/// A path that means the same from every working directory; one on object storage does already.
+pub fn absolute(path: &Path) -> PathBuf {
+    if is_remote(path) { path.to_owned() } else { std::path::absolute(path).unwrap_or_else(|_| path.to_owned()) }
 }
 
 /// For what is done in place, by rename and fsync.
@@ -56,6 +61,14 @@ pub fn read(path: &Path) -> Result<Bytes> {
     }
     let place = Place::new(path)?;
     place.wait(|store, key| async move { store.get(&key).await?.bytes().await })
+}
+
+/// Removes a file.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match is_remote(path) {
+        true => Place::new(path)?.wait(|store, key| async move { store.delete(&key).await }),
+        false => std::fs::remove_file(path).map_err(Error::write(path)),
+    }
 }
 
 /// Names of the files in a directory on object storage and in the folders in it, with their bytes.

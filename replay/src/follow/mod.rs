@@ -12,7 +12,7 @@ mod signals;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use datasets::{Follow, Growth};
+use datasets::{Follow, Growth, store};
 use serde::Serialize;
 
 use crate::alert::Alert;
@@ -340,7 +340,7 @@ impl<'a> Following<'a> {
                 inputs: summary::Inputs {
                     recordings: vec![summary::Recorded {
                         name: name.clone(),
-                        dir: run::absolute(recording.dir()),
+                        dir: store::absolute(recording.dir()),
                         manifest: recording.manifest(),
                         // They were still changing.
                         files: Vec::new(),

@@ -12,6 +12,8 @@ mod verdicts;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use datasets::store;
+
 use crate::error::{Error, Result};
 
 /// The directory that results are written to.
@@ -26,6 +28,7 @@ impl OutputDir {
     /// # Errors
     /// [`Error::Output`].
     pub fn create(path: &Path) -> Result<Self> {
+        store::local_only(path, "what a replay writes")?;
         fs::create_dir_all(path).map_err(|error| Error::output(path, error))?;
         let probe = path.join(format!(".write-test-{}", std::process::id()));
         fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|error| Error::output(path, error))?;
