@@ -17,6 +17,7 @@ pub mod follow;
 pub mod gather;
 pub mod input;
 pub mod judge;
+pub mod lacking;
 pub mod learn;
 pub mod many;
 pub mod observe;

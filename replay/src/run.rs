@@ -333,7 +333,8 @@ pub(crate) fn conclude_ended(mut ended: Ended, needed: Option<String>, conclusio
         (alerts, allowed, incidents)
     });
     timings.total_ms = milliseconds(begin.elapsed());
-    let engines = summary::Engines { model: model.name().or(needed), judge: judges.semantics().to_owned() };
+    let judge = judges.semantics().to_owned();
+    let engines = summary::Engines { model: model.name().or(needed), judge, rules: judges.listed() };
     let mut run = summary::run(inputs, engines, config, &ended, world, &alerts, deviations, truth, timings);
     run.allowed.entries = allowed;
     let timeline = summary::timeline(&ended, &alerts);

@@ -10,7 +10,9 @@ use crate::alert::group::GroundTruth;
 use crate::config::{Config, Rule};
 use crate::convergence::{events_needed, seconds};
 use crate::engines::Severity;
+use crate::engines::rules_load::Listed;
 use crate::input::InputFile;
+use crate::lacking::{Lack, lacks};
 use crate::many;
 use crate::output::report::timeline::{Lane, Mark, Point, Timeline, TreeLane};
 use crate::output::run_json::{
@@ -37,7 +39,7 @@ pub struct Recorded<'a> {
 }
 
 impl Recorded<'_> {
-    fn input(self) -> Input {
+    fn input(self, lacks: impl Fn(&Manifest) -> Vec<Lack>) -> Input {
         let Recorded { name, dir, manifest, files } = self;
         Input {
             name,
@@ -47,16 +49,17 @@ impl Recorded<'_> {
             started: manifest.started.utc.clone(),
             ended: manifest.ended.as_ref().map(|moment| moment.utc.clone()),
             files,
+            lacks: lacks(manifest),
         }
     }
 }
 
 /// One recording, or what is said of several in its place, and these.
-fn recorded(mut recordings: Vec<Recorded<'_>>) -> (Input, Vec<Input>) {
+fn recorded(mut recordings: Vec<Recorded<'_>>, lacks: impl Fn(&Manifest) -> Vec<Lack>) -> (Input, Vec<Input>) {
     if recordings.len() == 1
         && let Some(only) = recordings.pop()
     {
-        return (only.input(), Vec::new());
+        return (only.input(lacks), Vec::new());
     }
     let names: Vec<String> = recordings.iter().map(|recorded| recorded.name.clone()).collect();
     let dir = recordings.first().map_or_else(PathBuf::new, |first| first.dir.clone());
@@ -65,26 +68,29 @@ fn recorded(mut recordings: Vec<Recorded<'_>>) -> (Input, Vec<Input>) {
     let ends: Option<Vec<&Moment>> = manifests().map(|manifest| manifest.ended.as_ref()).collect();
     let ended = ends.and_then(|ends| ends.into_iter().max_by_key(|moment| moment.ns)).map(|end| end.utc.clone());
     let started = started.map_or_else(String::new, |moment| moment.utc.clone());
-    let each: Vec<Input> = recordings.into_iter().map(Recorded::input).collect();
+    let each: Vec<Input> = recordings.into_iter().map(|recorded| recorded.input(&lacks)).collect();
     let kernels: BTreeSet<&str> = each.iter().map(|input| input.kernel.as_str()).collect();
     let scenarios: BTreeSet<&str> = each.iter().filter_map(|input| input.scenario.as_deref()).collect();
     let listed = |texts: BTreeSet<&str>| texts.into_iter().collect::<Vec<_>>().join(", ");
     let scenario = (!scenarios.is_empty()).then(|| listed(scenarios));
     let kernel = listed(kernels);
-    (Input { name: many::joined(&names), dir, scenario, kernel, started, ended, files: Vec::new() }, each)
+    let name = many::joined(&names);
+    (Input { name, dir, scenario, kernel, started, ended, files: Vec::new(), lacks: Vec::new() }, each)
 }
 
 /// Who spoke.
-pub struct Engines {
+pub struct Engines<'a> {
     pub model: Option<String>,
     pub judge: String,
+    /// All documents.
+    pub rules: &'a [Listed],
 }
 
 /// Everything `run.json` says.
 #[expect(clippy::too_many_arguments, reason = "it gathers the results of every stage")]
 pub fn run(
     inputs: Inputs<'_>,
-    engines: Engines,
+    engines: Engines<'_>,
     config: &Config,
     ended: &Ended,
     world: &World,
@@ -94,8 +100,9 @@ pub fn run(
     mut timings: Timings,
 ) -> Run {
     let Inputs { recordings, baseline } = inputs;
-    let (recording, recordings) = recorded(recordings);
-    let Engines { model, judge } = engines;
+    let Engines { model, judge, rules } = engines;
+    let containers = !world.containers.is_empty();
+    let (recording, recordings) = recorded(recordings, |manifest| lacks(manifest, rules, containers));
     let mut counts = Counts { deviations, alerts: by_severity(alerts), ..Counts::default() };
     for image in &ended.images {
         counts.events += image.counts.events;

@@ -140,3 +140,28 @@ fn an_attack_during_learning_is_alerted_and_not_learned() {
         assert!(!profile.contains(never), "{never} was learned");
     }
 }
+
+/// Two events as Tetragon writes them, and nothing of files, names and bytes.
+const TETRAGON: &str = r#"{"process_exec":{"process":{"pid":50,"uid":0,"cwd":"/","binary":"/tmp/xmrig","arguments":"-o stratum+tcp://pool.minexmr.com:4444","pod":{"namespace":"shop","name":"web-0","container":{"id":"containerd://aa11","name":"web","image":{"id":"sha256:1","name":"web:1"}}}},"parent":{"pid":49,"binary":"/bin/sh"}},"time":"2023-11-14T22:13:20.5Z"}
+{"process_kprobe":{"process":{"pid":50,"binary":"/tmp/xmrig"},"parent":{},"function_name":"tcp_connect","args":[{"sock_arg":{"family":"AF_INET","saddr":"10.0.0.2","daddr":"203.0.113.7","sport":4000,"dport":80}}]},"time":"2023-11-14T22:13:20.6Z"}
+"#;
+
+#[test]
+fn an_imported_log_is_replayed_and_says_what_engines_go_without() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (log, out) = (tmp.path().join("log"), tmp.path().join("out"));
+    datasets::import::import(TETRAGON.as_bytes(), "log".as_ref(), None, &log, |_| {}).unwrap();
+    let output = replay(&[log.to_str().unwrap(), "-o", out.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stdout(&output);
+    for line in ["not in log:", "profile: no file tree", "statistics: no volumes", "file_event ", "CRITICAL"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    // What there is, is not lacking.
+    for line in ["no process tree", "no network tree", "no replicas", "process_creation ", "network_connection "] {
+        assert!(!said.contains(line), "{line}: {said}");
+    }
+    let run: Value = serde_json::from_str(&fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
+    let lacks = run["recording"]["lacks"].as_array().unwrap();
+    assert!(lacks.iter().any(|lack| lack["engine"] == "rules" && lack["what"].as_str().unwrap().contains("security ")));
+}

@@ -153,7 +153,7 @@ impl Names {
 
     /// What earlier tools were asked for.
     fn derived(&mut self, derived: &mut Derived) {
-        let Derived { by: _, version: _, conditions, cut: _, sources } = derived;
+        let Derived { by: _, version: _, conditions, cut: _, tells: _, sources } = derived;
         conditions.iter_mut().for_each(|line| *line = self.condition(line));
         for Source { derived, .. } in sources {
             if let Some(derived) = derived {

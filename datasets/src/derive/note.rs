@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use record_bpf::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Kernel, Manifest, Moment, Recorder, State};
@@ -20,6 +21,9 @@ pub struct Derived {
     /// Rows of the sources that were left out, by class. In the accounting they are among `filtered`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut: BTreeMap<String, u64>,
+    /// What the source of an import can tell: operations, by class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tells: BTreeMap<String, Vec<String>>,
     pub sources: Vec<Source>,
 }
 
@@ -65,12 +69,17 @@ impl Derived {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Derived { by: by.to_owned(), version, sources, ..Derived::default() }
     }
+
+    /// Whether it can have events of a kind, if it is an import.
+    pub fn tells(&self, kind: Kind) -> bool {
+        self.tells.get(kind.class().name()).is_some_and(|ops| ops.iter().any(|op| op == kind.op()))
+    }
 }
 
 /// In words: `slice of the 64901 rows begun 2026-11-22T01:12:38Z (chain 1f3a…); kept: class process; 62488 rows cut`.
 impl fmt::Display for Derived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Derived { by, version: _, conditions, cut, sources } = self;
+        let Derived { by, version: _, conditions, cut, tells: _, sources } = self;
         if sources.is_empty() {
             return write!(f, "{by}; {}", conditions.join("; "));
         }

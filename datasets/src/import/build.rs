@@ -33,7 +33,7 @@ pub(super) struct Who {
 pub(super) struct Builder {
     out: PathBuf,
     /// What the source can have.
-    classes: &'static [Class],
+    kinds: &'static [Kind],
     writer: Option<RecordingWriter>,
     /// By time and arrival.
     held: BTreeMap<(i64, u64), Event>,
@@ -52,7 +52,7 @@ impl Builder {
     pub(super) fn new(out: &Path) -> Builder {
         Builder {
             out: out.to_owned(),
-            classes: &[],
+            kinds: &[],
             writer: None,
             held: BTreeMap::new(),
             arrived: 0,
@@ -66,9 +66,9 @@ impl Builder {
         }
     }
 
-    /// Which classes the source can have events of; to be told before the first one.
-    pub(super) fn has(&mut self, classes: &'static [Class]) {
-        self.classes = classes;
+    /// What the source can have events of; to be told before the first one.
+    pub(super) fn has(&mut self, kinds: &'static [Kind]) {
+        self.kinds = kinds;
     }
 
     pub(super) fn leave_out(&mut self, name: &str) {
@@ -171,7 +171,9 @@ impl Builder {
                 let nobody = || "not told".to_owned();
                 let (name, version) = ("datasets import".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
                 let kernel = Kernel { release: nobody(), machine: nobody() };
-                let manifest = Manifest::new(Recorder { name, version }, kernel, ts, Vec::new(), self.classes);
+                let mut classes: Vec<Class> = self.kinds.iter().map(|kind| kind.class()).collect();
+                classes.dedup();
+                let manifest = Manifest::new(Recorder { name, version }, kernel, ts, Vec::new(), &classes);
                 none.insert(RecordingWriter::create_with(&self.out, manifest, derive::storage())?)
             }
         };
@@ -190,6 +192,9 @@ impl Builder {
         let Some(mut writer) = self.writer else { return Ok(None) };
         let mut derived = Derived::new(&format!("import of {tool}"), Vec::new());
         derived.conditions = notes;
+        for kind in self.kinds {
+            derived.tells.entry(kind.class().name().to_owned()).or_default().push(kind.op().to_owned());
+        }
         writer.set_derived(derived);
         writer.write_processes(&self.processes)?;
         let mut containers: Vec<Container> = self.containers.into_values().collect();

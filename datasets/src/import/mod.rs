@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use record_bpf::Class;
+use record_bpf::Kind;
 
 use crate::manifest::Manifest;
 use crate::{Error, Result};
@@ -33,11 +33,12 @@ pub enum Format {
 }
 
 impl Format {
-    /// The classes that its events become.
-    const fn classes(self) -> &'static [Class] {
+    /// What its events become.
+    const fn kinds(self) -> &'static [Kind] {
         match self {
-            Format::Auditd => &[Class::Process, Class::File, Class::Network],
-            Format::Tetragon | Format::Tracee => &[Class::Process, Class::Network],
+            Format::Auditd => &[Kind::Exec, Kind::Exit, Kind::Open, Kind::Connect],
+            Format::Tetragon => &[Kind::Exec, Kind::Exit, Kind::Connect],
+            Format::Tracee => &[Kind::Fork, Kind::Exec, Kind::Exit, Kind::Connect],
         }
     }
 
@@ -158,7 +159,7 @@ pub fn import(
                 let (Some(source), Some(format)) = (&mut source, format) else {
                     return Err(refused("its first line is of no format that is known here"));
                 };
-                builder.has(format.classes());
+                builder.has(format.kinds());
                 match source {
                     Source::Auditd(auditd) => auditd.line(text.trim_end(), &mut builder)?,
                     Source::Tetragon => tetragon::line(text, &mut builder)?,

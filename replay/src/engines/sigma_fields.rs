@@ -33,7 +33,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use datasets::{Container, Event, FileLook, Process};
-use record_bpf::Kind;
+use record_bpf::{Class, Kind};
 use rsigma_eval::EventValue;
 
 use super::sigma_values::{borrowed, of_event, text};
@@ -150,6 +150,29 @@ impl Category {
             (Event::Flow(_), _) => &[Category::Flow],
             (Event::Resource(_), _) => &[Category::Resource],
             _ => &[],
+        }
+    }
+
+    /// Whether events of a kind can belong to it; those of any kind can deviate.
+    pub fn is_of(self, kind: Kind) -> bool {
+        match self {
+            Category::ProcessCreation => kind == Kind::Exec,
+            Category::ProcessTermination => kind == Kind::Exit,
+            Category::FileEvent => matches!(kind, Kind::Open | Kind::Rename),
+            Category::FileAccess => kind == Kind::Open,
+            Category::FileRename => kind == Kind::Rename,
+            Category::FileDelete => matches!(kind, Kind::Unlink | Kind::Rmdir),
+            Category::FileChange => kind == Kind::Chmod,
+            Category::NetworkConnection => matches!(kind, Kind::Connect | Kind::Accept),
+            Category::NetworkSocket => kind == Kind::Socket,
+            Category::NetworkClose => kind == Kind::NetClose,
+            Category::NetworkState => kind == Kind::TcpState,
+            Category::DnsQuery => matches!(kind, Kind::DnsQuery | Kind::DnsAnswer),
+            Category::Security => kind.class() == Class::Security,
+            Category::Tls => kind.class() == Class::Tls,
+            Category::Flow => kind.class() == Class::Flow,
+            Category::Resource => kind.class() == Class::Resource,
+            Category::Deviation => true,
         }
     }
 

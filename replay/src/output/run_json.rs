@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::convergence::LockTest;
 use crate::engines::llm::Use;
 use crate::input::InputFile;
+use crate::lacking::Lack;
 use crate::profile::siblings::Siblings;
 use crate::sink::Delivery;
 use crate::timing::Account;
@@ -63,6 +64,9 @@ pub struct Input {
     pub started: String,
     pub ended: Option<String>,
     pub files: Vec<InputFile>,
+    /// What the engines have nothing to look at in it; absent where there is nothing of the kind, and of several in the place of all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Lack>,
 }
 
 #[derive(Clone, Debug, Serialize)]

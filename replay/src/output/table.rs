@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::run_json::{Run, TreeState};
+use super::run_json::{Input, Run, TreeState};
 use super::text::{clean, count, fold, short_id, shorten};
 use crate::alert::allow::Applied;
 use crate::alert::{Alert, Finding, Technique};
@@ -221,10 +221,23 @@ pub fn summary(run: &Run, report: &std::path::Path, width: Option<u16>) -> Strin
         let _ = writeln!(out, "{}", clean(&sink.describe()));
     });
     let _ = writeln!(out, "convergence rule: {}", run.convergence_rule);
+    std::iter::once(&run.recording).chain(&run.recordings).for_each(|input| lacks(&mut out, input));
     let mut wrapped: String = out.lines().map(|line| wrap(line, width)).collect();
     // A path is copied whole.
     let _ = writeln!(wrapped, "report: {}", report.display());
     wrapped
+}
+
+/// What engines go without in a recording that is not a recorder's of containers with the classes that profiles are learned from;
+/// rules that ask for classes that are off unless asked for are in `run.json`.
+fn lacks(out: &mut String, input: &Input) {
+    if input.lacks.iter().all(|lack| lack.engine == "rules") {
+        return;
+    }
+    let _ = writeln!(out, "not in {}:", clean(&input.name));
+    for lack in &input.lacks {
+        let _ = writeln!(out, "    {}", clean(&lack.describe()));
+    }
 }
 
 /// What became of an entry of the allow-list.
