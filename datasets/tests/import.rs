@@ -1,4 +1,4 @@
-//! Logs of other tools as recordings. The lines were written by hand, not by the tools.
+//! Logs of other tools as recordings. The log of auditd was made by auditd; the other lines were written by hand, not by the tools.
 
 use std::fs;
 use std::path::Path;
@@ -30,6 +30,22 @@ const TRACEE: &str = r#"{"timestamp":1700000000000000000,"processId":1,"hostProc
 {"timestamp":1700000000100000000,"processId":1,"hostProcessId":60,"hostThreadId":60,"hostParentProcessId":59,"userId":0,"processName":"sh","container":{"id":"bb22"},"eventName":"sched_process_fork","args":[{"name":"child_pid","type":"int","value":61},{"name":"child_tid","type":"int","value":61}]}
 {"timestamp":1700000000200000000,"processId":2,"hostProcessId":61,"hostThreadId":61,"hostParentProcessId":60,"userId":0,"processName":"sh","container":{"id":"bb22"},"eventName":"security_socket_connect","args":[{"name":"sockfd","type":"int","value":3},{"name":"remote_addr","type":"struct sockaddr*","value":{"sa_family":"AF_INET","sin_addr":"203.0.113.7","sin_port":"443"}}]}
 {"timestamp":1700000000300000000,"processId":2,"hostProcessId":61,"hostThreadId":61,"hostParentProcessId":60,"userId":0,"processName":"sh","container":{"id":"bb22"},"eventName":"magic_write","args":[]}
+"#;
+
+const FALCO: &str = r#"{"hostname":"h","output":"a shell","output_fields":{"container.id":"cc33","container.image.repository":"docker.io/web","container.image.tag":"1","container.name":"web","evt.time":1700000000000000000,"evt.type":"execve","k8s.ns.name":"shop","k8s.pod.name":"web-0","proc.cmdline":"sh -c id","proc.exepath":"/usr/bin/dash","proc.name":"sh","proc.pid":70,"proc.ppid":69,"user.uid":0},"priority":"Notice","rule":"Terminal shell in container","source":"syscall","tags":["container"],"time":"2023-11-14T22:13:20.000000000Z"}
+{"hostname":"h","output":"a read","output_fields":{"container.id":"cc33","evt.time":1700000000100000000,"evt.type":"openat","fd.name":"/etc/shadow","proc.name":"sh","proc.pid":70},"priority":"Warning","rule":"Read sensitive file untrusted","source":"syscall","time":"2023-11-14T22:13:20.1Z"}
+{"hostname":"h","output":"a connection","output_fields":{"container.id":"host","evt.time":1700000000200000000,"evt.type":"connect","fd.l4proto":"tcp","fd.name":"10.0.0.2:4000->203.0.113.7:443","proc.pid":71},"priority":"Notice","rule":"Unexpected outbound","source":"syscall","time":"2023-11-14T22:13:20.2Z"}
+{"hostname":"h","output":"no pid","output_fields":{"container.id":"cc33","evt.time":1700000000300000000,"evt.type":"execve","proc.cmdline":"id"},"priority":"Notice","rule":"Another","source":"syscall","time":"2023-11-14T22:13:20.3Z"}
+{"hostname":"h","output":"k8s","output_fields":{"ka.verb":"create"},"priority":"Notice","rule":"Pod created","source":"k8s_audit","time":"2023-11-14T22:13:20.4Z"}
+"#;
+
+const SYSMON: &str = r#"e="x"/></Event>
+Nov 14 22:13:20 h sysmon[9]: <Event><System><Provider Name="Linux-Sysmon" Guid="{ff032593-a8d3-4f13-b0d6-01fc615a0f97}"/><EventID>1</EventID><Version>5</Version><TimeCreated SystemTime="2023-11-14T22:13:20.500000000Z"/><Execution ProcessID="9" ThreadID="9"/><Computer>h</Computer></System><EventData><Data Name="RuleName">-</Data><Data Name="UtcTime">2023-11-14 22:13:20.500</Data><Data Name="ProcessId">80</Data><Data Name="Image">/usr/bin/dash</Data><Data Name="CommandLine">sh -c &quot;a&quot; &amp;&amp; b</Data><Data Name="CurrentDirectory">/srv</Data><Data Name="User">root</Data><Data Name="ParentProcessId">79</Data></EventData></Event>
+<Event><System><Provider Name="Linux-Sysmon"/><EventID>11</EventID><TimeCreated SystemTime="2023-11-14T22:13:20.600000000Z"/></System><EventData><Data Name="ProcessId">80</Data><Data Name="Image">/usr/bin/dash</Data><Data Name="TargetFilename">/tmp/x</Data></EventData></Event>
+<Event><System><Provider Name="Linux-Sysmon"/><EventID>3</EventID><TimeCreated SystemTime="2023-11-14T22:13:20.700000000Z"/></System><EventData><Data Name="ProcessId">80</Data><Data Name="Protocol">tcp</Data><Data Name="Initiated">false</Data><Data Name="SourceIsIpv6">false</Data><Data Name="SourceIp">10.0.0.9</Data><Data Name="SourcePort">50000</Data><Data Name="DestinationIsIpv6">false</Data><Data Name="DestinationIp">10.0.0.2</Data><Data Name="DestinationPort">22</Data></EventData></Event>
+<Event><System><Provider Name="Linux-Sysmon"/><EventID>23</EventID><TimeCreated SystemTime="2023-11-14T22:13:20.800000000Z"/></System><EventData><Data Name="ProcessId">80</Data><Data Name="TargetFilename">/tmp/x</Data></EventData></Event>
+<Event><System><Provider Name="Linux-Sysmon"/><EventID>5</EventID><TimeCreated SystemTime="2023-11-14T22:13:20.900000000Z"/></System><EventData><Data Name="ProcessId">80</Data><Data Name="Image">/usr/bin/dash</Data></EventData></Event>
+<Event><System><Provider Name="Linux-Sysmon"/><EventID>16</EventID><TimeCreated SystemTime="2023-11-14T22:13:21Z"/></System><EventData><Data Name="Configuration">c</Data></EventData></Event>
 "#;
 
 /// Twice, with the same bytes; whole both times.
@@ -128,4 +144,89 @@ fn a_name_relative_to_an_open_directory_stays_relative() {
         let Event::File(open) = &events[1] else { panic!("{events:#?}") };
         assert_eq!((open.path.as_deref(), open.path_truncated), (Some(path), path != "/tmp/config.json"));
     }
+}
+
+/// What auditd 3.0.9 wrote (`log_format = ENRICHED`) of a script that a user of its own ran on Debian 12, with rules for execve, execveat,
+/// open, openat, openat2, connect, exit_group and unlinkat. No line was changed; those of other users were never recorded.
+#[test]
+fn a_log_that_auditd_made_is_read_to_its_last_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import-auditd.log.gz");
+    let out = dir.path().join("out");
+    let said = std::process::Command::new(env!("CARGO_BIN_EXE_datasets"))
+        .args(["import".as_ref(), log.as_os_str(), "-o".as_ref(), out.as_os_str()])
+        .output()
+        .unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.contains("119 rows of 485 lines of auditd, 0 malformed"), "{said}");
+    assert!(said.contains("left out: 1 of system call 263"), "{said}");
+    let recording = Recording::open(&out).unwrap();
+    let events: Vec<Event> = recording.events().map(Result::unwrap).collect();
+    let execs = events.iter().filter_map(|event| match event {
+        Event::Process(row) if row.common.kind.op() == "exec" => Some(row.argv.clone().unwrap().join(" ")),
+        _ => None,
+    });
+    assert_eq!(
+        execs.collect::<Vec<_>>(),
+        [
+            "/bin/sh /tmp/shop/job.sh",
+            "cat a file.txt nothing",
+            "cat /etc/shadow",
+            "bash -c exec 3<>/dev/tcp/127.0.0.1/9",
+            "bash -c exec 3<>/dev/tcp/::1/9",
+            "sh -c exit 3",
+            "rm a file.txt"
+        ]
+    );
+    let exits = events.iter().filter_map(|event| match event {
+        Event::Process(row) if row.common.kind.op() == "exit" => row.exit_code,
+        _ => None,
+    });
+    assert_eq!(exits.collect::<Vec<_>>(), [1, 1, 1, 1, 3, 0, 0]);
+    let refused = events
+        .iter()
+        .any(|event| matches!(event, Event::File(row) if row.path.as_deref() == Some("/etc/shadow") && row.ret == -13));
+    assert!(
+        refused
+            && events
+                .iter()
+                .any(|event| matches!(event, Event::File(row) if row.path.as_deref() == Some("/tmp/shop/a file.txt")))
+    );
+    let peers = events.iter().filter_map(|event| match event {
+        Event::Network(row) => row.peer_addr.as_deref().map(|peer| (peer.to_owned(), row.peer_port, row.ret)),
+        _ => None,
+    });
+    let refused = -111;
+    assert_eq!(
+        peers.collect::<Vec<_>>(),
+        [("127.0.0.1".to_owned(), Some(9), refused), ("::1".to_owned(), Some(9), refused)]
+    );
+}
+
+#[test]
+fn of_falcos_alerts_those_that_name_process_and_call_are_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (made, events, recording) = imported(FALCO, dir.path());
+    assert_eq!((made.format, made.malformed), (Format::Falco, 0));
+    assert_eq!(ops(&events), ["exec", "open", "connect"]);
+    let left: Vec<(&str, u64)> = made.left_out.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+    assert_eq!(left, [("alert of source k8s_audit", 1), ("alert without proc.pid", 1)]);
+    let Event::Network(row) = &events[2] else { panic!("{events:#?}") };
+    assert_eq!((row.peer_addr.as_deref(), row.peer_port, row.local_port), (Some("203.0.113.7"), Some(443), Some(4000)));
+    assert_eq!(row.common.container, None, "host is no container");
+    let container = &recording.containers().unwrap()[0];
+    assert_eq!((container.pod.as_deref(), container.image.as_deref()), (Some("web-0"), Some("docker.io/web:1")));
+}
+
+#[test]
+fn sysmons_events_are_read_behind_what_syslog_puts_before_them_and_after_a_cut_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (made, events, _) = imported(SYSMON, dir.path());
+    assert_eq!((made.format, made.lines, made.malformed, made.named[0].0), (Format::Sysmon, 7, 1, 1));
+    assert_eq!(ops(&events), ["exec", "open", "accept", "unlink", "exit"]);
+    assert_eq!(made.left_out["event 16 without ProcessId"], 1);
+    let Event::Process(exec) = &events[0] else { panic!("{events:#?}") };
+    assert_eq!(exec.argv.as_ref().unwrap().join(" "), "sh -c \"a\" && b");
+    let Event::Network(row) = &events[2] else { panic!("{events:#?}") };
+    assert_eq!((row.peer_addr.as_deref(), row.local_port), (Some("10.0.0.9"), Some(22)));
 }

@@ -151,8 +151,9 @@ pub enum Command {
 }
 
 const IMPORT_HELP: &str = "Examples:\n  \
-    datasets import /var/log/audit/audit.log -o ./rec      the format is told by the first line\n  \
-    zcat tetragon.log.gz | datasets import - -o ./rec      from a pipe\n  \
+    datasets import /var/log/audit/audit.log -o ./rec      the format is told by the first lines\n  \
+    datasets import tetragon.log.gz -o ./rec               compressed with gzip\n  \
+    journalctl -t sysmon -o cat | datasets import - -o ./rec\n  \
     datasets import events.json --from tracee -o ./rec\n  \
     datasets verify ./rec && replay ./rec -o out           what replay makes of it";
 

@@ -2,6 +2,8 @@
 
 mod auditd;
 mod build;
+mod falco;
+mod sysmon;
 mod tetragon;
 mod tracee;
 
@@ -18,6 +20,9 @@ use build::Builder;
 /// Lines beyond this are malformed, bytes: an argument vector of 128 KiB as hex, and room for the rest.
 const LINE_MAX: u64 = 1 << 20;
 
+/// A log of which so many lines are of no known format, and none before them, is none: a log that was cut begins within a line.
+const FOREIGN: u64 = 100;
+
 /// Malformed lines that are named; of the others only the number is kept.
 const NAMED: usize = 10;
 
@@ -26,6 +31,10 @@ const NAMED: usize = 10;
 pub enum Format {
     /// `audit.log` of auditd, raw or enriched.
     Auditd,
+    /// Falco's alerts as JSON, one a line.
+    Falco,
+    /// The events of Sysmon for Linux, as XML, one a line.
+    Sysmon,
     /// The JSON export of Tetragon, an event a line.
     Tetragon,
     /// The JSON output of Tracee, an event a line.
@@ -37,6 +46,8 @@ impl Format {
     const fn kinds(self) -> &'static [Kind] {
         match self {
             Format::Auditd => &[Kind::Exec, Kind::Exit, Kind::Open, Kind::Connect],
+            Format::Falco => &[Kind::Exec, Kind::Open, Kind::Connect, Kind::Accept],
+            Format::Sysmon => &[Kind::Exec, Kind::Exit, Kind::Open, Kind::Unlink, Kind::Connect, Kind::Accept],
             Format::Tetragon => &[Kind::Exec, Kind::Exit, Kind::Connect],
             Format::Tracee => &[Kind::Fork, Kind::Exec, Kind::Exit, Kind::Connect],
         }
@@ -45,6 +56,8 @@ impl Format {
     pub const fn name(self) -> &'static str {
         match self {
             Format::Auditd => "auditd",
+            Format::Falco => "falco",
+            Format::Sysmon => "sysmon",
             Format::Tetragon => "tetragon",
             Format::Tracee => "tracee",
         }
@@ -55,7 +68,13 @@ impl Format {
         if line.starts_with("type=") || line.starts_with("node=") {
             return line.contains("msg=audit(").then_some(Format::Auditd);
         }
+        if line.contains("<Event>") && line.contains("Linux-Sysmon") {
+            return Some(Format::Sysmon);
+        }
         let object: serde_json::Value = serde_json::from_str(line).ok()?;
+        if object.get("output_fields").is_some() && object.get("rule").is_some() {
+            return Some(Format::Falco);
+        }
         if object.get("eventName").is_some() && object.get("processId").is_some() {
             return Some(Format::Tracee);
         }
@@ -69,6 +88,16 @@ impl Format {
             Format::Auditd => &[
                 "not in the source: containers; fork; thread ids (tid is the pid); CPUs and losses (cpu is 0, seq the order of import)",
                 "not in the source: socket protocols; classes other than process, file and network",
+                "exe_memfd, exe_deleted and argv_truncated of processes are false because the source does not tell",
+            ],
+            Format::Falco => &[
+                "not in the source: all that no rule of Falco speaks of; the boundaries of arguments; fork and exit; CPUs and losses (cpu is 0, seq the order of import)",
+                "not in the source: results of calls, flags of opens, descriptors of connections; classes other than process, file and network",
+                "exe_memfd, exe_deleted and argv_truncated of processes are false because the source does not tell",
+            ],
+            Format::Sysmon => &[
+                "not in the source: containers; the boundaries of arguments; fork, thread and user ids, exit codes; CPUs and losses (cpu is 0, seq the order of import)",
+                "not in the source: files that are opened and not created; results and descriptors; classes other than process, file and network",
                 "exe_memfd, exe_deleted and argv_truncated of processes are false because the source does not tell",
             ],
             Format::Tetragon => &[
@@ -103,11 +132,13 @@ type Malformed = String;
 
 enum Source {
     Auditd(auditd::Auditd),
+    Falco,
+    Sysmon,
     Tetragon,
     Tracee,
 }
 
-/// Reads `input` to its end and writes it to `out`, which must not exist or be empty. `format`: told by the first line if none is
+/// Reads `input` to its end and writes it to `out`, which must not exist or be empty. `format`: told by the first line of a known one if none is
 /// given. `progress` is called with the bytes read so far.
 ///
 /// The same input gives the same bytes. Rows are brought into the order of time over [`build::WINDOW`] events; memory: these, and
@@ -156,14 +187,13 @@ pub fn import(
                     format = Format::of(text.trim());
                     source = format.map(Source::new);
                 }
-                let (Some(source), Some(format)) = (&mut source, format) else {
-                    return Err(refused("its first line is of no format that is known here"));
-                };
-                builder.has(format.kinds());
-                match source {
-                    Source::Auditd(auditd) => auditd.line(text.trim_end(), &mut builder)?,
-                    Source::Tetragon => tetragon::line(text, &mut builder)?,
-                    Source::Tracee => tracee::line(text, &mut builder)?,
+                match (&mut source, format) {
+                    (Some(source), Some(format)) => {
+                        builder.has(format.kinds());
+                        source.line(text.trim_end(), &mut builder)?
+                    }
+                    _ if number < FOREIGN => Err("of no format that is known here".to_owned()),
+                    _ => return Err(refused("its first hundred lines are of no format that is known here")),
                 }
             }
         };
@@ -174,7 +204,10 @@ pub fn import(
             }
         }
     }
-    let Some(format) = format else { return Err(refused("it is empty")) };
+    let Some(format) = format else {
+        let reason = if number == 0 { "it is empty" } else { "no line of it is of a format that is known here" };
+        return Err(refused(reason));
+    };
     if let Some(Source::Auditd(auditd)) = &mut source {
         auditd.end(&mut builder)?;
     }
@@ -188,9 +221,21 @@ pub fn import(
 }
 
 impl Source {
+    fn line(&mut self, text: &str, builder: &mut Builder) -> Result<Result<(), Malformed>> {
+        match self {
+            Source::Auditd(auditd) => auditd.line(text, builder),
+            Source::Falco => falco::line(text, builder),
+            Source::Sysmon => sysmon::line(text, builder),
+            Source::Tetragon => tetragon::line(text, builder),
+            Source::Tracee => tracee::line(text, builder),
+        }
+    }
+
     fn new(format: Format) -> Source {
         match format {
             Format::Auditd => Source::Auditd(auditd::Auditd::default()),
+            Format::Falco => Source::Falco,
+            Format::Sysmon => Source::Sysmon,
             Format::Tetragon => Source::Tetragon,
             Format::Tracee => Source::Tracee,
         }
