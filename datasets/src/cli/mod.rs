@@ -141,7 +141,7 @@ pub enum Command {
     /// Write events as lines for other programs: JSON, OCSF, or as Falco prints alerts
     #[command(after_help = EXPORT_HELP)]
     Export(export::Args),
-    /// Make a recording of another tool's log: auditd, Tetragon or Tracee
+    /// Make a recording of another tool's log: auditd, Falco, Sysmon, Tetragon or Tracee
     ///
     /// What the log does not say is null. A malformed line is named and counted, and is no error: the exit code is 0. Events that no
     /// row can be made of are counted by name. What this source cannot have is in the manifest ('derived'); datasets/IMPORT.md lists
