@@ -112,7 +112,7 @@ mod tests {
             classes: classes.iter().map(|name| (*name).to_owned()).collect(),
             ..datasets::Recording::shipped("webapp").unwrap().manifest().clone()
         };
-        let judges = Judges::open(&crate::config::Config::default()).unwrap();
+        let judges = Judges::open(&crate::config::load(None, &[]).unwrap()).unwrap();
         lacks(&manifest, judges.listed(), containers).iter().map(Lack::describe).collect()
     }
 
