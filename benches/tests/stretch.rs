@@ -5,14 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use benches::stretch::{Plan, stretch};
+use benches::stretch::{Day, Plan, stretch};
 use datasets::{Recording, Verdict, verify};
 use record_bpf::Class;
 use replay::config;
 use replay::judge::Judges;
 use replay::pipeline::{self, Stage, Start, World};
 
-const PLAN: Plan = Plan { times: 3, replicas: 2, seed: 5, segment_rows: 4_000 };
+const PLAN: Plan = Plan { times: 3, replicas: 2, seed: 5, segment_rows: 4_000, day: None };
 
 /// With losses, labels, DNS, samples and streams of softirqs.
 fn source() -> Recording {
@@ -94,6 +94,26 @@ fn end_to_end_the_rates_of_every_class_are_the_sources() {
     let labels = long.labels().unwrap();
     assert_eq!(labels.len(), 4 * source.labels().unwrap().len());
     assert!(!labels.is_empty());
+}
+
+#[test]
+fn a_day_with_a_shape_is_a_recording_with_quiet_hours() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path().join("rec");
+    let source = Recording::shipped("redis-pair-1").unwrap();
+    let times = Plan::times_over(&source, 1.0).unwrap();
+    let day = Some(Day { depth: 1.0, keep: 0.02 });
+    let made = stretch(&source, &dir, Plan { times, replicas: 2, day, ..PLAN }, |_| {}).unwrap();
+    verified(&dir);
+    let long = Recording::open(&dir).unwrap();
+    assert!((seconds(&long) / 86_400.0 - 1.0).abs() < 0.01, "a whole day, whatever was left out");
+    let copies = made.rows() / source.manifest().rows() / 2;
+    assert!((5..30).contains(&copies) && made.rows() == copies * 2 * source.manifest().rows(), "{copies}");
+    let hour = |ts: i64| ts.rem_euclid(86_400_000_000_000) / 3_600_000_000_000;
+    let by_night = long.events().filter(|event| !(8..20).contains(&hour(event.as_ref().unwrap().common().ts))).count();
+    assert!(by_night as u64 * 3 < made.rows(), "{by_night} of {} at night", made.rows());
+    // A place that is left out leaves no process and no number behind.
+    assert_eq!(long.processes().unwrap().len() as u64, copies * 2 * source.processes().unwrap().len() as u64);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! [`detect`] compares the alerts of a replay with a recording's ground truth, and [`set`] those of a whole set; [`detection`]
 //! is the benchmark beside other methods; [`capture`] says
 //! what a recorder stored, lost and left incomplete, and [`curve`] over rates of events; [`card`] describes a recording. [`enforce`]
-//! runs scenarios again under policies. README.md defines every metric with its unit.
+//! runs scenarios again under policies, [`forecast`] tries forecasts of traffic on days that were held back. README.md defines every metric with its unit.
 
 pub mod alerts;
 pub mod capture;
@@ -13,6 +13,7 @@ pub mod detect;
 pub mod detection;
 pub mod enforce;
 pub mod error;
+pub mod forecast;
 mod frames;
 pub mod gate;
 pub mod growth;

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Latency(args) => cli::latency::run(&args),
         Command::Enforce(args) => cli::enforce::run(&args),
         Command::Speed(args) => cli::speed::run(&args),
+        Command::Forecast(args) => cli::forecast::run(&args),
         Command::Storm(args) => cli::storm::run(&args),
         Command::Wakeup(args) => cli::wakeup::run(&args),
         Command::Soak(args) => cli::soak::run(&args),

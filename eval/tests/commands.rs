@@ -173,6 +173,7 @@ const READERS: &[&str] = &[
     "replay partitions @ -n 2",
     "replay merge @ -o OUT",
     "replay services @",
+    "replay forecast @",
     "replay services xmrig --policy @",
     "replay rules --on @",
     "replay explain A0001 @",
@@ -198,6 +199,7 @@ const READERS: &[&str] = &[
     "datasets slice @ --from +1 -o OUT",
     "datasets merge @ xmrig -o OUT",
     "scenarios show @",
+    "eval forecast @",
     "scenarios lint @",
     "scenarios --from @ list",
     "scenarios label @ TIMELINE",
@@ -325,6 +327,7 @@ const SHOWN: &[&str] = &[
     "replay explain I0003 OUT",
     "replay learn webapp-21 -o PROFILE",
     "replay services xmrig",
+    "replay forecast xmrig --bucket 2s --season 30s",
     "replay rules",
     "replay profile show OUT",
     "replay policy lint OUT",
@@ -336,6 +339,7 @@ const SHOWN: &[&str] = &[
     "scenarios show xmrig",
     "eval detect xmrig",
     "eval capture xmrig",
+    "eval forecast redis-pair-1 --bucket 2s --season 20s",
 ];
 
 /// On a terminal of 80 columns.

@@ -228,6 +228,8 @@ pub enum Command {
     Rules(Rules),
     /// Show who talks to whom in recordings: services, bytes, encrypted or not, within a learned policy or not
     Services(Services),
+    /// Forecast how much each container and its peers exchange, by hour and day, and show when it was otherwise
+    Forecast(Forecast),
     /// Print the script that completes this program's commands and options in a shell
     Completions(datasets::manual::CompletionsArgs),
     /// Print this program's man page, or write those of all its commands
@@ -343,6 +345,50 @@ Examples:
 
 Ends are images, and outside of the recording domains or networks. A relation is counted at its client where that was recorded.
 'Encrypted' is what a TLS library was seen to do, or what the port stands for, and the table says which.";
+
+#[derive(Debug, Args)]
+#[command(after_help = FORECAST_AFTER)]
+pub struct Forecast {
+    /// Directories of recordings, or names of ones that ship; together they are one series, with gaps where none was made
+    #[arg(required = true, value_name = "RECORDING")]
+    pub recordings: Vec<String>,
+    /// Length of time that bytes are summed over
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = crate::forecast::duration)]
+    pub bucket: i64,
+    /// After how long traffic repeats itself; what is not learned twice is left out
+    #[arg(long = "season", value_name = "TIME,...", value_delimiter = ',', default_values = ["1h", "1d"],
+        value_parser = crate::forecast::duration)]
+    pub seasons: Vec<i64>,
+    /// Share of buckets that the interval shall have
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99, value_parser = crate::forecast::level)]
+    pub level: f64,
+    /// End of what is learned, the rest is compared: a time, or +7d after the begin [default: three quarters]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Draw the series and their forecasts into this SVG, the twelve that matter most
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// TOML file over the defaults
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one configuration value, as network.prefix_v4=16; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// What goes to stdout: means and what was outside, or every bucket as JSON
+    #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
+    pub format: ProfileFormat,
+}
+
+const FORECAST_AFTER: &str = "\
+Examples:
+  replay forecast week/ --bucket 1h --season 1d --until +5d     five days learned, two compared
+  replay forecast mon/ tue/ wed/ thu/ --bucket 10m --season 1d --svg traffic.svg
+  replay forecast xmrig --bucket 2s --season 30s --level 0.999  a season of a short recording
+  replay forecast week/ --bucket 1h --season 1d,7d --format json | jq '.lines[] | select(.unfit == null)'
+
+A way is one direction between a container and a peer, on one service; peers are called as `replay services` calls them, and
+'own' is a service of the container. Bytes count when a socket is closed. A season must be learned twice, and three times for an
+interval that was tried on what was learned.";
 
 #[derive(Debug, Args)]
 #[command(after_help = MERGE_AFTER)]

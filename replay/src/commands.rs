@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use datasets::Recording;
-use replay::cli::{Explain, Learn, MapFormat, ProfileCommand, ProfileFormat, Rules, Services};
+use replay::cli::{Explain, Forecast, Learn, MapFormat, ProfileCommand, ProfileFormat, Rules, Services};
 use replay::config::{self, Config};
 use replay::engines::rules_load::Listed;
 use replay::error::{Error, Result, exit};
@@ -15,7 +15,7 @@ use replay::output::table;
 use replay::output::text::fit;
 use replay::profile::siblings::{self, Replica, Siblings};
 use replay::profile::{Profile, bounds, diff, export, show};
-use replay::{explain, input, learn, rules_hits, rules_table, run, services};
+use replay::{explain, forecast, input, learn, rules_hits, rules_table, run, services};
 
 use crate::print;
 
@@ -80,6 +80,23 @@ pub fn services(options: &Services) -> Result<ExitCode> {
         MapFormat::Table => fit(&services::render(&found, table::terminal_width()), table::terminal_width()),
         MapFormat::Json => services::to_json(&found),
         MapFormat::Dot => services::dot(&found),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Forecasts traffic, and shows what was otherwise.
+pub fn forecast(options: &Forecast) -> Result<ExitCode> {
+    let config = config::load(options.config.as_deref(), &options.sets)?;
+    let recordings = options.recordings.iter().map(|name| recording(name)).collect::<Result<Vec<_>>>()?;
+    let &Forecast { bucket, level, .. } = options;
+    let (seasons, until) = (options.seasons.clone(), options.until.clone());
+    let found = forecast::forecast(&recordings, &forecast::Options { bucket, seasons, level, until }, &config)?;
+    if let Some(svg) = &options.svg {
+        std::fs::write(svg, forecast::draw(&found)?).map_err(|error| Error::output(svg, error))?;
+    }
+    print(&match options.format {
+        ProfileFormat::Table => fit(&forecast::render(&found, table::terminal_width()), table::terminal_width()),
+        ProfileFormat::Json => forecast::to_json(&found),
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ pub mod engines;
 pub mod error;
 pub mod explain;
 pub mod follow;
+pub mod forecast;
 pub mod gather;
 pub mod input;
 pub mod judge;

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Some(Command::Profile { command }) => commands::profile(command),
         Some(Command::Rules(options)) => commands::rules(&options),
         Some(Command::Services(options)) => commands::services(&options),
+        Some(Command::Forecast(options)) => commands::forecast(&options),
         Some(Command::Allow(options)) => alerting::allow(&options),
         Some(Command::Sinks { command }) => alerting::sinks(&command),
         Some(Command::Respond { command: RespondCommand::Undo { log, dry_run } }) => undo(&log, dry_run),

@@ -455,14 +455,20 @@ pub fn show_progress(shown: bool) {
 
 /// On a terminal; hidden elsewhere.
 pub fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
+    progress_of(total, what, "events")
+}
+
+/// The same for other things than events.
+pub(crate) fn progress_of(total: u64, what: &'static str, things: &str) -> ProgressBar {
     if !PROGRESS.load(Ordering::Relaxed) || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} events, {rate}/s")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-            let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
-        });
+    let style =
+        ProgressStyle::with_template(&format!("{{msg}} {{bar:30}} {{human_pos}}/{{human_len}} {things}, {{rate}}/s"))
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
+            });
     ProgressBar::new(total).with_message(what).with_style(style)
 }
 

@@ -7,6 +7,8 @@
 //!   restarted;
 //! - **replicas**: containers with ids, names, pods and private addresses of their own, on CPUs of their own, of the same images. The
 //!   names in command lines, paths and labels stay;
+//! - **a day's shape**, if it is asked for: a place in the row of copies has one or stays empty, by a chance that follows the hour, for
+//!   all replicas alike. In an empty place nothing happens;
 //! - **sequence numbers**: each copy has the source's, gaps included, after those of the copy before, so that the account holds for
 //!   each CPU and class.
 //!
@@ -15,6 +17,7 @@
 
 mod account;
 mod census;
+mod day;
 mod names;
 mod rows;
 mod tables;
@@ -26,13 +29,15 @@ use arrow::array::RecordBatch;
 use datasets::{Manifest, Moment, Recorder, Recording, RecordingWriter, Rotation, State, Storage};
 use record_bpf::Class;
 
+pub use day::Day;
+
 use census::Census;
 use names::Names;
 
 /// What to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Copies end to end.
+    /// Copies end to end; of a day with a shape, places for them.
     pub times: u64,
     /// Copies side by side.
     pub replicas: u16,
@@ -40,6 +45,8 @@ pub struct Plan {
     pub seed: u64,
     /// Rows of a segment.
     pub segment_rows: usize,
+    /// None: every place has a copy.
+    pub day: Option<Day>,
 }
 
 impl Plan {
@@ -53,6 +60,15 @@ impl Plan {
             return Err(unsuited(source, "it has no events"));
         }
         Ok(events.div_ceil(rows).max(1))
+    }
+
+    /// So many copies end to end that they last at least so many days.
+    ///
+    /// # Errors
+    /// The recording is not complete, or has no events.
+    pub fn times_over(source: &Recording, days: f64) -> Result<u64> {
+        let (_, _, period) = extent(source)?;
+        Ok(((days * 86_400e9 / period as f64).ceil() as u64).max(1))
     }
 }
 
@@ -109,14 +125,16 @@ struct Source<'a> {
     names: Vec<Names>,
     /// When each replica begins, ns after the first.
     begins: Vec<i64>,
-    /// From a copy to the next, ns.
+    /// From a place for a copy to the next, ns.
     period: i64,
+    /// The place of each copy, from 0; with one for each of `plan.times`.
+    places: Vec<u64>,
     plan: Plan,
 }
 
 impl Source<'_> {
     fn copy(&self, at: u64, replica: u16) -> Repeat {
-        let shift = self.begins[usize::from(replica)] + self.period * at as i64;
+        let shift = self.begins[usize::from(replica)] + self.period * self.places[at as usize] as i64;
         Repeat { at, replica, number: at * u64::from(self.plan.replicas) + u64::from(replica), shift }
     }
 
@@ -134,29 +152,27 @@ impl Source<'_> {
 /// read, or a directory that cannot be written to.
 pub fn stretch(recording: &Recording, dir: &Path, plan: Plan, mut progress: impl FnMut(u64)) -> Result<Manifest> {
     let manifest = recording.manifest();
-    let (Some(ended), State::Complete) = (&manifest.ended, manifest.state) else {
-        return Err(unsuited(recording, "it is not complete"));
-    };
+    let (begin, end, period) = extent(recording)?;
     if manifest.pruned.is_some() {
         return Err(unsuited(recording, "its oldest segments were removed"));
     }
     let accounting =
         manifest.accounting.clone().ok_or_else(|| unsuited(recording, "it has no account of its events"))?;
-    let first = manifest.segments.iter().map(|segment| segment.first_ts).min();
-    let last = manifest.segments.iter().map(|segment| segment.last_ts).max();
-    let (Some(first), Some(last)) = (first, last) else { return Err(unsuited(recording, "it has no events")) };
-    // Where events are outside of what the manifest says, copies must not overlap either.
-    let (begin, end) = (manifest.started.ns.min(first), ended.ns.max(last + 1));
-    let period = end - begin;
     let whole = i64::try_from(plan.times).ok().and_then(|times| period.checked_mul(times));
     let whole = whole.and_then(|whole| begin.checked_add(whole)?.checked_add(period));
     whole.ok_or_else(|| unsuited(recording, "so many copies last beyond the year 2262"))?;
 
+    let end = end + period * (plan.times as i64 - 1);
+    let places = day::places(&plan, begin, period);
+    if places.is_empty() {
+        return Err(unsuited(recording, "the day's shape leaves no copy of it"));
+    }
+    let plan = Plan { times: places.len() as u64, ..plan };
     let kept = kept(recording)?;
     let census = Census::take(recording, &accounting, &plan)?;
     let names = (0..plan.replicas).map(|replica| Names::new(recording, replica, plan.seed)).collect::<Result<_>>()?;
     let begins = names::begins(plan, period);
-    let source = Source { recording, census, names, begins, period, plan };
+    let source = Source { recording, census, names, begins, period, places, plan };
 
     let rotation = Rotation { time: Duration::MAX, bytes: usize::MAX, rows: plan.segment_rows };
     let storage = Storage { background: true, ..Storage::from(rotation) };
@@ -180,8 +196,21 @@ pub fn stretch(recording: &Recording, dir: &Path, plan: Plan, mut progress: impl
         writer.tick()?;
     }
     tables::write(&mut writer, &source)?;
-    let end = begin + period * plan.times as i64 + source.begins.iter().max().copied().unwrap_or(0);
+    let end = end + source.begins.iter().max().copied().unwrap_or(0);
     Ok(writer.finish(account::of_copies(&accounting, &source), end)?)
+}
+
+/// Begin, end and length of a recording, ns. Where events are outside of what the manifest says, copies must not overlap either.
+fn extent(recording: &Recording) -> Result<(i64, i64, i64)> {
+    let manifest = recording.manifest();
+    let (Some(ended), State::Complete) = (&manifest.ended, manifest.state) else {
+        return Err(unsuited(recording, "it is not complete"));
+    };
+    let first = manifest.segments.iter().map(|segment| segment.first_ts).min();
+    let last = manifest.segments.iter().map(|segment| segment.last_ts).max();
+    let (Some(first), Some(last)) = (first, last) else { return Err(unsuited(recording, "it has no events")) };
+    let (begin, end) = (manifest.started.ns.min(first), ended.ns.max(last + 1));
+    Ok((begin, end, end - begin))
 }
 
 /// All rows, if they are few.
@@ -205,7 +234,7 @@ fn kept(recording: &Recording) -> Result<Option<Vec<Vec<RecordBatch>>>> {
 
 /// What the manifest says before the first event.
 fn described(manifest: &Manifest, source: &Source<'_>) -> Manifest {
-    let Plan { times, replicas, seed, .. } = source.plan;
+    let Plan { times, replicas, seed, day, .. } = source.plan;
     let recorder = Recorder { name: "stretch".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let mut filter = manifest.filter.clone();
     filter.push(format!(
@@ -213,6 +242,11 @@ fn described(manifest: &Manifest, source: &Source<'_>) -> Manifest {
         manifest.digest,
         source.period as f64 / 1e9
     ));
+    if let Some(Day { depth, keep }) = day {
+        filter.push(format!(
+            "a copy at a place with a chance that has a day's shape: depth {depth}, {keep} at the height"
+        ));
+    }
     let mut described = Manifest::new(recorder, manifest.kernel.clone(), manifest.started.ns, filter, &[]);
     described.classes.clone_from(&manifest.classes);
     described.hooks.clone_from(&manifest.hooks);

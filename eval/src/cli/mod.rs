@@ -8,6 +8,7 @@ pub mod detect_all;
 mod detect_tables;
 pub mod enforce;
 mod enforce_text;
+pub mod forecast;
 pub mod gate;
 pub mod growth;
 pub mod latency;
@@ -56,6 +57,7 @@ Examples:
   eval latency -o out/latency                    from kernel to memory, journal, segment and alert, with a picture (root)
   eval enforce xmrig -o out/enforce              the attack again under policies of a learned profile: stopped, broken (root)
   eval speed long/ --learn webapp-1              events a second beside a plain polars scan of the same columns
+  eval forecast days/ --until +7d                forecasts of traffic on days held back, beside a plain bound
   eval storm                                     a million system calls a second for a minute (root)
   eval soak -o out/soak --ask 'web/item?id=7'    an hour of a web shop: memory, loss, size, CPU time, a picture (root)
   eval overhead --recorder retroscope,strace --workload storm --scale 0.1
@@ -123,6 +125,8 @@ pub enum Command {
     /// On one thread, in turns, without the embedding model. Build with --release, and take a recording of a million events or
     /// more: benches' `stretch` makes one of any length.
     Speed(speed::Args),
+    /// Try forecasts of traffic on the part of recordings that was held back: how often right, how wide, what they would find
+    Forecast(forecast::Args),
     /// Record a storm of system calls and compare what was stored with what the callers counted (needs root)
     Storm(storm::Args),
     /// Measure what waking the recorder by batch and by deadline costs, and how old events get (needs root)

@@ -21,14 +21,14 @@ use crate::pipeline::World;
 use crate::profile::Profile;
 
 pub use ports::Channel;
-pub(crate) use render::said;
 pub use render::{dot, render, to_json};
+pub(crate) use render::{end as short_end, said};
 
 /// The classes that say something of it.
 const CLASSES: [Class; 3] = [Class::Network, Class::Dns, Class::Tls];
 /// Programs named of a relation's end; further ones are not.
 const PROGRAMS: usize = 8;
-const LOOPBACK: &str = "loopback";
+pub(crate) const LOOPBACK: &str = "loopback";
 /// A connection that does not wait is under way.
 const EINPROGRESS: i32 = -115;
 
@@ -248,7 +248,7 @@ impl Reader<'_> {
 }
 
 /// The relation that a socket belongs to, and whether it is the client's.
-fn ends(own: &Arc<str>, far: &Far, event: &NetworkEvent) -> (Key, bool) {
+pub(crate) fn ends(own: &Arc<str>, far: &Far, event: &NetworkEvent) -> (Key, bool) {
     let peer = far.peer.strip_prefix("image ").unwrap_or(&far.peer).to_owned();
     let (is_client, port) = match far.port {
         ServicePort::Theirs(port) => (true, Some(port)),

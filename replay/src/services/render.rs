@@ -61,7 +61,7 @@ fn limits(services: &Services) -> String {
 }
 
 /// An image without its registry and folders, which most of a recording's have in common.
-fn end(text: &str) -> String {
+pub(crate) fn end(text: &str) -> String {
     let text = clean(text);
     if text.contains(' ') {
         return shorten(&text, LONG);
