@@ -355,9 +355,8 @@ pub struct Forecast {
     /// Length of time that bytes are summed over
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = crate::forecast::duration)]
     pub bucket: i64,
-    /// After how long traffic repeats itself; what is not learned twice is left out
-    #[arg(long = "season", value_name = "TIME,...", value_delimiter = ',', default_values = ["1h", "1d"],
-        value_parser = crate::forecast::duration)]
+    /// After how long traffic repeats itself; what is not learned twice is left out [default: 1h and 1d, if longer than a bucket]
+    #[arg(long = "season", value_name = "TIME,...", value_delimiter = ',', value_parser = crate::forecast::duration)]
     pub seasons: Vec<i64>,
     /// Share of buckets that the interval shall have
     #[arg(long, value_name = "SHARE", default_value_t = 0.99, value_parser = crate::forecast::level)]

@@ -52,6 +52,7 @@ fn what_cannot_be_forecast_is_said() {
     for (args, code, says) in [
         (&["--bucket", "1h"][..], 4, "less than two buckets"),
         (&["--bucket", "60s", "--season", "90s"], 2, "a season of 90 s"),
+        (&["--bucket", "2d"], 2, "neither an hour nor a day"),
         (&["--bucket", "1s", "--until", "+1h"], 2, "nothing to compare"),
         (&["--bucket", "1s", "--until", "later"], 2, "later"),
         (&["--level", "1.5"], 2, "a share above 0"),

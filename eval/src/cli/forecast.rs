@@ -16,7 +16,7 @@ const EXAMPLES: &str = "Examples:\n  \
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Directories of recordings, or names of ones that ship; together they are one series
+    /// Directories of recordings, or names of ones that ship; each by itself, and one table of all
     #[arg(required = true, value_name = "RECORDING")]
     recordings: Vec<String>,
     /// Length of time that bytes are summed over
@@ -61,13 +61,14 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 fn render(found: &Measured) -> String {
-    let length = |from: i64, to: i64| count(((to - from) as f64 / 1e9 / found.bucket_s).round() as u64);
+    let all = |buckets: &[usize]| count(buckets.iter().sum::<usize>() as u64);
     let mut out = format!(
-        "{} ways, {} buckets of {} s learned and {} held back, a season of {} s\n",
+        "{} recordings, {} ways; {} buckets of {} s learned and {} held back, a season of {} s\n",
+        found.recordings.len(),
         count(found.ways as u64),
-        length(found.from, found.until),
+        all(&found.learned),
         found.bucket_s,
-        length(found.until, found.to),
+        all(&found.held_back),
         found.season_s
     );
     if found.left_out > 0 {

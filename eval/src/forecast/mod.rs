@@ -60,10 +60,9 @@ pub struct Measured {
     pub recordings: Vec<String>,
     pub bucket_s: f64,
     pub season_s: f64,
-    /// Unix time, ns.
-    pub from: i64,
-    pub until: i64,
-    pub to: i64,
+    /// Buckets of each recording.
+    pub learned: Vec<usize>,
+    pub held_back: Vec<usize>,
     /// Ways that every method has a forecast of, and others.
     pub ways: usize,
     pub left_out: usize,
@@ -95,48 +94,61 @@ struct Tally {
     found: Vec<usize>,
 }
 
-/// Reads, forecasts and compares.
+/// Reads, forecasts and compares each recording by itself.
 ///
 /// # Errors
 /// As [`forecast::forecast`].
 pub fn measure(recordings: &[(String, Recording)], plan: &Plan, config: &Config) -> Result<Measured> {
-    let traffic = forecast::read(recordings, plan.bucket, config)?;
-    let season = (plan.season / plan.bucket) as usize;
-    let (mut rows, mut last) = (Vec::new(), None);
-    for &level in &plan.levels {
-        let options = Options { bucket: plan.bucket, seasons: vec![plan.season], level, until: plan.until.clone() };
-        let found = forecast::of(&traffic, &options)?;
-        // On a way that got nothing while it was learned any byte is news, to all methods.
-        let told = |line: &&Line| line.unfit.is_none() && line.learned.iter().flatten().any(|bytes| *bytes > 0.0);
-        let lines: Vec<&Line> = found.lines.iter().filter(told).collect();
-        let tallies: Vec<Option<[Tally; 4]>> = lines
-            .par_iter()
-            .map(|line| {
-                let tallied = Method::ALL.map(|method| tally(method, line, season, level, plan, config));
-                tallied.iter().all(Option::is_some).then(|| tallied.map(Option::unwrap_or_default))
-            })
-            .collect();
-        let compared: Vec<&[Tally; 4]> = tallies.iter().flatten().collect();
-        rows.extend(
-            Method::ALL.iter().enumerate().map(|(at, method)| {
-                row(level, *method, compared.iter().map(|tallies| &tallies[at]), plan.volumes.len())
-            }),
-        );
-        last = Some((found.from, found.until, found.to, compared.len(), found.lines.len() - compared.len()));
-    }
-    let (from, until, to, ways, left_out) = last.unwrap_or_default();
-    Ok(Measured {
+    let mut measured = Measured {
         recordings: recordings.iter().map(|(name, _)| name.clone()).collect(),
         bucket_s: plan.bucket as f64 / 1e9,
         season_s: plan.season as f64 / 1e9,
-        from,
-        until,
-        to,
-        ways,
-        left_out,
+        learned: Vec::new(),
+        held_back: Vec::new(),
+        ways: 0,
+        left_out: 0,
         volumes: plan.volumes.iter().map(|(text, _)| text.clone()).collect(),
-        rows,
-    })
+        rows: Vec::new(),
+    };
+    let mut tallies: Vec<Vec<[Tally; 4]>> = vec![Vec::new(); plan.levels.len()];
+    for recording in recordings {
+        let traffic = forecast::read(std::slice::from_ref(recording), plan.bucket, config)?;
+        for (at, &level) in plan.levels.iter().enumerate() {
+            let options = Options { bucket: plan.bucket, seasons: vec![plan.season], level, until: plan.until.clone() };
+            let found = forecast::of(&traffic, &options)?;
+            let compared = compare(&found.lines, level, plan, config);
+            if at == 0 {
+                let buckets = |from: i64, to: i64| ((to - from) / plan.bucket) as usize;
+                measured.learned.push(buckets(found.from, found.until));
+                measured.held_back.push(buckets(found.until, found.to));
+                measured.ways += compared.len();
+                measured.left_out += found.lines.len() - compared.len();
+            }
+            tallies[at].extend(compared);
+        }
+    }
+    for (level, tallies) in plan.levels.iter().zip(&tallies) {
+        measured.rows.extend(
+            Method::ALL.iter().enumerate().map(|(at, method)| {
+                row(*level, *method, tallies.iter().map(|tallies| &tallies[at]), plan.volumes.len())
+            }),
+        );
+    }
+    Ok(measured)
+}
+
+/// Each way that all methods have a forecast of, by method.
+fn compare(lines: &[Line], level: f64, plan: &Plan, config: &Config) -> Vec<[Tally; 4]> {
+    let season = (plan.season / plan.bucket) as usize;
+    // On a way that got nothing while it was learned any byte is news, to all methods.
+    let told = |line: &&Line| line.unfit.is_none() && line.learned.iter().flatten().any(|bytes| *bytes > 0.0);
+    let lines: Vec<&Line> = lines.iter().filter(told).collect();
+    let tallies = lines.par_iter().map(|line| {
+        let tallied = Method::ALL.map(|method| tally(method, line, season, level, plan, config));
+        tallied.iter().all(Option::is_some).then(|| tallied.map(Option::unwrap_or_default))
+    });
+    let tallies: Vec<Option<[Tally; 4]>> = tallies.collect();
+    tallies.into_iter().flatten().collect()
 }
 
 fn tally(method: Method, line: &Line, season: usize, level: f64, plan: &Plan, config: &Config) -> Option<Tally> {

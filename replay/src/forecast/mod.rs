@@ -25,12 +25,15 @@ use crate::run::progress_of;
 pub use picture::draw;
 pub use render::{render, to_json};
 
+/// ns
+const HOUR: i64 = 3_600_000_000_000;
+
 /// What is to be forecast.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// ns
     pub bucket: i64,
-    /// ns, each a whole number of buckets, and at least two.
+    /// ns, each a whole number of buckets, and at least two. Empty: the hour and the day, if they are.
     pub seasons: Vec<i64>,
     /// Share of buckets that the interval shall have.
     pub level: f64,
@@ -175,15 +178,20 @@ pub fn of(traffic: &Traffic, options: &Options) -> Result<Forecasts> {
 /// Lengths of the seasons in buckets.
 fn seasons(options: &Options) -> Result<Vec<usize>> {
     let bucket = options.bucket;
-    let length = |season: &i64| {
-        let whole = season % bucket == 0 && season / bucket >= 2;
-        whole.then_some((season / bucket) as usize).ok_or_else(|| {
+    let hint = "choose --bucket and --season so that one is a multiple of the other";
+    let length = |season: i64| (season % bucket == 0 && season / bucket >= 2).then_some((season / bucket) as usize);
+    if options.seasons.is_empty() {
+        let found: Vec<usize> = [HOUR, 24 * HOUR].into_iter().filter_map(length).collect();
+        let message = || format!("neither an hour nor a day is two or more whole buckets of {} s", bucket as f64 / 1e9);
+        return if found.is_empty() { Err(Error::config(message(), hint)) } else { Ok(found) };
+    }
+    let checked = |season: &i64| {
+        length(*season).ok_or_else(|| {
             let (season, bucket) = (*season as f64 / 1e9, bucket as f64 / 1e9);
-            let message = format!("a season of {season} s is not two or more whole buckets of {bucket} s");
-            Error::config(message, "choose --bucket and --season so that one is a multiple of the other")
+            Error::config(format!("a season of {season} s is not two or more whole buckets of {bucket} s"), hint)
         })
     };
-    options.seasons.iter().map(length).collect()
+    options.seasons.iter().map(checked).collect()
 }
 
 /// The first bucket, the first that is held back, and the end, in buckets.

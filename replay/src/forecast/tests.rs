@@ -1,7 +1,5 @@
 use super::*;
 
-const HOUR: i64 = 3_600_000_000_000;
-
 fn options(until: Option<&str>) -> Options {
     Options { bucket: HOUR, seasons: vec![24 * HOUR], level: 0.99, until: until.map(str::to_owned) }
 }
@@ -35,6 +33,9 @@ fn the_learned_part_and_the_rest_are_told_apart() {
     }
     let uneven = Options { seasons: vec![90 * 60 * 1_000_000_000], ..options(None) };
     assert!(seasons(&uneven).unwrap_err().to_string().contains("5400 s is not two or more"));
+    let default = |bucket| seasons(&Options { seasons: Vec::new(), bucket, ..options(None) });
+    assert_eq!((default(HOUR).unwrap(), default(HOUR / 60).unwrap()), (vec![24], vec![60, 1440]));
+    assert!(default(HOUR * 7).unwrap_err().to_string().contains("neither an hour"));
 }
 
 #[test]
