@@ -7,6 +7,7 @@ use record_bpf::Class;
 use serde::{Deserialize, Serialize};
 
 use crate::many;
+use crate::profile::Volume;
 
 /// A row of the recording that proves something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -111,6 +112,8 @@ pub enum DeviationKind {
     NewFileOperation,
     NewPeer,
     NewPort,
+    /// A known peer was sent more than is forecast for the hour.
+    NewVolume,
     /// Nothing that a profile describes: a rule hit it.
     RuleHit,
 }
@@ -126,6 +129,7 @@ impl DeviationKind {
             DeviationKind::NewFileOperation => "new_file_operation",
             DeviationKind::NewPeer => "new_peer",
             DeviationKind::NewPort => "new_port",
+            DeviationKind::NewVolume => "new_volume",
             DeviationKind::RuleHit => "rule_hit",
         }
     }
@@ -143,6 +147,7 @@ impl DeviationKind {
             DeviationKind::NewFileOperation => "new operation on a known path",
             DeviationKind::NewPeer => "new peer",
             DeviationKind::NewPort => "new port",
+            DeviationKind::NewVolume => "more sent than forecast",
             DeviationKind::RuleHit => "a rule's hit",
         }
     }
@@ -200,6 +205,9 @@ pub struct Deviation {
     pub token_novelty: Option<f32>,
     /// Only where the embedding tier ran.
     pub nearest: Option<Nearest>,
+    /// Only of what was sent beyond its forecast: the largest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Volume>,
     /// Events folded into this deviation.
     pub count: u64,
     /// The rows that prove it, the first ones.

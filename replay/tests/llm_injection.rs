@@ -59,6 +59,7 @@ fn deviation(text: &str) -> Deviation {
         changes: vec![text.into()],
         token_novelty: None,
         nearest: Some(Nearest { pattern: text.into(), cosine: 0.1 }),
+        volume: None,
         count: 1,
         rows: vec![],
         reached: std::collections::BTreeMap::new(),

@@ -175,6 +175,18 @@ fn check(config: &Config) -> Result<()> {
             "a list of IP addresses, as [\"9.9.9.9\"]",
         ),
         ((1.0..=1e9).contains(&config.network.volume_factor), "network.volume_factor", "1 to 1000000000"),
+        ((60..=604_800).contains(&config.forecast.bucket), "forecast.bucket", "60 to 604800, in seconds"),
+        (
+            config.forecast.season.is_multiple_of(config.forecast.bucket)
+                && config
+                    .forecast
+                    .season
+                    .checked_div(config.forecast.bucket)
+                    .is_some_and(|n| (2..=10_000).contains(&n)),
+            "forecast.season",
+            "2 to 10000 times forecast.bucket, without a rest",
+        ),
+        (open_share(config.forecast.level), "forecast.level", "above 0 and below 1"),
         (open_share(config.convergence.epsilon), "convergence.epsilon", "above 0 and below 1"),
         (open_share(config.convergence.delta), "convergence.delta", "above 0 and below 1"),
         (
@@ -290,6 +302,8 @@ mod tests {
             ("convergence.window", "no '='", "--set"),
             ("convergence=3", "is a table", "default"),
             ("tuning.forget=60", "out of range", "more than tuning.apart"),
+            ("forecast.bucket=0", "forecast.bucket is out of range", "in seconds"),
+            ("forecast.season=5000", "forecast.season is out of range", "without a rest"),
             ("network.resolvers=[\"dns.example\"]", "network.resolvers is out of range", "IP addresses"),
             ("args.novelty.reject=nan", "out of range", "0 to 1"),
         ] {

@@ -21,6 +21,7 @@ pub use model::Model;
 pub struct Config {
     pub profile: Profile,
     pub network: Network,
+    pub forecast: Forecast,
     pub args: Args,
     pub model: Model,
     pub convergence: Convergence,
@@ -51,6 +52,14 @@ pub struct Network {
     pub volume_factor: f64,
     pub volume_known: u64,
     pub volume_unknown: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forecast {
+    pub bucket: u64,
+    pub season: u64,
+    pub level: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -31,6 +31,7 @@ fn deviation(text: &str) -> Deviation {
         changes: Vec::new(),
         token_novelty: None,
         nearest: None,
+        volume: None,
         count: 1,
         rows: vec![],
     }

@@ -7,6 +7,7 @@
 //! rarity     = 1 - (k - 1) / (n - 1)              one of many: 1; all of them, as after a release: 0
 //! confidence = (n - 1) / (n - 1 + siblings)       how much siblings can say: n = 1: 0, n = 3: 1/2, n = 100: 0.98
 //! own        = burst · (1 + novelty) / 2          what the container says by itself
+//! own        = max(own, excess)                   where more was sent than forecast
 //! score      = (confidence · rarity + (1 - confidence) · own) · (1 - spread / 2)
 //! ```
 //!
@@ -15,6 +16,8 @@
 //!   intrusion is many new things at once, from a container that was quiet; a container that deviates all day long raises
 //!   nobody's eyebrows with one deviation more. It is the median, as an intrusion's first burst must not make its second
 //!   one look usual. Behaviours are told apart by equality here: a hundred files of like names are a burst.
+//! - `excess = 1 - most / bytes`, where `bytes` were sent to the peer within the hour and `most` is the upper end of the forecast's interval
+//!   ([`crate::profile::traffic`]): twice the most that is to be expected gives 1/2.
 //! - `novelty` is the share of tokens never seen at that leaf where arguments were compared, and 1 where the tree itself
 //!   had no such element.
 //! - `spread = (i - 1) / (m - 1)`, where `i` of the recording's `m` images are in the cluster. What happens in all images
@@ -39,6 +42,7 @@ use super::grounds::rounded;
 use super::{Engine, Grounds, Verdict};
 use crate::config::Statistics;
 use crate::deviation::Deviation;
+use crate::profile::Volume;
 
 /// Images that must be in the recording before presence in all of them means anything.
 pub const SPREAD_IMAGES: usize = 3;
@@ -86,6 +90,9 @@ pub struct Rarity {
     pub half: f64,
     pub burst: f64,
     pub novelty: f64,
+    /// Only of what was sent beyond its forecast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Volume>,
     pub own: f64,
     /// Images of the recording, and those in the cluster.
     pub m: usize,
@@ -114,6 +121,7 @@ impl Rarity {
             half,
             burst,
             novelty,
+            volume,
             own,
             m,
             i,
@@ -133,7 +141,12 @@ impl Rarity {
             rare,
             format!("confidence = (n - 1) / (n - 1 + siblings) = ({n} - 1) / ({n} - 1 + {siblings}) = {confidence:.4}"),
             format!("burst = x / (x + half), x = {here} - {usual}: {burst:.4} (half = {half})"),
-            format!("own = burst · (1 + novelty) / 2 = {burst:.4} · (1 + {novelty:.4}) / 2 = {own:.4}"),
+            match volume {
+                None => format!("own = burst · (1 + novelty) / 2 = {burst:.4} · (1 + {novelty:.4}) / 2 = {own:.4}"),
+                Some(Volume { bytes, most, .. }) => format!(
+                    "own = max(burst · (1 + novelty) / 2, 1 - most / bytes) = max({burst:.4} · (1 + {novelty:.4}) / 2, 1 - {most} / {bytes}) = {own:.4}"
+                ),
+            },
             spread_line,
             format!(
                 "score = ({confidence:.4} · {rarity:.4} + (1 - {confidence:.4}) · {own:.4}) · (1 - {spread:.4} / 2) = {:.4}",
@@ -143,7 +156,7 @@ impl Rarity {
     }
 
     fn reason(&self, window: f64) -> String {
-        let Rarity { n, k, variants, over, here, usual, m, i, spread, .. } = self;
+        let Rarity { n, k, variants, over, here, usual, m, i, spread, volume, .. } = self;
         let spellings = if *variants > 1 { format!(" in {variants} spellings") } else { String::new() };
         let over = if *k > 1 && *over >= 1.0 { format!(" within {over:.0} s") } else { String::new() };
         let siblings = match n {
@@ -153,7 +166,12 @@ impl Rarity {
         let usual = if *usual > 0 { format!(", where {usual} are usual") } else { String::new() };
         let across = if *spread > 0.0 { format!("; in {i} of {m} images") } else { String::new() };
         let window = if window == 60.0 { "a minute".to_owned() } else { format!("{window} s") };
-        format!("{siblings}; {here} new behaviours of the container within {window}{usual}{across}")
+        let volume = volume.as_ref().map_or_else(String::new, |Volume { bytes, most, usual, bucket }| {
+            format!(
+                "{bytes} bytes sent within {bucket} s, where {usual} are usual and {most} the most to be expected; "
+            )
+        });
+        format!("{volume}{siblings}; {here} new behaviours of the container within {window}{usual}{across}")
     }
 }
 
@@ -258,7 +276,8 @@ fn rarity(
         half: config.half,
         burst,
         novelty,
-        own: rounded(burst * (1.0 + novelty) / 2.0),
+        own: rounded((burst * (1.0 + novelty) / 2.0).max(deviation.volume.as_ref().map_or(0.0, Volume::excess))),
+        volume: deviation.volume.clone(),
         m,
         i,
         spread,
@@ -293,6 +312,7 @@ mod tests {
             changes: Vec::new(),
             token_novelty: None,
             nearest: None,
+            volume: None,
             count: 1,
             rows: vec![],
         }
@@ -309,6 +329,27 @@ mod tests {
 
     fn scores(deviations: &[Deviation], population: &Population) -> Vec<f32> {
         judge(deviations, population, &settings()).into_iter().map(|verdict| verdict.score).collect()
+    }
+
+    #[test]
+    fn the_more_is_sent_beyond_the_forecast_the_more_it_says() {
+        let sent = |bytes: u64| Deviation {
+            kind: DeviationKind::NewVolume,
+            volume: Some(Volume { bytes, most: 100_000, usual: 40_000, bucket: 3600 }),
+            ..deviation("web", "c0", 100, "db:5432")
+        };
+        let plain = scores(&[deviation("web", "c0", 100, "db:5432")], &population("web", 1))[0];
+        let of = |bytes: u64| scores(&[sent(bytes)], &population("web", 1))[0];
+        assert_eq!(of(110_000), plain, "a tenth more says less than that it is new");
+        assert!((of(200_000) - 0.5).abs() < 1e-6 && of(1_000_000) > 0.89, "{} {}", of(200_000), of(1_000_000));
+        let verdict = &judge(&[sent(200_000)], &population("web", 1), &settings())[0];
+        assert!(
+            verdict.reason.starts_with("200000 bytes sent within 3600 s, where 40000 are usual"),
+            "{}",
+            verdict.reason
+        );
+        let derivation = verdict.derivation().join("\n");
+        assert!(derivation.contains("1 - 100000 / 200000) = 0.5000"), "{derivation}");
     }
 
     #[test]

@@ -55,8 +55,9 @@ fn panel(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, forecasts: 
     let pair = &line.pair;
     let port = pair.port.map_or_else(String::new, |port| format!("/{port}"));
     let caption = format!(
-        "{} and {} {}{port}, {}: bytes in {} s",
+        "{} ({}) and {} {}{port}, {}: bytes in {} s",
         pair.container,
+        short_end(&pair.image),
         short_end(&pair.peer),
         pair.protocol,
         line.way.name(),

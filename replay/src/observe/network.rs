@@ -304,6 +304,7 @@ pub fn verb(direction: &str) -> &str {
         "accept" => "accepts a connection from",
         "listen" => "listens on",
         "bind" => "binds to",
+        "send" => "sends to",
         _ => direction,
     }
 }

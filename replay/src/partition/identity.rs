@@ -117,9 +117,10 @@ fn content(chain: &str, files: &[InputFile]) -> String {
 /// Of what the lanes of a part depend on. How deviations are judged and alerts scored is no part of it: that is done at the merge,
 /// and may be done otherwise than when the parts were made. Neither is where things are.
 fn fingerprint(config: &Config) -> Result<String> {
-    let Config { profile, network, args, model, convergence, tuning, engines, severity: _, alerts, sinks: _ } = config;
+    let Config { profile, network, forecast, args, model, convergence, tuning, engines, severity: _, alerts, sinks: _ } =
+        config;
     let text = serde_json::to_vec(&(
-        (profile, network, args, convergence, tuning),
+        (profile, network, forecast, args, convergence, tuning),
         (&model.file, &model.prompt),
         alerts.evidence_rows,
         (env!("CARGO_PKG_VERSION"), record_bpf::schema::VERSION),

@@ -11,7 +11,7 @@ use super::ruling::Ruling;
 use crate::deviation::{Deviation, DeviationKind, RowRef, Tree};
 use crate::engines::Verdict;
 use crate::observe::Observation;
-use crate::profile::Departure;
+use crate::profile::{Departure, Volume};
 
 /// Path segments by which the files of a program the profile does not know are told apart: such a program reads its
 /// libraries, writes its output, and each directory says it once.
@@ -97,6 +97,9 @@ impl Folds {
                 }
             }
             deviation.count += 1;
+            if departure.volume.as_ref().map(Volume::excess) > deviation.volume.as_ref().map(Volume::excess) {
+                deviation.volume = departure.volume;
+            }
             if let Some(id) = &observation.reached {
                 deviation.reached.entry(Arc::clone(id)).or_insert(observation.ts);
             }
@@ -104,7 +107,7 @@ impl Folds {
             return;
         }
         self.changed = true;
-        let Departure { kind, at, tier, risk, changes, token_novelty, nearest } = departure;
+        let Departure { kind, at, tier, risk, changes, token_novelty, nearest, volume } = departure;
         let mut path = vec![Arc::clone(&self.image)];
         path.extend(observation.steps.iter().cloned());
         path.extend(observation.args.as_ref().map(|args| Arc::from(args.text())));
@@ -130,6 +133,7 @@ impl Folds {
             changes,
             token_novelty,
             nearest,
+            volume,
             count: 1,
             rows,
         };

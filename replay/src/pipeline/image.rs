@@ -91,8 +91,7 @@ pub struct ImageState {
     tuning: Tuning,
     /// What locked trees saw.
     since: BTreeMap<Tree, Since>,
-    /// What was sent in the present minute.
-    minutes: volume::Minutes,
+    volumes: volume::Volumes,
     /// Of rules' hits.
     pub memory: Memory,
     doings: Doings,
@@ -122,7 +121,7 @@ impl ImageState {
             replicas: None,
             tuning: Tuning::default(),
             since: BTreeMap::new(),
-            minutes: volume::Minutes::default(),
+            volumes: volume::Volumes::default(),
             memory: Memory::default(),
             doings: Doings::default(),
         }
@@ -146,7 +145,7 @@ impl ImageState {
         self.tainted = withheld.iter().map(|id| (*id, true)).collect();
         self.clean.clear();
         self.observer = Observer::new();
-        self.minutes = volume::Minutes::default();
+        self.volumes.forget();
         self.memory.clear();
         self.begun = false;
     }
@@ -208,6 +207,7 @@ impl ImageState {
         self.span = Some(self.span.map_or((ts, ts), |(first, _)| (first, ts)));
         if !self.begun {
             self.begun = true;
+            self.volumes.begin(ts);
             self.shift = self.ended.map_or(0, |ended| ts - ended);
         }
         let now = ts - self.shift;
@@ -231,9 +231,10 @@ impl ImageState {
         let mut observations = std::mem::take(&mut self.scratch);
         self.observer.observe(event, &around.context, &mut observations);
         let beyond = self.volume(event, around);
-        let ruling = self.ruling(event, beyond, around);
+        let ruling = self.ruling(event, beyond.minute, around);
         if observations.is_empty() {
             self.outside(event, &ruling, around);
+            self.beyond_forecast(event, beyond, around);
         }
         let (mut seen, mut known) = (Vec::new(), !ruling.heard);
         let edition = self.doings.edition;
@@ -342,6 +343,19 @@ impl ImageState {
 
     /// Locks the trees that have converged at `now`, a time of learning; of a baseline, notes that they have.
     fn check(&mut self, now: i64, config: &Config) {
+        let learns = self.learns_traffic();
+        self.check_trees(now, config);
+        if learns && !self.learns_traffic() {
+            self.traffic_learned(now + self.shift);
+            self.seal_traffic(config);
+        }
+    }
+
+    fn learns_traffic(&self) -> bool {
+        matches!(self.phases.get(&Tree::Network), Some(Phase::Learning(_)))
+    }
+
+    fn check_trees(&mut self, now: i64, config: &Config) {
         for (tree, phase) in &mut self.phases {
             let Phase::Learning(tracker) = phase else { continue };
             if !self.converges {

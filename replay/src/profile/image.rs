@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArgLeaf, Calls, Node};
+use super::{ArgLeaf, Calls, Node, Traffic, Volume};
 use crate::args::Tiers;
 use crate::args::tiers::accepted_without_model;
 use crate::config::{self, Config};
@@ -30,6 +30,9 @@ pub struct ImageProfile {
     /// program → peer → the most bytes sent to it within a minute
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sent: BTreeMap<Arc<str>, BTreeMap<Arc<str>, u64>>,
+    /// Volumes over time, where seasons of them were learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
     /// System calls, where they were learned: nothing is compared with them, policies are made of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<Calls>,
@@ -61,12 +64,22 @@ pub struct Departure {
     pub changes: Vec<Arc<str>>,
     pub token_novelty: Option<f32>,
     pub nearest: Option<Nearest>,
+    pub volume: Option<Volume>,
 }
 
 impl Departure {
     /// Decided by the tree alone.
     pub fn plain(kind: DeviationKind, at: usize) -> Self {
-        Self { kind, at, tier: Tier::Structure, risk: None, changes: Vec::new(), token_novelty: None, nearest: None }
+        Self {
+            kind,
+            at,
+            tier: Tier::Structure,
+            risk: None,
+            changes: Vec::new(),
+            token_novelty: None,
+            nearest: None,
+            volume: None,
+        }
     }
 
     fn structure(kind: DeviationKind, at: usize) -> Option<Self> {
@@ -139,6 +152,7 @@ impl ImageProfile {
             changes: comparison.changes,
             token_novelty: comparison.token_novelty,
             nearest: comparison.nearest,
+            volume: None,
         }))
     }
 
@@ -150,6 +164,12 @@ impl ImageProfile {
         *most = bytes.max(*most);
     }
 
+    /// Learns that a container sent so many bytes so far within a bucket of the forecast.
+    pub fn learn_traffic(&mut self, sent: &Sent, ts: i64, bytes: u64, config: &config::Forecast) {
+        let traffic = self.traffic.get_or_insert_with(|| Traffic::new(config));
+        traffic.learn(sent, traffic.at(ts), bytes, PEERS);
+    }
+
     /// The most bytes that were learned; None if the program sent the peer nothing.
     pub fn most_sent(&self, sent: &Sent) -> Option<u64> {
         let peers = self.sent.get(&sent.program);
@@ -157,7 +177,7 @@ impl ImageProfile {
     }
 
     pub fn merge(&mut self, other: ImageProfile, bounds: &config::Profile) {
-        let ImageProfile { process, file, network, sent, calls } = other;
+        let ImageProfile { process, file, network, sent, traffic, calls } = other;
         for (parent, programs) in process {
             let own = self.process.entry(parent).or_default();
             for (program, leaf) in programs {
@@ -171,6 +191,10 @@ impl ImageProfile {
             own.merge(theirs);
             own
         });
+        self.traffic = match (self.traffic.take(), traffic) {
+            (Some(own), Some(theirs)) => own.merge(theirs),
+            (own, theirs) => own.or(theirs),
+        };
         for (program, peers) in sent {
             for (whom, bytes) in peers {
                 self.learn_sent(Sent { program: Arc::clone(&program), whom }, bytes);

@@ -11,6 +11,7 @@ pub mod node;
 pub mod show;
 pub mod siblings;
 pub mod store;
+pub mod traffic;
 pub mod tuning;
 
 pub use calls::Calls;
@@ -19,3 +20,4 @@ pub use image::{Departure, ImageProfile, Learned};
 pub use leaf::ArgLeaf;
 pub use node::Node;
 pub use store::{LockedTree, Profile};
+pub use traffic::{Traffic, Volume};

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 /// Version of `profile.json`. It grows when an old reader would misread the file.
 ///
 /// 1: trees and locks. 2: what was taken in after the lock, and what is on probation. 3: the most bytes
-/// sent to each peer. 4: the system calls.
-const VERSION: u32 = 4;
+/// sent to each peer. 4: the system calls. 5: volumes over time.
+const VERSION: u32 = 5;
 /// The oldest version that this build reads; what it lacks is empty.
 const OLDEST: u32 = 1;
 const KIND: &str = "retroscope profile";

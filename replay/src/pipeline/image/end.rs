@@ -14,6 +14,9 @@ impl ImageState {
     /// The present recording ends, at `end` of its own time; for an image that had no events in it, no time has passed.
     pub fn end_recording(&mut self, end: i64, config: &Config) {
         if self.begun {
+            if self.learns_traffic() {
+                self.traffic_learned(end);
+            }
             let end = end - self.shift;
             self.sample(end, config);
             self.ended = Some(end);
@@ -23,6 +26,10 @@ impl ImageState {
     /// Ends the stream at `end`, the recording's last moment: a tree that fell silent may have converged since, and of
     /// a baseline it is now said which trees had converged.
     pub fn finish(&mut self, end: i64, config: &Config) {
+        if self.learns_traffic() {
+            self.traffic_learned(end);
+            self.seal_traffic(config);
+        }
         let end = self.ended.unwrap_or(end - self.shift);
         self.check(end, config);
         if let Some(curve) = &mut self.curve {
