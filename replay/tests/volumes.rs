@@ -133,6 +133,9 @@ fn what_is_usual_by_day_is_evidence_by_night_where_days_were_learned() {
     let (first, end) = (traffic["whole"][0]["start"].as_i64().unwrap(), traffic["whole"][0]["end"].as_i64().unwrap());
     assert_eq!(end - first, 96, "hours that were learned whole");
 
+    let shown = |profile: &Path| common::stdout(&replay(&["profile", "show", profile.to_str().unwrap()]));
+    assert!(shown(&profile).contains("a forecast from 96 buckets of 3600 s"), "{}", shown(&profile));
+
     assert!(of(&profile, None, "1").is_empty(), "an ordinary day");
     // Hour 123 is the third of the sixth day. Of a minute, a million bytes are allowed to a known peer, and nothing was said of hours.
     let found = of(&profile, Some((123, 396_000)), "1");
@@ -150,5 +153,6 @@ fn what_is_usual_by_day_is_evidence_by_night_where_days_were_learned() {
     let short = learn("short", 0..36);
     let saved = fs::read_to_string(&short).unwrap();
     assert!(!saved.contains("\"traffic\""), "too little to keep");
+    assert!(shown(&short).contains("a forecast takes two seasons"), "{}", shown(&short));
     assert!(of(&short, Some((123, 396_000)), "1").is_empty());
 }

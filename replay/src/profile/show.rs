@@ -1,5 +1,6 @@
 //! A profile for people: the trees as indented text.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ fn render_image(name: &str, entry: &Entry, out: &mut String) -> fmt::Result {
     render_node(&entry.trees.file, 2, out)?;
     writeln!(out, "  network ({})", state(Tree::Network))?;
     render_node(&entry.trees.network, 2, out)?;
+    render_volumes(entry, out)?;
     for tuned in &entry.tuned {
         let days = tuned.occasions.iter().map(|at| text::time(*at)).collect::<Vec<_>>().join(", ");
         writeln!(out, "  taken in since: {}  on {days}", behaviour(&tuned.behaviour))?;
@@ -50,6 +52,28 @@ fn render_image(name: &str, entry: &Entry, out: &mut String) -> fmt::Result {
         writeln!(out, "  on probation: {}  {occasions} occasions", behaviour(&candidate.behaviour))?;
     }
     Ok(())
+}
+
+/// What is known of how much is sent, and so what a volume is compared with.
+fn render_volumes(entry: &Entry, out: &mut String) -> fmt::Result {
+    let peers: usize = entry.trees.sent.values().map(BTreeMap::len).sum();
+    if peers == 0 {
+        return Ok(());
+    }
+    match &entry.trees.traffic {
+        Some(traffic) => {
+            let (learned, width) =
+                (traffic.whole.iter().map(|range| range.end - range.start).sum::<i64>(), traffic.bucket);
+            writeln!(
+                out,
+                "  sent to {peers} peers: the most of a minute, and a forecast from {learned} buckets of {width} s"
+            )
+        }
+        None => writeln!(
+            out,
+            "  sent to {peers} peers: the most of a minute alone; a forecast takes two seasons of learning"
+        ),
+    }
 }
 
 fn behaviour(behaviour: &Behaviour) -> String {
