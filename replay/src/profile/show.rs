@@ -61,14 +61,12 @@ fn render_volumes(entry: &Entry, out: &mut String) -> fmt::Result {
         return Ok(());
     }
     match &entry.trees.traffic {
-        Some(traffic) => {
-            let (learned, width) =
-                (traffic.whole.iter().map(|range| range.end - range.start).sum::<i64>(), traffic.bucket);
-            writeln!(
-                out,
-                "  sent to {peers} peers: the most of a minute, and a forecast from {learned} buckets of {width} s"
-            )
-        }
+        Some(traffic) => writeln!(
+            out,
+            "  sent to {peers} peers: the most of a minute, and a forecast from {} buckets of {} s",
+            traffic.learned(),
+            traffic.bucket
+        ),
         None => writeln!(
             out,
             "  sent to {peers} peers: the most of a minute alone; a forecast takes two seasons of learning"

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config;
 use crate::forecast::model::{self, Expected};
+use crate::forecast::series::MOST;
 use crate::observe::Sent;
 
 /// Seasons that must have been learned whole, by the clock and by the number of buckets.
@@ -86,8 +87,13 @@ impl Traffic {
 
     /// Whether two seasons of it were learned.
     pub fn is_enough(&self, config: &config::Forecast) -> bool {
-        let learned: i64 = self.whole.iter().map(|range| range.end - range.start).sum();
-        self.bucket == config.bucket && learned >= SEASONS * (config.season / self.bucket.max(1)) as i64
+        self.bucket == config.bucket && self.learned() >= SEASONS * (config.season / self.bucket.max(1)) as i64
+    }
+
+    /// Buckets that were learned. A file may say anything.
+    pub fn learned(&self) -> i64 {
+        let lengths = self.whole.iter().map(|range| range.end.saturating_sub(range.start).max(0));
+        lengths.fold(0, i64::saturating_add)
     }
 
     /// What two profiles learned; nothing where their buckets differ.
@@ -115,12 +121,13 @@ impl Traffic {
     pub fn forecast(&self, sent: &Sent, config: &config::Forecast) -> Option<Ahead> {
         let first = self.whole.iter().map(|range| range.start).min()?;
         let end = self.whole.iter().map(|range| range.end).max()?;
+        let length = end.checked_sub(first).filter(|length| (1..=MOST).contains(length))?;
         let sums = self.sent.get(&sent.program)?.get(&sent.whom)?;
         let is_whole = |bucket: i64| self.whole.iter().any(|range| range.contains(&bucket));
         let value = |bucket: i64| is_whole(bucket).then(|| sums.get(&bucket).copied().unwrap_or(0) as f64);
         let learned: Vec<Option<f64>> = (first..end).map(value).collect();
         let season = (config.season / self.bucket.max(1)) as usize;
-        let horizon = (end - first).min(AHEAD) as usize;
+        let horizon = length.min(AHEAD) as usize;
         let expected = model::predict(&learned, &[season], config.level, horizon).ok()?.expected;
         Some(Ahead { end, expected })
     }
@@ -185,6 +192,8 @@ mod tests {
         let (config, mut one) = (config(), learned(10, 2));
         assert_eq!(one.clone().merge(learned(12, 2)).unwrap().forecast(&to("db:5432"), &config).unwrap().end, 14 * 24);
         assert_eq!(one.clone().merge(one.clone()).unwrap(), one);
+        let absurd = Traffic { whole: vec![i64::MIN..i64::MAX, 5..3], ..one.clone() };
+        assert!(absurd.is_enough(&config) && absurd.forecast(&to("db:5432"), &config).is_none());
         one.bucket = 60;
         assert!(one.clone().merge(learned(12, 2)).is_none() && !one.is_enough(&config));
     }
