@@ -81,6 +81,9 @@ pub enum Error {
     /// Not a log that can be imported.
     #[error("{}: cannot import: {reason}", path.display())]
     Import { path: PathBuf, reason: String },
+    /// The same: it is not there, or cannot be read to its end.
+    #[error("{}: cannot read the log: {source}", path.display())]
+    Log { path: PathBuf, source: io::Error },
     /// Neither a path nor the name of a shipped recording.
     #[error("no recording called {name:?}; {}", instead(meant.as_deref(), known))]
     UnknownName { name: String, meant: Option<String>, known: Vec<String> },
@@ -139,6 +142,9 @@ impl Error {
             }
             Error::Merge { .. } => "`datasets info` tells the recordings apart",
             Error::Import { .. } => "`datasets import --help` has the formats; `--from` says which it is",
+            Error::Log { .. } => {
+                "check the path and the permissions; `-` reads stdin, and what begins as gzip is unpacked"
+            }
             Error::Column { .. } => "`datasets schema` prints the columns each table must have",
             Error::Journal { .. } => "recover it with the version of retroscope that recorded it",
             Error::NoJournal { .. } => "record without `--journal off`, and with a recorder of this version",

@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<String> {
         From::Tetragon => Format::Tetragon,
         From::Tracee => Format::Tracee,
     });
-    let read = |source| Error::Read { path: args.log.clone(), source };
+    let read = |source| Error::Log { path: args.log.clone(), source };
     let made = if args.log.as_os_str() == "-" {
         let input = unpacked(io::stdin().lock()).map_err(read)?;
         import(input, "stdin".as_ref(), format, &args.out, |_| {})

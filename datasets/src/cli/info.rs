@@ -7,7 +7,7 @@ use record_bpf::Class;
 use serde::Serialize;
 
 use super::Format;
-use super::text::{bytes, count, seconds, table};
+use super::text::{bytes, count, seconds, table, wrapped};
 
 const EXAMPLES: &str = "Examples:\n  \
     datasets info xmrig                            a recording that ships\n  \
@@ -202,7 +202,7 @@ fn render(info: &Info<'_>, manifest: &Manifest) -> String {
         ("filter", if info.filter.is_empty() { "none".to_owned() } else { info.filter.join("; ") }),
         ("events", format!("{} ({:.0}/s), {}", count(info.rows), info.events_per_s, bytes(info.bytes))),
     ];
-    let derived = info.derived.map(|derived| ("made as", derived.to_string()));
+    let derived = info.derived.map(|derived| ("made as", wrapped(&derived.to_string(), 12)));
     for (name, value) in lines.into_iter().chain(derived) {
         let _ = writeln!(out, "  {name:<10}{value}");
     }

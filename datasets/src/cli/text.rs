@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
 
 /// 1234567 as 1,234,567.
 pub fn count(n: u64) -> String {
@@ -70,6 +71,28 @@ pub fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
+/// Columns that a terminal has at least.
+const WIDTH: usize = 80;
+
+/// Broken at spaces; it begins in column `indent`, and so do its further lines.
+pub fn wrapped(text: &str, indent: usize) -> String {
+    let (mut out, mut column) = (String::new(), indent);
+    for (at, word) in text.split(' ').enumerate() {
+        let width = word.width();
+        if at > 0 && column + 1 + width > WIDTH {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if at > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +102,16 @@ mod tests {
         assert_eq!(["0", "999", "1,000", "12,345,678"].map(str::to_owned), [0, 999, 1000, 12_345_678].map(count));
         assert_eq!(["999 B", "1.0 kB", "12.3 MB"].map(str::to_owned), [999, 1000, 12_345_678].map(bytes));
         assert_eq!(["90.0 s", "2 min 05 s", "1 h 00 min 01 s"].map(str::to_owned), [90.0, 125.0, 3601.0].map(seconds));
+    }
+
+    #[test]
+    fn long_lines_are_broken_within_80_columns() {
+        let text = "word ".repeat(40);
+        let whole = wrapped(text.trim(), 12);
+        let lines: Vec<&str> = whole.lines().collect();
+        assert!(lines.len() == 3 && lines[0].len() <= 68, "{whole}");
+        assert!(lines[1..].iter().all(|line| line.len() <= 80 && line.starts_with(&" ".repeat(12))), "{whole}");
+        assert_eq!(whole.split_whitespace().count(), 40);
+        assert_eq!(wrapped("short", 12), "short");
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use datasets::{CpuReport, PublicKey, Verdict, VerifyReport, resolve};
 
 use super::bytes_bar::Bar;
-use super::text::{bytes, count, table};
+use super::text::{bytes, count, table, wrapped};
 use super::{Format, gaps};
 
 const EXAMPLES: &str = "Examples:\n  \
@@ -65,7 +65,7 @@ fn render(report: &VerifyReport) -> String {
     );
     let _ = writeln!(out, "  chain {}", report.chain);
     if let Some(derived) = &report.derived {
-        let _ = writeln!(out, "  {derived}");
+        let _ = writeln!(out, "  {}", wrapped(&derived.to_string(), 2));
     }
     let _ = writeln!(out, "  signed by {}\n", report.signed_by.as_deref().unwrap_or("nobody"));
     out.push_str(&cpus(&report.cpus));

@@ -33,6 +33,8 @@ enum Field {
 
 /// The directory that stands for the working directory (fcntl.h).
 const AT_FDCWD: i32 = -100;
+/// Of unlinkat (fcntl.h).
+const AT_REMOVEDIR: i64 = 0x200;
 
 #[derive(Clone, Copy)]
 enum Call {
@@ -40,6 +42,15 @@ enum Call {
     /// With the argument that has the flags, and the one that has the directory, if there are such.
     Open {
         flags: Option<&'static str>,
+        directory: Option<&'static str>,
+    },
+    /// With the argument that has the directory, and for a rename the one that has the new name's.
+    Rename {
+        directories: Option<(&'static str, &'static str)>,
+    },
+    /// With the argument that has the directory; of unlinkat the flags make it a rmdir.
+    Change {
+        kind: Kind,
         directory: Option<&'static str>,
     },
     Connect,
@@ -55,6 +66,13 @@ fn call(arch: i64, nr: i64) -> Option<Call> {
         // openat2 has its flags in memory; creat has none.
         (0xc000_003e | 0xc000_00b7, 437) => Call::Open { flags: None, directory: Some("a0") },
         (0xc000_003e, 85) => Call::Open { flags: None, directory: None },
+        (0xc000_003e, 82) => Call::Rename { directories: None },
+        (0xc000_003e, 264 | 316) | (0xc000_00b7, 38 | 276) => Call::Rename { directories: Some(("a0", "a2")) },
+        (0xc000_003e, 87) => Call::Change { kind: Kind::Unlink, directory: None },
+        (0xc000_003e, 263) | (0xc000_00b7, 35) => Call::Change { kind: Kind::Unlink, directory: Some("a0") },
+        (0xc000_003e, 84) => Call::Change { kind: Kind::Rmdir, directory: None },
+        (0xc000_003e, 83) => Call::Change { kind: Kind::Mkdir, directory: None },
+        (0xc000_003e, 258) | (0xc000_00b7, 34) => Call::Change { kind: Kind::Mkdir, directory: Some("a0") },
         (0xc000_003e, 42) | (0xc000_00b7, 203) => Call::Connect,
         (0xc000_003e, 231) | (0xc000_00b7, 94) => Call::Exit,
         _ => return None,
@@ -124,6 +142,7 @@ impl Auditd {
         let ret = syscall.number("exit").map(|ret| ret as i32);
         let find = |ty: MessageType| records.iter().find(move |record| record.ty == ty);
         let cwd = find(MessageType::CWD).and_then(|record| record.text("cwd"));
+        let names = Names { syscall, records: &records, cwd: cwd.clone() };
         match (call(arch, nr), ret) {
             (Some(Call::Exec), Some(0)) => {
                 let argv = find(MessageType::EXECVE).map(Record::arguments);
@@ -134,22 +153,40 @@ impl Auditd {
                 Ok(())
             }
             (Some(Call::Open { flags, directory }), Some(ret)) => {
-                // What is relative to an open directory cannot be told: the log has only the directory's descriptor.
-                let known = directory.is_none_or(|at| syscall.number(at).is_some_and(|fd| fd as i32 == AT_FDCWD));
                 let mut row = FileEvent::new(builder.common(ts, Kind::Open, &who));
-                let mut paths = records.iter().filter(|record| record.ty == MessageType::PATH);
-                if let Some(path) = paths.rfind(|path| path.text("nametype").as_deref() != Some("PARENT")) {
-                    row.path = path.text("name").map(|name| if known { absolute(cwd.as_deref(), name) } else { name });
-                    row.inode = path.number("inode").and_then(|n| u64::try_from(n).ok());
-                    row.mode = path.number("mode").and_then(|n| u32::try_from(n).ok());
-                    row.dev = path.text("dev").and_then(|dev| device(&dev));
-                }
-                // The kernel's copy of what the caller gave, links not followed.
-                row.path_from_user = true;
-                row.path_truncated = row.path.as_deref().is_none_or(|path| !path.starts_with('/'));
+                names.take(names.last(), directory, &mut row);
                 row.ret = ret;
                 row.fd = (ret >= 0).then_some(ret);
                 row.flags = flags.and_then(|name| syscall.number(name)).map(|flags| flags as u32);
+                builder.push(Event::File(row))
+            }
+            (Some(Call::Change { kind, directory }), Some(ret)) => {
+                let is_rmdir = kind == Kind::Unlink
+                    && directory.is_some()
+                    && syscall.number("a2").is_some_and(|flags| flags & AT_REMOVEDIR != 0);
+                let kind = if is_rmdir { Kind::Rmdir } else { kind };
+                let mut row = FileEvent::new(builder.common(ts, kind, &who));
+                names.take(names.last(), directory, &mut row);
+                if kind == Kind::Mkdir {
+                    // As it was asked for; the record has what became of it.
+                    let asked = syscall.number(if directory.is_some() { "a2" } else { "a1" });
+                    row.mode = asked.map(|mode| mode as u32 & 0o7777);
+                }
+                row.ret = ret;
+                builder.push(Event::File(row))
+            }
+            (Some(Call::Rename { directories }), Some(ret)) => {
+                // The first that went is the old name; a second one is a file in the new name's place.
+                let (Some(old), Some(new)) = (names.of("DELETE"), names.of("CREATE")) else {
+                    builder.leave_out("rename without its two names");
+                    return Ok(());
+                };
+                let (from, to) = directories.unzip();
+                let mut row = FileEvent::new(builder.common(ts, Kind::Rename, &who));
+                names.take(Some(old), from, &mut row);
+                row.new_path = names.path(new, to);
+                row.path_truncated |= row.new_path.as_deref().is_none_or(|path| !path.starts_with('/'));
+                row.ret = ret;
                 builder.push(Event::File(row))
             }
             (Some(Call::Connect), Some(ret)) => {
@@ -179,6 +216,46 @@ impl Auditd {
                 Ok(())
             }
         }
+    }
+}
+
+/// The PATH records of an event.
+struct Names<'a> {
+    syscall: &'a Record,
+    records: &'a [Record],
+    cwd: Option<Arc<str>>,
+}
+
+impl<'a> Names<'a> {
+    fn all(&self) -> impl DoubleEndedIterator<Item = &'a Record> + use<'a> {
+        self.records.iter().filter(|record| record.ty == MessageType::PATH)
+    }
+
+    fn of(&self, kind: &str) -> Option<&'a Record> {
+        self.all().find(|path| path.text("nametype").as_deref() == Some(kind))
+    }
+
+    /// The one that is no directory on the way.
+    fn last(&self) -> Option<&'a Record> {
+        self.all().rfind(|path| path.text("nametype").as_deref() != Some("PARENT"))
+    }
+
+    /// What is relative to an open directory cannot be told: the log has only the directory's descriptor, in argument `directory`.
+    fn path(&self, record: &Record, directory: Option<&str>) -> Option<Arc<str>> {
+        let known = directory.is_none_or(|at| self.syscall.number(at).is_some_and(|fd| fd as i32 == AT_FDCWD));
+        record.text("name").map(|name| if known { absolute(self.cwd.as_deref(), name) } else { name })
+    }
+
+    fn take(&self, record: Option<&Record>, directory: Option<&str>, row: &mut FileEvent) {
+        if let Some(record) = record {
+            row.path = self.path(record, directory);
+            row.inode = record.number("inode").and_then(|n| u64::try_from(n).ok());
+            row.mode = record.number("mode").and_then(|n| u32::try_from(n).ok());
+            row.dev = record.text("dev").and_then(|dev| device(&dev));
+        }
+        // The kernel's copy of what the caller gave, links not followed.
+        row.path_from_user = true;
+        row.path_truncated = row.path.as_deref().is_none_or(|path| !path.starts_with('/'));
     }
 }
 

@@ -12,8 +12,8 @@ use crate::manifest::{Accounting, CpuAccount, Kernel, Manifest, Recorder};
 use crate::model::{Common, Container, Event, Origin, Process, ProcessEvent};
 use crate::write::RecordingWriter;
 
-/// Events that are held back to be sorted by time.
-pub(super) const WINDOW: usize = 65_536;
+/// Events that are held back to be sorted by time; [`import`](super::import) says how many.
+const WINDOW: usize = 65_536;
 
 /// What a log says of the process that did something; what it does not say stays empty.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +82,13 @@ impl Builder {
     /// Enters a container, once.
     pub(super) fn container(&mut self, container: Container) {
         self.containers.entry(container.id.clone()).or_insert(container);
+    }
+
+    /// A process that ran before the log began, with what is said of it.
+    pub(super) fn present(&mut self, who: &Who) {
+        if !self.now.contains_key(&who.pid) {
+            self.enter(who, Origin::Snapshot, None);
+        }
     }
 
     /// What every row has. A process that was not seen before ran before the log began.

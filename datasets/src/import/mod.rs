@@ -45,7 +45,16 @@ impl Format {
     /// What its events become.
     const fn kinds(self) -> &'static [Kind] {
         match self {
-            Format::Auditd => &[Kind::Exec, Kind::Exit, Kind::Open, Kind::Connect],
+            Format::Auditd => &[
+                Kind::Exec,
+                Kind::Exit,
+                Kind::Open,
+                Kind::Rename,
+                Kind::Unlink,
+                Kind::Mkdir,
+                Kind::Rmdir,
+                Kind::Connect,
+            ],
             Format::Falco => &[Kind::Exec, Kind::Open, Kind::Connect, Kind::Accept],
             Format::Sysmon => &[Kind::Exec, Kind::Exit, Kind::Open, Kind::Unlink, Kind::Connect, Kind::Accept],
             Format::Tetragon => &[Kind::Exec, Kind::Exit, Kind::Connect],
@@ -72,7 +81,7 @@ impl Format {
             return Some(Format::Sysmon);
         }
         let object: serde_json::Value = serde_json::from_str(line).ok()?;
-        if object.get("output_fields").is_some() && object.get("rule").is_some() {
+        if object.get("rule").is_some() && object.get("priority").is_some() {
             return Some(Format::Falco);
         }
         if object.get("eventName").is_some() && object.get("processId").is_some() {
@@ -92,7 +101,7 @@ impl Format {
             ],
             Format::Falco => &[
                 "not in the source: all that no rule of Falco speaks of; the boundaries of arguments; fork and exit; CPUs and losses (cpu is 0, seq the order of import)",
-                "not in the source: results of calls, flags of opens, descriptors of connections; classes other than process, file and network",
+                "not in the source: what a rule does not print; where it is the result, ret is 0, and a connection's fd -1; classes other than process, file and network",
                 "exe_memfd, exe_deleted and argv_truncated of processes are false because the source does not tell",
             ],
             Format::Sysmon => &[
@@ -141,11 +150,11 @@ enum Source {
 /// Reads `input` to its end and writes it to `out`, which must not exist or be empty. `format`: told by the first line of a known one if none is
 /// given. `progress` is called with the bytes read so far.
 ///
-/// The same input gives the same bytes. Rows are brought into the order of time over [`build::WINDOW`] events; memory: these, and
-/// the table of processes.
+/// The same input gives the same bytes. Rows are brought into the order of time over 65,536 events; memory: these, and the table of
+/// processes.
 ///
 /// # Errors
-/// [`Error::Import`]: no line of a known format; [`Error::Read`], [`Error::Exists`], [`Error::Write`].
+/// [`Error::Import`]: no line of a known format; [`Error::Log`], [`Error::Exists`], [`Error::Write`].
 pub fn import(
     mut input: impl BufRead,
     path: &Path,
@@ -154,6 +163,7 @@ pub fn import(
     mut progress: impl FnMut(u64),
 ) -> Result<Imported> {
     let refused = |reason: &str| Error::Import { path: path.to_owned(), reason: reason.to_owned() };
+    let unread = |source| Error::Log { path: path.to_owned(), source };
     let (mut line, mut number, mut bytes) = (Vec::new(), 0_u64, 0_u64);
     let (mut malformed, mut named) = (0_u64, Vec::new());
     let mut format = format;
@@ -161,7 +171,7 @@ pub fn import(
     let mut builder = Builder::new(out);
     loop {
         line.clear();
-        let read = input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).map_err(Error::read(path))?;
+        let read = input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).map_err(unread)?;
         if read == 0 {
             break;
         }
@@ -169,7 +179,7 @@ pub fn import(
         while line.last() != Some(&b'\n') && line.len() as u64 >= LINE_MAX {
             line.clear();
             too_long = true;
-            if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).map_err(Error::read(path))? == 0 {
+            if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).map_err(unread)? == 0 {
                 break;
             }
         }

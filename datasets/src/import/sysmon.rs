@@ -27,7 +27,12 @@ struct Told {
 }
 
 pub(super) fn line(text: &str, builder: &mut Builder) -> Result<Result<(), Malformed>> {
-    let told = match text.find("<Event>").ok_or("no <Event>".to_owned()).and_then(|at| read(text[at..].trim_end())) {
+    // Of another program, in a syslog.
+    let Some(begin) = text.find("<Event>") else {
+        builder.leave_out("line without an event of Sysmon");
+        return Ok(Ok(()));
+    };
+    let told = match read(text[begin..].trim_end()) {
         Ok(told) => told,
         Err(why) => return Ok(Err(why)),
     };
@@ -67,12 +72,14 @@ pub(super) fn line(text: &str, builder: &mut Builder) -> Result<Result<(), Malfo
         "11" => {
             let mut row = FileEvent::new(builder.common(ts, Kind::Open, &who));
             (row.path, row.flags) = (shared("TargetFilename"), Some(O_CREAT));
+            row.path_from_user = true;
             row.path_truncated = row.path.as_deref().is_none_or(|path| !path.starts_with('/'));
             builder.push(Event::File(row))?;
         }
         "23" => {
             let mut row = FileEvent::new(builder.common(ts, Kind::Unlink, &who));
             row.path = shared("TargetFilename");
+            row.path_from_user = true;
             row.path_truncated = row.path.as_deref().is_none_or(|path| !path.starts_with('/'));
             builder.push(Event::File(row))?;
         }
@@ -104,12 +111,13 @@ fn read(xml: &str) -> Result<Told, Malformed> {
                     }
                 }
             }
+            Xml::End(tag) if tag.name().as_ref() == b"Event" => break,
             Xml::End(_) => match into.take() {
                 Some(Goal::Data(name)) => drop(told.data.insert(name, std::mem::take(&mut text))),
                 Some(Goal::Id) => told.id = std::mem::take(&mut text),
                 None => {}
             },
-            Xml::Eof => break,
+            Xml::Eof => return Err("not XML: it ends before </Event>".to_owned()),
             _ => {}
         }
     }

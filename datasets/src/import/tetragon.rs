@@ -1,5 +1,5 @@
-//! Tetragon's JSON export: `process_exec`, `process_exit`, and `process_kprobe` of `tcp_connect`. Not checked against logs
-//! that Tetragon made.
+//! Tetragon's JSON export: `process_exec`, `process_exit`, and `process_kprobe` of `tcp_connect`. The fields are those of its
+//! `api/v1/tetragon/tetragon.proto`; `flags` is explained in its documentation of the process lifecycle.
 
 use std::sync::Arc;
 
@@ -48,6 +48,11 @@ fn event(name: &str, ts: i64, body: &Value, builder: &mut Builder) -> Result<Res
         return Ok(Err(format!("{name} without process.pid")));
     };
     match name {
+        // What ran when Tetragon started, read from /proc: no exec happened then.
+        "process_exec" if flags(&body["process"]).any(|flag| flag == "procFS") => {
+            builder.present(&who);
+            builder.leave_out("process_exec of a process that ran before (procFS)");
+        }
         "process_exec" => builder.exec(ts, &who)?,
         "process_exit" => {
             let signal = body["signal"].as_str().filter(|name| !name.is_empty());
@@ -74,6 +79,10 @@ fn event(name: &str, ts: i64, body: &Value, builder: &mut Builder) -> Result<Res
         _ => builder.leave_out(name),
     }
     Ok(Ok(()))
+}
+
+fn flags(process: &Value) -> impl Iterator<Item = &str> {
+    process["flags"].as_str().unwrap_or_default().split(' ')
 }
 
 fn who(ts: i64, process: &Value, parent: &Value, builder: &mut Builder) -> Option<Who> {

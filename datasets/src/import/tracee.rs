@@ -1,5 +1,5 @@
-//! Tracee's JSON output: `sched_process_exec`, `_fork`, `_exit` and `security_socket_connect`. Not checked against logs
-//! that Tracee made.
+//! Tracee's JSON output: `sched_process_exec`, `_fork`, `_exit` and `security_socket_connect`. The fields
+//! are those of its `types/trace`; of each event's arguments its documentation of events.
 
 use std::sync::Arc;
 
@@ -34,7 +34,8 @@ pub(super) fn line(text: &str, builder: &mut Builder) -> Result<Result<(), Malfo
             match (child("child_pid"), child("child_tid")) {
                 (Some(pid), Some(tid)) if pid == tid => builder.fork(ts, &who, pid)?,
                 (Some(_), Some(_)) => builder.leave_out("sched_process_fork of a thread"),
-                _ => return Ok(Err("sched_process_fork without child_pid and child_tid".to_owned())),
+                // Older versions name threads only.
+                _ => builder.leave_out("sched_process_fork without child_pid and child_tid"),
             }
         }
         "sched_process_exit" => match argument(&object, "process_group_exit").and_then(Value::as_bool) {
@@ -84,16 +85,17 @@ fn container(ts: i64, object: &Value, builder: &mut Builder) -> Option<Arc<str>>
     let (inside, pod) = (&object["container"], &object["kubernetes"]);
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let id = string(&inside["id"]).or_else(|| string(&object["containerId"]))?;
-    let image = text(&inside["image"]);
+    // In older versions these stood beside the process's fields.
+    let image = text(&inside["image"]).or_else(|| text(&object["containerImage"]));
     builder.container(Container {
         id: id.clone(),
-        name: text(&inside["name"]),
+        name: text(&inside["name"]).or_else(|| text(&object["containerName"])),
         identity: Some(if image.is_some() { "tracee" } else { "unresolved" }.to_owned()),
         image,
         image_digest: text(&inside["imageDigest"]),
-        pod: text(&pod["podName"]),
-        namespace: text(&pod["podNamespace"]),
-        pod_uid: text(&pod["podUID"]),
+        pod: text(&pod["podName"]).or_else(|| text(&object["podName"])),
+        namespace: text(&pod["podNamespace"]).or_else(|| text(&object["podNamespace"])),
+        pod_uid: text(&pod["podUID"]).or_else(|| text(&object["podUID"])),
         first_seen: ts,
         ..Container::default()
     });
