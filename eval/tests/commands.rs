@@ -188,6 +188,7 @@ const READERS: &[&str] = &[
     "replay policy diff @ @",
     "replay policy export @ --format seccomp",
     "replay policy simulate @ xmrig",
+    "replay policy apply @ --netns probe",
     "datasets verify @",
     "datasets info @",
     "datasets tree @",

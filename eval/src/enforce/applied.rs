@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use replay::config::Config;
 use replay::policy::allowed::Allowed;
+use replay::policy::apply::{Namespace, apply};
 use replay::policy::{self, Options, nftables, seccomp};
 use replay::profile::Profile;
 use scenarios::{Attendant, Part, RunContainer};
@@ -32,8 +33,8 @@ pub struct Applied {
 #[derive(Debug, Default)]
 struct State {
     addresses: nftables::Addresses,
-    /// Where a ruleset is loaded: container, process that holds the namespace, table.
-    loaded: Vec<(RunContainer, u32, String)>,
+    /// Where a ruleset is loaded: container, its namespace, table.
+    loaded: Vec<(RunContainer, Namespace, String)>,
     seen: Vec<Seen>,
 }
 
@@ -145,9 +146,10 @@ impl Attendant for Applied {
         let text = nftables::write(&allowed, &self.options_of(state.addresses.clone())).text;
         let path = self.file(Kind::Nftables, image);
         fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
-        nft::run(pid, &text)?;
+        let namespace = Namespace::of_process(pid).map_err(|error| error.to_string())?;
+        apply(&namespace, image, &nftables::table(image), &text, false).map_err(|error| error.to_string())?;
         state.loaded.retain(|(known, ..)| known.id != container.id);
-        state.loaded.push((container.clone(), pid, nftables::table(image)));
+        state.loaded.push((container.clone(), namespace, nftables::table(image)));
         Ok(())
     }
 
@@ -158,9 +160,9 @@ impl Attendant for Applied {
         };
         let mut state = self.state();
         let mut packets = Vec::new();
-        for (container, pid, table) in &state.loaded {
-            // A container that has ended took its rules along.
-            let found = nft::take_refused(*pid, table).unwrap_or_default();
+        for (container, namespace, table) in &state.loaded {
+            // The namespace is there as long as it is held, the container's end or not.
+            let found = nft::take_refused(namespace, table).unwrap_or_default();
             packets.extend(found.into_iter().map(|each| (container.service.clone(), each)));
         }
         state.seen.push(Seen { step, failed, packets });

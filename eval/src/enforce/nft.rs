@@ -1,10 +1,9 @@
-//! An exported ruleset in a container's own network namespace: loaded, and asked what it refused.
+//! An exported ruleset in a container's own network namespace, asked what it refused.
 
-use std::io::Write;
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use replay::policy::apply::Namespace;
 use replay::policy::nftables::{REFUSED, REMEMBERED};
 
 /// Packets that a ruleset refused, of one peer, protocol and port.
@@ -20,35 +19,16 @@ pub struct Packets {
     pub first_ns: i64,
 }
 
-/// Gives a script to nft(8) in the network namespace of a process, and returns what it printed.
-///
-/// # Errors
-/// What nsenter or nft said.
-pub fn run(pid: u32, script: &str) -> Result<String, String> {
-    let mut command = Command::new("nsenter");
-    command.args(["--target", &pid.to_string(), "--net", "nft", "-f", "-"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| format!("nsenter: {error}"))?;
-    // A child that ends early says why on stderr.
-    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
-    let output = child.wait_with_output().map_err(|error| format!("nsenter: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("nft: {}", said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing")))
-}
-
 /// What a table refused since the last call, and makes it forget that. What is refused between the two, some milliseconds, is lost.
 ///
 /// # Errors
-/// As [`run`].
-pub fn take_refused(pid: u32, table: &str) -> Result<Vec<Packets>, String> {
+/// What nsenter or nft said.
+pub fn take_refused(namespace: &Namespace, table: &str) -> replay::error::Result<Vec<Packets>> {
     let each = |verb: &str| REFUSED.map(|set| format!("{verb} set inet {table} {set}\n")).concat();
-    let text = run(pid, &each("list"))?;
+    let text = namespace.nft(&[], &each("list"))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Not in the same script: nft would list the sets as they are after it.
-    run(pid, &each("flush"))?;
+    namespace.nft(&[], &each("flush"))?;
     Ok(parse(&text, i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
 }
 

@@ -5,3 +5,4 @@ mod respond;
 mod ruleset;
 mod said;
 mod seccomp;
+mod swap;

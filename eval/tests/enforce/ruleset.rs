@@ -5,30 +5,33 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use replay::policy::{Options, allowed::Allowed, nftables};
 use replay::profile::store::Entry;
 
-/// Two namespaces with a veth between them; removed when dropped.
-struct Pair;
+/// Two namespaces with a veth between them; removed when dropped. One at a time.
+pub struct Pair(#[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
 
-const HERE: &str = "retroscope-test-nft-a";
-const THERE: &str = "retroscope-test-nft-b";
+pub const HERE: &str = "retroscope-test-nft-a";
+pub const THERE: &str = "retroscope-test-nft-b";
+
+static ONE: Mutex<()> = Mutex::new(());
 
 fn ip(words: &str) -> bool {
     Command::new("ip").args(words.split(' ')).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 impl Pair {
-    fn new() -> Option<Pair> {
+    pub fn new() -> Option<Pair> {
         // SAFETY: geteuid() has no preconditions.
         if unsafe { libc::geteuid() } != 0 || Command::new("nft").arg("--version").output().is_err() {
             eprintln!("\n*** SKIPPED the rulesets in use: needs root and nft ***\n");
             return None;
         }
-        let pair = Pair;
+        let pair = Pair(ONE.lock().unwrap_or_else(PoisonError::into_inner));
         pair.remove();
         let made = ip(&format!("netns add {HERE}"))
             && ip(&format!("netns add {THERE}"))
@@ -36,6 +39,7 @@ impl Pair {
             && ip(&format!("-n {HERE} addr add 10.213.7.1/24 dev rtn0"))
             && ip(&format!("-n {THERE} addr add 10.213.7.2/24 dev rtn0"))
             && ip(&format!("-n {THERE} addr add 10.213.7.3/24 dev rtn0"))
+            && ip(&format!("-n {THERE} addr add 10.213.7.4/24 dev rtn0"))
             && ip(&format!("-n {HERE} link set rtn0 up"))
             && ip(&format!("-n {THERE} link set rtn0 up"))
             && ip(&format!("-n {HERE} link set lo up"));
@@ -58,8 +62,12 @@ impl Drop for Pair {
 }
 
 fn nft(script: &str) -> String {
+    nft_in(HERE, script)
+}
+
+pub fn nft_in(namespace: &str, script: &str) -> String {
     let mut command = Command::new("ip");
-    command.args(["netns", "exec", HERE, "nft", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["netns", "exec", namespace, "nft", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -67,16 +75,20 @@ fn nft(script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A socket in a namespace. The thread that makes it is in that namespace, and ends with it.
-fn socket(namespace: &str, address: &str) -> UdpSocket {
-    let (namespace, address) = (std::fs::File::open(format!("/run/netns/{namespace}")).unwrap(), address.to_owned());
-    let made = std::thread::spawn(move || {
-        // SAFETY: the descriptor is open; only this thread changes its namespace.
+/// A thread in a namespace.
+pub fn within<T: Send + 'static>(namespace: &str, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let namespace = std::fs::File::open(format!("/run/netns/{namespace}")).unwrap();
+    std::thread::spawn(move || {
+        // SAFETY: the descriptor is open; only this thread changes its namespace, and ends with it.
         let entered = unsafe { libc::setns(std::os::fd::AsRawFd::as_raw_fd(&namespace), libc::CLONE_NEWNET) };
         assert_eq!(entered, 0, "{}", std::io::Error::last_os_error());
-        UdpSocket::bind(address).unwrap()
-    });
-    made.join().unwrap()
+        work()
+    })
+}
+
+fn socket(namespace: &str, address: &str) -> UdpSocket {
+    let address = address.to_owned();
+    within(namespace, move || UdpSocket::bind(address).unwrap()).join().unwrap()
 }
 
 /// Room for what comes while the receiver has no CPU.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::account::Account;
 use super::allowed::Allowed;
+use super::cli_apply::{self, Apply, Place};
 use super::{Format, Options, Policy, diff, lint, lint_files, names, nftables, simulate, write};
 use crate::cli::ProfileFormat;
 use crate::config;
@@ -25,6 +26,7 @@ Examples:
   replay policy diff last-week.json shop.json
   replay policy lint shop.json
   replay policy simulate shop.json xmrig-21 webapp-21
+  replay policy apply shop.json --image app --pid 4242
 Formats, what each can say, and how it was checked: replay/POLICY.md";
 
 #[derive(Debug, Args)]
@@ -86,6 +88,22 @@ pub enum PolicyCommand {
         #[arg(long, value_enum, default_value_t = ProfileFormat::Table)]
         format: ProfileFormat,
     },
+    /// Put an image's nftables policy into the network namespace of a container that runs, or a new one in its place
+    ///
+    /// All of it is one transaction: every packet meets the old rules or the new ones, and what had been counted stays. Exchanges
+    /// that were begun under the old rules go on. Needs root. The machine's own network namespace is left alone.
+    Apply(Apply),
+    /// Take the policies that `apply` put there out of a network namespace again
+    #[command(after_help = "Examples:\n  \
+    replay policy remove --pid 4242\n  \
+    replay policy remove --netns probe --dry-run")]
+    Remove {
+        #[command(flatten)]
+        place: Place,
+        /// Only say what there is to remove
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -139,7 +157,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn ok(text: String) -> Said {
+    pub(super) fn ok(text: String) -> Said {
         Said { text, code: 0 }
     }
 
@@ -154,6 +172,8 @@ impl Said {
 pub fn run(command: PolicyCommand) -> Result<Said> {
     match command {
         PolicyCommand::Export(options) => export(&options),
+        PolicyCommand::Apply(options) => cli_apply::apply(&options),
+        PolicyCommand::Remove { place, dry_run } => cli_apply::remove(&place, dry_run),
         PolicyCommand::Diff { old, new, image, format } => {
             let found = diff::diff(&load(&old, image.as_deref())?, &load(&new, image.as_deref())?);
             let text = match format {
@@ -190,14 +210,14 @@ pub fn run(command: PolicyCommand) -> Result<Said> {
     }
 }
 
-fn pretty(value: &impl serde::Serialize) -> String {
+pub(super) fn pretty(value: &impl serde::Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).expect("string keys and plain values serialize");
     text.push('\n');
     text
 }
 
 /// The profile with the images whose name contains `image`.
-fn load(path: &Path, image: Option<&str>) -> Result<Profile> {
+pub(super) fn load(path: &Path, image: Option<&str>) -> Result<Profile> {
     let file = if path.is_dir() { path.join("profile.json") } else { path.to_owned() };
     let mut profile = Profile::load(&file)?;
     let all: Vec<String> = profile.images.keys().map(ToString::to_string).collect();
@@ -239,25 +259,14 @@ fn export(options: &Export) -> Result<Said> {
     for (image, entry) in &profile.images {
         let allowed = Allowed::new(image, entry);
         let policy = write(&allowed, *format, &options)?;
-        if !allowed.unlocked.is_empty() {
-            let trees = allowed.unlocked.join(", ");
-            eprintln!(
-                "warning: {image}: still learning when the profile was saved: {trees}: the policy refuses what it has not seen"
-            );
-        }
+        warn_of(&allowed);
         written.push((Arc::clone(image), allowed.unlocked, policy));
     }
     let mut text = String::new();
     let shown = explain.is_some();
     match (output, written.as_slice()) {
         (None, [(_, _, policy)]) if !shown => text.clone_from(&policy.text),
-        (None, _) if !shown => {
-            let names: Vec<&str> = written.iter().map(|(image, _, _)| &**image).collect();
-            return Err(Error::config(
-                format!("the profile has {} images: {}", names.len(), names.join(", ")),
-                "name one with --image, or a directory with -o",
-            ));
-        }
+        (None, _) if !shown => return Err(several(&profile, "name one with --image, or a directory with -o")),
         (None, _) => {}
         (Some(path), [(_, _, policy)]) if !path.is_dir() => {
             std::fs::write(path, &policy.text).map_err(|error| Error::output(path, error))?;
@@ -287,6 +296,20 @@ fn export(options: &Export) -> Result<Said> {
     Ok(Said::ok(text))
 }
 
+pub(super) fn warn_of(allowed: &Allowed<'_>) {
+    if !allowed.unlocked.is_empty() {
+        let (image, trees) = (&allowed.image, allowed.unlocked.join(", "));
+        eprintln!(
+            "warning: {image}: still learning when the profile was saved: {trees}: the policy refuses what it has not seen"
+        );
+    }
+}
+
+pub(super) fn several(profile: &Profile, hint: &str) -> Error {
+    let names: Vec<&str> = profile.images.keys().map(|image| &**image).collect();
+    Error::config(format!("the profile has {} images: {}", names.len(), names.join(", ")), hint)
+}
+
 fn summary(image: &str, account: &Account) -> String {
     let (widened, left_out) = (account.widened_items(), account.left_out_items());
     format!("{image}: {} items allowed, {widened} widened, {left_out} left out\n", account.expressed)
@@ -303,7 +326,7 @@ fn save(directory: &Path, format: Format, written: &[(Arc<str>, Vec<&'static str
 }
 
 /// Which addresses the containers of each image had in recordings.
-fn addresses_of(recordings: &[String]) -> Result<nftables::Addresses> {
+pub(super) fn addresses_of(recordings: &[String]) -> Result<nftables::Addresses> {
     let mut addresses: nftables::Addresses = BTreeMap::new();
     for name in recordings {
         for container in input::recording(name)?.containers()? {

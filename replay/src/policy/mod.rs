@@ -8,8 +8,10 @@
 pub mod account;
 pub mod allowed;
 pub mod apparmor;
+pub mod apply;
 pub mod cilium;
 pub mod cli;
+pub mod cli_apply;
 pub mod diff;
 pub mod falco;
 pub mod guards;

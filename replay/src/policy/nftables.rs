@@ -1,5 +1,6 @@
 //! An nftables ruleset for the network namespace of a container: what was learned is let out and in, the rest is refused and
 //! counted, and remembered by peer. Containers of an image are a set of addresses, which can be changed while the rules are in use.
+//! The file replaces the rules that are there in one transaction, and leaves what had been counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -25,6 +26,9 @@ pub type Addresses = BTreeMap<Arc<str>, BTreeSet<IpAddr>>;
 /// Sets of what was refused: peer, protocol and the service's port, with the packets; by hook and family.
 pub const REFUSED: [&str; 4] = ["refused_in4", "refused_in6", "refused_out4", "refused_out6"];
 
+/// Counters of packets that were refused: those that came in, and those that were to go out.
+pub const COUNTERS: [&str; 2] = ["refused_in", "refused_out"];
+
 /// How long they remember it from its first packet on, s.
 pub const REMEMBERED: u64 = 86_400;
 
@@ -34,11 +38,15 @@ pub fn write(allowed: &Allowed<'_>, options: &Options<'_>) -> Policy {
     let mut account = allowed.account.clone();
     let rules = rules(allowed, Dialect::Nftables, options.config, &mut account);
     let table = table(&allowed.image);
-    let mut body = format!("add table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
-    body.push_str(&sets(&rules, &options.addresses, &mut account));
+    let Sets { emptied, filled } = sets(&table, &rules, &options.addresses, &mut account);
+    // The table is not made anew: its counters, and its memory of who was refused, stay.
+    let mut body =
+        format!("add table inet {table}\nflush table inet {table}\n{emptied}table inet {table} {{\n{filled}");
+    COUNTERS.iter().for_each(|name| body.push_str(&format!("\tcounter {name} {{\n\t}}\n")));
     REFUSED.iter().for_each(|name| body.push_str(&memory(name)));
-    body.push_str(&chain("input", "iifname", &rules.ingress, "saddr", "counter"));
-    body.push_str(&chain("output", "oifname", &rules.egress, "daddr", "counter reject with icmpx admin-prohibited"));
+    body.push_str(&chain("input", "iifname", &rules.ingress, "saddr", "counter name refused_in"));
+    let last = "counter name refused_out reject with icmpx admin-prohibited";
+    body.push_str(&chain("output", "oifname", &rules.egress, "daddr", last));
     body.push_str("}\n");
     let header = account.header(&allowed.image, Format::Nftables, &allowed.unlocked);
     Policy { text: format!("{header}{body}"), account }
@@ -63,12 +71,24 @@ fn set_name(image: &str, family: u8) -> String {
     names::identifier(&format!("v{family}_{}", names::dns(image)))
 }
 
-fn sets(rules: &Rules, addresses: &Addresses, account: &mut Account) -> String {
+/// Whether a set is one of an image's addresses.
+pub fn is_addresses(set: &str) -> bool {
+    set.starts_with("v4_") || set.starts_with("v6_")
+}
+
+/// Statements that empty the sets of addresses, which are made where they are not there yet, and the sets themselves.
+#[derive(Default)]
+struct Sets {
+    emptied: String,
+    filled: String,
+}
+
+fn sets(table: &str, rules: &Rules, addresses: &Addresses, account: &mut Account) -> Sets {
     let images = rules.egress.keys().chain(rules.ingress.keys()).filter_map(|to| match to {
         To::Image(image) => Some(image),
         _ => None,
     });
-    let mut out = String::new();
+    let mut sets = Sets::default();
     for image in images.collect::<BTreeSet<_>>() {
         let known = addresses.get(image);
         if known.is_none_or(BTreeSet::is_empty) {
@@ -78,6 +98,9 @@ fn sets(rules: &Rules, addresses: &Addresses, account: &mut Account) -> String {
             let own = known.into_iter().flatten().filter(|address| address.is_ipv4() == (family == 4));
             let elements: Vec<String> = own.map(ToString::to_string).collect();
             let name = set_name(image, family);
+            sets.emptied
+                .push_str(&format!("add set inet {table} {name} {{ type {kind}; }}\nflush set inet {table} {name}\n"));
+            let out = &mut sets.filled;
             out.push_str(&format!("\t# image {}\n\tset {name} {{\n\t\ttype {kind}\n", plain(image)));
             if !elements.is_empty() {
                 out.push_str(&format!("\t\telements = {{ {} }}\n", elements.join(", ")));
@@ -85,7 +108,7 @@ fn sets(rules: &Rules, addresses: &Addresses, account: &mut Account) -> String {
             out.push_str("\t}\n");
         }
     }
-    out
+    sets
 }
 
 /// `side`: saddr or daddr. `last`: what becomes of the rest.
