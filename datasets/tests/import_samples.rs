@@ -69,7 +69,7 @@ fn the_counts_are_those_of_the_document() {
         ("sysmon.log", Format::Sysmon),
     ];
     for (name, format) in formats {
-        let Made { imported, events, .. } = of(name);
+        let Made { imported, events, _dir, .. } = of(name);
         assert_eq!(imported.format, format);
         let left_out: u64 = imported.left_out.values().sum();
         let counts =
@@ -85,7 +85,7 @@ fn the_counts_are_those_of_the_document() {
 
 #[test]
 fn files_that_a_log_of_auditd_names() {
-    let Made { imported, events, recording, .. } = of("auditd-files.log.gz");
+    let Made { imported, events, recording, _dir, .. } = of("auditd-files.log.gz");
     assert_eq!(imported.malformed, 0, "{:?}", imported.named);
     let counts = [("exec", 10), ("exit", 14), ("open", 7), ("mkdir", 1), ("rename", 1), ("unlink", 1), ("connect", 2)];
     assert_eq!(ops(&events), counts.into());
@@ -123,7 +123,7 @@ fn files_that_a_log_of_auditd_names() {
 
 #[test]
 fn tetragon_as_documented() {
-    let Made { imported, events, recording, .. } = of("tetragon.jsonl");
+    let Made { imported, events, recording, _dir, .. } = of("tetragon.jsonl");
     assert_eq!(ops(&events), [("exec", 2), ("connect", 1), ("exit", 2)].into());
     assert_eq!(imported.left_out["process_exec of a process that ran before (procFS)"], 1);
     let processes = recording.processes().unwrap();
@@ -136,7 +136,7 @@ fn tetragon_as_documented() {
 
 #[test]
 fn tracee_as_documented() {
-    let Made { events, recording, .. } = of("tracee.jsonl");
+    let Made { events, recording, _dir, .. } = of("tracee.jsonl");
     assert_eq!(ops(&events), [("fork", 1), ("exec", 2), ("connect", 3), ("exit", 1)].into());
     let Event::Network(last) = &events[4] else { panic!("{events:#?}") };
     assert_eq!(last.unix_path.as_deref(), Some("/run/a.sock"));
@@ -147,7 +147,7 @@ fn tracee_as_documented() {
 
 #[test]
 fn falco_alerts_with_what_a_row_needs() {
-    let Made { imported, events, recording, .. } = of("falco.jsonl");
+    let Made { imported, events, recording, _dir, .. } = of("falco.jsonl");
     let [Event::Process(shell), Event::File(write), Event::Network(connect), Event::Process(host)] = &events[..] else {
         panic!("{events:#?}")
     };
@@ -167,7 +167,7 @@ fn falco_alerts_with_what_a_row_needs() {
 
 #[test]
 fn sysmon_in_a_syslog() {
-    let Made { imported, events, .. } = of("sysmon.log");
+    let Made { imported, events, _dir, .. } = of("sysmon.log");
     let [
         Event::Process(exec),
         Event::File(create),

@@ -109,7 +109,7 @@ mod tests {
         let text = "word ".repeat(40);
         let whole = wrapped(text.trim(), 12);
         let lines: Vec<&str> = whole.lines().collect();
-        assert!(lines.len() == 3 && lines[0].len() <= 68, "{whole}");
+        assert!(lines.len() == 4 && lines[0].len() <= 68, "{whole}");
         assert!(lines[1..].iter().all(|line| line.len() <= 80 && line.starts_with(&" ".repeat(12))), "{whole}");
         assert_eq!(whole.split_whitespace().count(), 40);
         assert_eq!(wrapped("short", 12), "short");

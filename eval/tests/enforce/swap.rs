@@ -80,7 +80,7 @@ fn policy(profile: &Profile, addresses: &[(&str, &str)]) -> String {
 
 /// Packets that reached a namespace for an address.
 fn arrived() -> u64 {
-    let text = nft_in(THERE, "list counter inet watch never\n");
+    let text = nft_in(THERE, "list counter inet watch strays\n");
     text.split("packets ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap()
 }
 
@@ -92,8 +92,8 @@ fn a_policy_is_swapped_under_traffic_without_a_gap_and_keeps_its_counters() {
     nft_in(
         THERE,
         &format!(
-            "table inet watch {{\n\tcounter never {{\n\t}}\n\tchain all {{\n\t\ttype filter hook prerouting priority 0;\n\
-             \t\tip daddr {NEVER} counter name never\n\t}}\n}}\n"
+            "table inet watch {{\n\tcounter strays {{\n\t}}\n\tchain before {{\n\t\ttype filter hook prerouting priority 0;\n\
+             \t\tip daddr {NEVER} counter name strays\n\t}}\n}}\n"
         ),
     );
     let first = policy(&profile(&["peer:1"]), &[("peer:1", ALWAYS)]);
