@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::libc;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::nftables::{COUNTERS, is_addresses};
 use crate::error::{Error, Result};
@@ -119,15 +119,16 @@ impl Namespace {
 
     /// Policies in the namespace: names of their tables.
     fn tables(&self) -> Result<Vec<String>> {
-        Ok(tables(&self.read("list tables inet\n")?))
+        Ok(tables(&self.read(&json!({ "tables": { "family": "inet" } }))?))
     }
 
     fn there(&self, table: &str) -> Result<There> {
-        Ok(there(&self.read(&format!("list table inet {table}\n"))?))
+        Ok(there(&self.read(&json!({ "table": { "family": "inet", "name": table } }))?))
     }
 
-    fn read(&self, script: &str) -> Result<Value> {
-        let text = self.nft(&["-j"], script)?;
+    /// With `-j`, nft 1.0.6 prints nothing for a list command that is not JSON itself.
+    fn read(&self, what: &Value) -> Result<Value> {
+        let text = self.nft(&["-j"], &json!({ "nftables": [{ "list": what }] }).to_string())?;
         serde_json::from_str(&text)
             .map_err(|error| Error::prerequisite(format!("{}: nft -j: {error}", self.name), NEEDED))
     }
@@ -224,8 +225,6 @@ fn objects<'a>(listed: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Val
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
