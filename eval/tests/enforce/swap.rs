@@ -168,7 +168,10 @@ fn the_command_line_does_the_same() {
         serde_json::from_str(&command(&["apply", file, "--netns", HERE, "--format", "json"])).unwrap();
     assert!(again["replaced"] == true && again["refused_out"].as_u64() > Some(0), "{again}");
     assert!(command(&["remove", "--netns", HERE]).contains("removed"));
-    let own = Command::new(beside("replay")).args(["policy", "apply", file, "--pid", "1"]).output().unwrap();
+    let own = Command::new(beside("replay"))
+        .args(["policy", "apply", file, "--pid", &std::process::id().to_string()])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&own.stderr).into_owned();
     assert!(own.status.code() == Some(4) && said.contains("the machine's own") && said.contains("hint"), "{said}");
 }
