@@ -85,7 +85,7 @@ fn the_counts_are_those_of_the_document() {
 
 #[test]
 fn files_that_a_log_of_auditd_names() {
-    let Made { imported, events, recording, _dir, .. } = of("auditd-files.log.gz");
+    let Made { imported, events, recording, _dir } = of("auditd-files.log.gz");
     assert_eq!(imported.malformed, 0, "{:?}", imported.named);
     let counts = [("exec", 10), ("exit", 14), ("open", 7), ("mkdir", 1), ("rename", 1), ("unlink", 1), ("connect", 2)];
     assert_eq!(ops(&events), counts.into());
@@ -123,7 +123,7 @@ fn files_that_a_log_of_auditd_names() {
 
 #[test]
 fn tetragon_as_documented() {
-    let Made { imported, events, recording, _dir, .. } = of("tetragon.jsonl");
+    let Made { imported, events, recording, _dir } = of("tetragon.jsonl");
     assert_eq!(ops(&events), [("exec", 2), ("connect", 1), ("exit", 2)].into());
     assert_eq!(imported.left_out["process_exec of a process that ran before (procFS)"], 1);
     let processes = recording.processes().unwrap();
@@ -147,7 +147,7 @@ fn tracee_as_documented() {
 
 #[test]
 fn falco_alerts_with_what_a_row_needs() {
-    let Made { imported, events, recording, _dir, .. } = of("falco.jsonl");
+    let Made { imported, events, recording, _dir } = of("falco.jsonl");
     let [Event::Process(shell), Event::File(write), Event::Network(connect), Event::Process(host)] = &events[..] else {
         panic!("{events:#?}")
     };
