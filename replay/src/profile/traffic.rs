@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn what_is_usual_by_day_is_too_much_by_night() {
         let (traffic, config) = (learned(100, 3), config());
-        assert_eq!((traffic.whole.clone(), traffic.at(3_600_000_000_000)), (vec![100 * 24..103 * 24], 1));
+        let whole: Vec<(i64, i64)> = traffic.whole.iter().map(|days| (days.start, days.end)).collect();
+        assert_eq!((whole, traffic.at(3_600_000_000_000)), (vec![(100 * 24, 103 * 24)], 1));
         assert!(traffic.is_enough(&config) && !learned(0, 1).is_enough(&config));
         let ahead = traffic.forecast(&to("db:5432"), &config).unwrap();
         let most = |hour: i64| ahead.of(103 * 24 + hour).map(|expected| expected.high);
@@ -192,7 +193,8 @@ mod tests {
         let (config, mut one) = (config(), learned(10, 2));
         assert_eq!(one.clone().merge(learned(12, 2)).unwrap().forecast(&to("db:5432"), &config).unwrap().end, 14 * 24);
         assert_eq!(one.clone().merge(one.clone()).unwrap(), one);
-        let absurd = Traffic { whole: vec![i64::MIN..i64::MAX, 5..3], ..one.clone() };
+        let backwards = Range { start: 5, end: 3 };
+        let absurd = Traffic { whole: vec![i64::MIN..i64::MAX, backwards], ..one.clone() };
         assert!(absurd.is_enough(&config) && absurd.forecast(&to("db:5432"), &config).is_none());
         one.bucket = 60;
         assert!(one.clone().merge(learned(12, 2)).is_none() && !one.is_enough(&config));
