@@ -11,7 +11,7 @@ use common::{BEGIN, SECOND, Script, attacked, ordinary, replay, stderr, stdout};
 use receivers::{program, unpacked};
 use serde_json::{Value, json};
 
-const FORMATS: [&str; 7] = ["seccomp", "networkpolicy", "cilium", "apparmor", "falco", "tetragon", "nftables"];
+const FORMATS: [&str; 8] = ["seccomp", "networkpolicy", "cilium", "apparmor", "falco", "tetragon", "nftables", "bpf"];
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -108,7 +108,10 @@ fn every_format_is_written_the_same_each_time_and_accounts_for_itself() {
         let account: Value = serde_json::from_str(&stdout(&output)).unwrap();
         assert_eq!(account[0]["image"], "localhost/shop/app:1");
         assert!(!account[0]["cannot_say"].as_array().unwrap().is_empty());
-        if format != "seccomp" {
+        if format == "bpf" {
+            let policy: Value = serde_json::from_slice(&one.stdout).unwrap();
+            assert_eq!(policy["image"], "localhost/shop/app:1");
+        } else if format != "seccomp" {
             assert!(stdout(&one).starts_with("# Policy of the image localhost/shop/app:1\n"), "{format}");
         }
     }

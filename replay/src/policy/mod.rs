@@ -9,6 +9,7 @@ pub mod account;
 pub mod allowed;
 pub mod apparmor;
 pub mod apply;
+pub mod bpf;
 pub mod cilium;
 pub mod cli;
 pub mod cli_apply;
@@ -22,6 +23,7 @@ pub mod names;
 pub mod net;
 pub mod net_rules;
 pub mod nftables;
+pub mod paths;
 pub mod pattern;
 pub mod seccomp;
 pub mod simulate;
@@ -54,10 +56,12 @@ pub enum Format {
     Tetragon,
     /// nftables ruleset for the container's own network namespace
     Nftables,
+    /// What BPF programs are told (JSON): enforce
+    Bpf,
 }
 
 impl Format {
-    pub const ALL: [Format; 7] = [
+    pub const ALL: [Format; 8] = [
         Format::Seccomp,
         Format::NetworkPolicy,
         Format::Cilium,
@@ -65,6 +69,7 @@ impl Format {
         Format::Falco,
         Format::Tetragon,
         Format::Nftables,
+        Format::Bpf,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -76,6 +81,7 @@ impl Format {
             Format::Falco => "falco",
             Format::Tetragon => "tetragon",
             Format::Nftables => "nftables",
+            Format::Bpf => "bpf",
         }
     }
 
@@ -89,6 +95,7 @@ impl Format {
             Format::Falco => "falco.yaml",
             Format::Tetragon => "tetragon.yaml",
             Format::Nftables => "nft",
+            Format::Bpf => "bpf.json",
         }
     }
 
@@ -102,6 +109,7 @@ impl Format {
             Format::Falco => falco::LIMITS,
             Format::Tetragon => tetragon::LIMITS,
             Format::Nftables => nftables::LIMITS,
+            Format::Bpf => bpf::LIMITS,
         }
     }
 }
@@ -114,7 +122,7 @@ pub struct Options<'a> {
     pub label: String,
     /// Tetragon: kill instead of report.
     pub enforce: bool,
-    /// nftables: addresses that containers of an image have.
+    /// nftables, bpf: addresses that containers of an image have.
     pub addresses: nftables::Addresses,
 }
 
@@ -138,5 +146,6 @@ pub fn write(allowed: &Allowed<'_>, format: Format, options: &Options<'_>) -> Re
         Format::Falco => falco::write(allowed),
         Format::Tetragon => tetragon::write(allowed, options),
         Format::Nftables => nftables::write(allowed, options),
+        Format::Bpf => bpf::write(allowed, options),
     })
 }

@@ -32,7 +32,7 @@ pub const COUNTERS: [&str; 2] = ["refused_in", "refused_out"];
 /// How long they remember it from its first packet on, s.
 pub const REMEMBERED: u64 = 86_400;
 
-const NO_ADDRESS: &str = "an image of which no address is known: its set is empty";
+pub(super) const NO_ADDRESS: &str = "an image of which no address is known: its set is empty";
 
 pub fn write(allowed: &Allowed<'_>, options: &Options<'_>) -> Policy {
     let mut account = allowed.account.clone();

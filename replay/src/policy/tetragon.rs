@@ -9,6 +9,7 @@ use super::account::Account;
 use super::allowed::Allowed;
 use super::kubernetes::{pods, policy_name};
 use super::net::{self, Block, Direction, Port, Who};
+use super::paths::Paths;
 use super::pattern::Pattern;
 use super::{Format, Options, Policy};
 
@@ -20,8 +21,6 @@ pub const LIMITS: &[&str] = &[
     "which image a pod runs: pods are found by a label, which has to be theirs alone",
 ];
 
-const PREFIX: &str = "a pattern: all names with its beginning stand for it";
-const UNSAFE_NAME: &str = "a name with a character that is not printed, or longer than 255 bytes: not known";
 const ANY_PUBLIC: &str = "a domain: any public address stands for it";
 const ANY_PRIVATE: &str = "a domain, an image or a network of containers: any private address stands for it";
 /// Permissions of security_file_permission (linux/fs.h).
@@ -83,27 +82,13 @@ pub fn write(allowed: &Allowed<'_>, options: &Options<'_>) -> Policy {
 
 /// Matches of an argument that is none of the known paths; all of them have to hold.
 fn unknown<'a>(index: u32, patterns: impl Iterator<Item = &'a Pattern>, account: &mut Account) -> Vec<Value> {
-    let (mut names, mut prefixes) = (BTreeSet::new(), BTreeSet::new());
-    for pattern in patterns {
-        let text = pattern.prefix();
-        if text.len() > LONGEST || !text.chars().all(|c| matches!(c, ' '..='~')) {
-            account.leave_out(UNSAFE_NAME, pattern);
-            continue;
-        }
-        account.expressed += 1;
-        if pattern.literal().is_some() {
-            names.insert(text.to_owned());
-        } else {
-            account.widen(PREFIX, pattern);
-            prefixes.insert(text.to_owned());
-        }
-    }
+    let Paths { mut exact, prefixes } = Paths::of(patterns, LONGEST, account);
     let mut matches = Vec::new();
     // An empty list matches nothing, and so would its negation.
-    if names.is_empty() && prefixes.is_empty() {
-        names.insert("/nothing-is-known".to_owned());
+    if exact.is_empty() && prefixes.is_empty() {
+        exact.insert("/nothing-is-known".to_owned());
     }
-    for (operator, values) in [("NotEqual", names), ("NotPrefix", prefixes)] {
+    for (operator, values) in [("NotEqual", exact), ("NotPrefix", prefixes)] {
         if !values.is_empty() {
             matches.push(json!({ "index": index, "operator": operator, "values": values }));
         }
