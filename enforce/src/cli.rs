@@ -3,9 +3,19 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use datasets::manual::{CompletionsArgs, ManArgs};
 
+const EXAMPLES: &str = "\
+Examples:
+  replay policy export shop.json --format bpf --image app -o app.bpf.json --addresses shop-recording/
+  enforce xdp app.bpf.json --interface veth0   drop what the container sends to unknown peers
+
+A policy is in force as long as the program runs. SIGHUP reads it again.
+
+Exit codes: 0 ended; 2 bad usage; 3 something missing (root, the interface, a kernel that takes the program);
+4 the policy cannot be read; 5 the output cannot be written.";
+
 /// Hold a running container to a learned policy, by BPF programs
 #[derive(Debug, Parser)]
-#[command(name = "enforce", version)]
+#[command(name = "enforce", version, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     pub action: Action,
@@ -13,6 +23,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
+    Xdp(crate::xdp::Args),
     /// Print the script that completes this program's commands and options in a shell
     Completions(CompletionsArgs),
     /// Print this program's man page, or write those of all its commands

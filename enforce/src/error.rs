@@ -12,6 +12,8 @@ pub enum Error {
     Prerequisite { what: String, hint: String },
     #[error("{what}: {source}")]
     Bpf { what: &'static str, source: libbpf_rs::Error },
+    #[error("cannot take over the signals: {source}")]
+    Signals { source: io::Error },
     #[error("{}: {reason}", path.display())]
     Policy { path: PathBuf, reason: String },
     #[error("{}: {source}", path.display())]
@@ -38,7 +40,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage { .. } => 2,
-            Error::Prerequisite { .. } | Error::Bpf { .. } => 3,
+            Error::Prerequisite { .. } | Error::Bpf { .. } | Error::Signals { .. } => 3,
             Error::Policy { .. } | Error::Read { .. } => 4,
             Error::Output(_) | Error::Pages(_) => 5,
         }
@@ -50,6 +52,7 @@ impl Error {
             Error::Usage { hint, .. } => hint,
             Error::Prerequisite { hint, .. } => hint,
             Error::Bpf { .. } => "this needs root (CAP_BPF, CAP_NET_ADMIN) and Linux 5.10 or newer",
+            Error::Signals { .. } => "run it as a process of its own",
             Error::Policy { .. } => "`replay policy export PROFILE --format bpf -o FILE` writes one",
             Error::Read { .. } => "check the path and the permissions",
             Error::Pages(error) => error.hint(),

@@ -2,5 +2,19 @@
 //! by BPF programs, and counted. A policy is replaced while it is in force, through the programs' maps.
 
 pub mod cli;
+pub mod clock;
 pub mod error;
+pub mod interface;
 pub mod policy;
+pub mod signals;
+pub mod xdp;
+
+/// Set it to see what libbpf and the kernel's verifier say.
+pub const DEBUG_VARIABLE: &str = "RETROSCOPE_BPF_DEBUG";
+
+/// libbpf writes the verifier's log to stderr, thousands of lines; it is kept for who asks for it.
+fn quiet() {
+    if std::env::var_os(DEBUG_VARIABLE).is_none() {
+        libbpf_rs::set_print(None);
+    }
+}

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.action {
+        Action::Xdp(args) => return enforce::xdp::run(args),
         Action::Completions(args) => print(&manual::completions::<Cli>(args))?,
         Action::Man(args) => print(&manual::man::<Cli>(args)?)?,
     }

@@ -187,8 +187,14 @@ fn splits_are_obeyed() {
 #[test]
 fn every_program_completes_itself_in_a_shell_and_has_man_pages() {
     let programs = Path::new(env!("CARGO_BIN_EXE_eval")).parent().unwrap();
-    let each =
-        [("record", "check"), ("replay", "explain"), ("datasets", "verify"), ("scenarios", "lint"), ("eval", "soak")];
+    let each = [
+        ("record", "check"),
+        ("enforce", "xdp"),
+        ("replay", "explain"),
+        ("datasets", "verify"),
+        ("scenarios", "lint"),
+        ("eval", "soak"),
+    ];
     for (name, command) in each {
         let run = |args: &[&str]| Command::new(programs.join(name)).args(args).output().unwrap();
         let said = |args: &[&str]| {

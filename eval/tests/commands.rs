@@ -1,10 +1,10 @@
-//! The five programs side by side: what their help says, what they say to bad input, and what they print where.
+//! The six programs side by side: what their help says, what they say to bad input, and what they print where.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const PROGRAMS: [&str; 5] = ["record", "replay", "datasets", "scenarios", "eval"];
+const PROGRAMS: [&str; 6] = ["record", "enforce", "replay", "datasets", "scenarios", "eval"];
 
 /// The program beside `eval`, where the workspace's programs are built.
 fn program(name: &str) -> PathBuf {
@@ -189,6 +189,7 @@ const READERS: &[&str] = &[
     "replay policy export @ --format seccomp",
     "replay policy simulate @ xmrig",
     "replay policy apply @ --netns probe",
+    "enforce xdp @ --interface lo",
     "datasets verify @",
     "datasets info @",
     "datasets tree @",
