@@ -36,6 +36,8 @@ struct State {
     /// Where a ruleset is loaded: container, its namespace, table.
     loaded: Vec<(RunContainer, Namespace, String)>,
     seen: Vec<Seen>,
+    /// Why what was refused could not be asked for.
+    unread: Option<String>,
 }
 
 /// What was seen of a part of a run.
@@ -103,8 +105,15 @@ impl Applied {
     }
 
     /// What was seen since the run began.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.state().seen.clone()
+    ///
+    /// # Errors
+    /// The rules could not be asked what they refused.
+    pub fn seen(&self) -> Result<Vec<Seen>> {
+        let state = self.state();
+        match &state.unread {
+            Some(why) => Err(Error::run("asking what was refused", why)),
+            None => Ok(state.seen.clone()),
+        }
     }
 
     /// The rules of seccomp by image, of those that have any.
@@ -159,12 +168,15 @@ impl Attendant for Applied {
             Part::Step { act, step, failed } => (Some((act.to_owned(), step.to_owned())), failed.map(str::to_owned)),
         };
         let mut state = self.state();
-        let mut packets = Vec::new();
+        let (mut packets, mut unread) = (Vec::new(), None);
         for (container, namespace, table) in &state.loaded {
             // The namespace is there as long as it is held, the container's end or not.
-            let found = nft::take_refused(namespace, table).unwrap_or_default();
-            packets.extend(found.into_iter().map(|each| (container.service.clone(), each)));
+            match nft::take_refused(namespace, table) {
+                Ok(found) => packets.extend(found.into_iter().map(|each| (container.service.clone(), each))),
+                Err(error) => unread = Some(format!("{}: {error}", container.name)),
+            }
         }
+        state.unread = state.unread.take().or(unread);
         state.seen.push(Seen { step, failed, packets });
     }
 }

@@ -24,11 +24,11 @@ pub struct Packets {
 /// # Errors
 /// What nsenter or nft said.
 pub fn take_refused(namespace: &Namespace, table: &str) -> replay::error::Result<Vec<Packets>> {
-    let each = |verb: &str| REFUSED.map(|set| format!("{verb} set inet {table} {set}\n")).concat();
-    let text = namespace.nft(&[], &each("list"))?;
+    // As text, which has milliseconds where JSON has seconds; and all of it, for nft 1.0.6 finds only the last of several sets.
+    let text = namespace.nft(&[], &format!("list table inet {table}\n"))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Not in the same script: nft would list the sets as they are after it.
-    namespace.nft(&[], &each("flush"))?;
+    namespace.nft(&[], &REFUSED.map(|set| format!("flush set inet {table} {set}\n")).concat())?;
     Ok(parse(&text, i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
 }
 
@@ -70,7 +70,51 @@ fn packets(element: &str, inwards: bool, now: i64) -> Option<Packets> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+    use std::sync::Arc;
+
+    use replay::policy::{Options, allowed::Allowed, nftables};
+    use replay::profile::store::Entry;
+
     use super::*;
+
+    const NAMESPACE: &str = "retroscope-test-refused";
+
+    fn ip(words: &str) -> bool {
+        let run = Command::new("ip").args(words.split(' ')).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        run.is_ok_and(|status| status.success())
+    }
+
+    #[test]
+    fn what_was_refused_is_taken_once() {
+        // SAFETY: geteuid() has no preconditions.
+        if unsafe { libc::geteuid() } != 0 || Command::new("nft").arg("--version").output().is_err() {
+            eprintln!("\n*** SKIPPED what a ruleset refused: needs root and nft ***\n");
+            return;
+        }
+        ip(&format!("netns del {NAMESPACE}"));
+        assert!(ip(&format!("netns add {NAMESPACE}")));
+        let made = ip(&format!("-n {NAMESPACE} link add rtr0 type dummy"))
+            && ip(&format!("-n {NAMESPACE} addr add 10.213.8.1/24 dev rtr0"))
+            && ip(&format!("-n {NAMESPACE} link set rtr0 up"));
+        let found = made.then(|| {
+            let config = replay::config::load(None, &[]).unwrap();
+            let (image, entry) = (Arc::from("localhost/app:1"), Entry::default());
+            let options = Options { config: &config, label: String::new(), enforce: true, addresses: [].into() };
+            let text = nftables::write(&Allowed::new(&image, &entry), &options).text;
+            let (namespace, table) = (Namespace::named(NAMESPACE.as_ref()).unwrap(), nftables::table(&image));
+            namespace.nft(&[], &text).unwrap();
+            let send = "echo a > /dev/udp/10.213.8.2/9; echo b > /dev/udp/10.213.8.2/9; echo c > /dev/udp/10.213.8.3/9";
+            let _ = Command::new("ip").args(["netns", "exec", NAMESPACE, "bash", "-c", send]).output();
+            [take_refused(&namespace, &table).unwrap(), take_refused(&namespace, &table).unwrap()]
+        });
+        assert!(ip(&format!("netns del {NAMESPACE}")));
+        let [first, again] = found.unwrap();
+        let mut seen: Vec<_> = first.iter().map(|each| (each.peer.to_string(), each.port, each.packets)).collect();
+        seen.sort();
+        assert_eq!(seen, [("10.213.8.2".to_owned(), 9, 2), ("10.213.8.3".to_owned(), 9, 1)]);
+        assert!(first.iter().all(|each| !each.inwards && each.protocol == "udp") && again.is_empty(), "{again:?}");
+    }
 
     /// As nft 1.0.6 prints it.
     #[test]

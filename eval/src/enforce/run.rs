@@ -102,7 +102,7 @@ impl Run<'_> {
             recording.labels()?.into_iter().map(|label| ((label.class, label.cpu, label.seq), label)).collect();
         let events = events(&recording, &labels)?;
         let health = Health::of(timeline.as_ref(), ended, log_lines);
-        Ok(Ran { recording, timeline, labels, events, seen: applied.seen(), health })
+        Ok(Ran { recording, timeline, labels, events, seen: applied.seen()?, health })
     }
 }
 
