@@ -94,7 +94,7 @@ mod tests {
         }
         ip(&format!("netns del {NAMESPACE}"));
         assert!(ip(&format!("netns add {NAMESPACE}")));
-        let made = ip(&format!("-n {NAMESPACE} link add rtr0 type dummy"))
+        let made = ip(&format!("-n {NAMESPACE} link add rtr0 type veth peer name rtr1"))
             && ip(&format!("-n {NAMESPACE} addr add 10.213.8.1/24 dev rtr0"))
             && ip(&format!("-n {NAMESPACE} link set rtr0 up"));
         let found = made.then(|| {
