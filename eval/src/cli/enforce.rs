@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use eval::enforce::xdp::Call;
 use eval::enforce::{Enforced, Kind, Plan, enforce, remove_recordings};
 use eval::error::{Error, Result};
 use eval::picture;
@@ -15,6 +16,7 @@ const AFTER: &str = "\
 Examples:
   eval enforce xmrig -o out/enforce               learn the shop's life, attack it under each policy
   eval enforce escape-mount reverse-shell --policy seccomp --seeds 21,22
+  eval enforce syn-flood --policy xdp --max-syn-per-s 20    a flood to a known peer, at the veth pair
   eval enforce webapp --profile shop.json         what last week's profile breaks of ordinary life
   eval enforce --from out/enforce/enforce.json    the tables again
 
@@ -48,13 +50,16 @@ pub struct Args {
     /// Ordinary life before an attack
     #[arg(long, default_value = "10s", value_parser = length, value_name = "TIME")]
     before: Duration,
+    /// xdp: new connections to one known peer that pass in a second [default: any number]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_syn_per_s: Option<u64>,
     /// Set one configuration value of learning and of policies, as network.ephemeral_from=49152; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
     /// Print what an enforce.json says, and run nothing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "output"])]
     from: Option<PathBuf>,
-    /// Our recorder [default: the one beside this program]
+    /// Our recorder [default: the one beside this program]; xdp needs the program enforce beside it
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Directory for enforce.json, the profiles and the policies; must not exist or be empty
@@ -102,6 +107,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
         }
     })
     .map_err(|error| Error::Run { what: "handling signals".into(), reason: error.to_string() })?;
+    let record = args.record.clone().unwrap_or_else(super::own_recorder);
     let plan = Plan {
         scenarios,
         kinds: args.policies.clone(),
@@ -111,7 +117,8 @@ pub fn run(args: &Args) -> Result<Outcome> {
         seeds: args.seeds.clone(),
         benign: args.benign,
         before: args.before,
-        record: args.record.clone().unwrap_or_else(super::own_recorder),
+        enforce: Call { program: record.with_file_name("enforce"), max_syn_per_s: args.max_syn_per_s },
+        record,
         options: args.options.clone(),
         sets: args.sets.clone(),
         dir: dir.clone(),

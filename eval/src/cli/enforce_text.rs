@@ -42,10 +42,26 @@ fn learned(life: &Life) -> String {
     out
 }
 
+/// Policies beside each other in 80 columns.
+const BESIDE: usize = 2;
+
 fn attacks(life: &Life, kinds: &[Kind]) -> String {
     if life.attacks.is_empty() {
         return String::new();
     }
+    let (tables, notes): (Vec<String>, Vec<String>) = kinds.chunks(BESIDE).map(|kinds| steps(life, kinds)).unzip();
+    format!(
+        "\nunder each policy the first refusal of a step, and told from the recording of a\n\
+         run without policies: when after the step's first event. '-': nothing of it is\n\
+         refused; 'gone': what it needs was not there. left: its events, of those without\n\
+         the policy\n{}{}",
+        tables.join("\n"),
+        notes.concat()
+    )
+}
+
+/// The steps under some policies, and notes on them.
+fn steps(life: &Life, kinds: &[Kind]) -> (String, String) {
     let mut header = vec!["step"];
     for kind in kinds {
         header.extend([kind.name(), "told", "left"]);
@@ -80,13 +96,7 @@ fn attacks(life: &Life, kinds: &[Kind]) -> String {
         sum.extend([refused.to_string(), told.to_string(), String::new()]);
     }
     rows.row(sum);
-    format!(
-        "\nunder each policy the first refusal of a step, and told from the recording of a\n\
-         run without policies: when after the step's first event. '-': nothing of it is\n\
-         refused; 'gone': what it needs was not there. left: its events, of those without\n\
-         the policy\n{}{notes}",
-        rows.render(&header, 1)
-    )
+    (rows.render(&header, 1), notes)
 }
 
 /// Rows of a table, with lines between them that begin a group.

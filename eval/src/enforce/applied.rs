@@ -1,5 +1,5 @@
-//! Policies on the containers of a run: given to podman when a container is made, or loaded into its network namespace before its
-//! program begins, and asked after each part of the run what they refused.
+//! Policies on the containers of a run: given to podman when a container is made, or loaded into its network namespace or put at the
+//! host's end of its veth pair before its program begins, and asked after each part of the run what they refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use super::nft::{self, Packets};
+use super::xdp::{Call, Enforcer, host_ends};
 use crate::error::{Error, Result};
 
 /// The policies of a profile, on the containers whose image is in it.
@@ -27,6 +28,7 @@ pub struct Applied {
     config: Config,
     /// Files of the policies.
     dir: PathBuf,
+    enforce: Call,
     state: Mutex<State>,
 }
 
@@ -35,6 +37,8 @@ struct State {
     addresses: nftables::Addresses,
     /// Where a ruleset is loaded: container, its namespace, table.
     loaded: Vec<(RunContainer, Namespace, String)>,
+    /// Where XDP programs drop packets: container, what holds one.
+    dropping: Vec<(RunContainer, Enforcer)>,
     seen: Vec<Seen>,
     /// Why what was refused could not be asked for.
     unread: Option<String>,
@@ -65,8 +69,9 @@ pub struct Written {
 }
 
 impl Applied {
-    pub fn new(kind: Option<Kind>, profile: Arc<Profile>, config: Config, dir: &Path) -> Applied {
-        Applied { kind, profile, config, dir: dir.to_owned(), state: Mutex::default() }
+    /// `dir`: for files of the policies.
+    pub fn new(kind: Option<Kind>, profile: Arc<Profile>, config: Config, dir: &Path, enforce: Call) -> Applied {
+        Applied { kind, profile, config, dir: dir.to_owned(), enforce, state: Mutex::default() }
     }
 
     /// What the policies of a kind say. Those of seccomp are written.
@@ -107,7 +112,7 @@ impl Applied {
     /// What was seen since the run began.
     ///
     /// # Errors
-    /// The rules could not be asked what they refused.
+    /// The rules could not be asked what they refused, or were not in force all the time.
     pub fn seen(&self) -> Result<Vec<Seen>> {
         let state = self.state();
         match &state.unread {
@@ -148,13 +153,22 @@ impl Attendant for Applied {
     }
 
     fn starting(&self, container: &RunContainer, pid: u32) -> Result<(), String> {
+        let kind = self.kind.filter(|kind| matches!(kind, Kind::Nftables | Kind::Xdp));
         let entry = self.profile.images.get_key_value(container.image.as_str());
-        let Some((image, entry)) = entry.filter(|_| self.kind == Some(Kind::Nftables)) else { return Ok(()) };
+        let (Some(kind), Some((image, entry))) = (kind, entry) else { return Ok(()) };
         let mut state = self.state();
         let allowed = Allowed::new(image, entry);
-        let text = nftables::write(&allowed, &self.options_of(state.addresses.clone())).text;
-        let path = self.file(Kind::Nftables, image);
+        let options = self.options_of(state.addresses.clone());
+        let text = policy::write(&allowed, kind.format(), &options).map_err(|error| error.to_string())?.text;
+        let path = self.file(kind, image);
         fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
+        if kind == Kind::Xdp {
+            for interface in host_ends(pid)? {
+                let enforcer = Enforcer::begin(&self.enforce, &path, &interface)?;
+                state.dropping.push((container.clone(), enforcer));
+            }
+            return Ok(());
+        }
         let namespace = Namespace::of_process(pid).map_err(|error| error.to_string())?;
         apply(&namespace, image, &nftables::table(image), &text, false).map_err(|error| error.to_string())?;
         state.loaded.retain(|(known, ..)| known.id != container.id);
@@ -176,6 +190,18 @@ impl Attendant for Applied {
                 Err(error) => unread = Some(format!("{}: {error}", container.name)),
             }
         }
+        let mut dropping = std::mem::take(&mut state.dropping);
+        dropping.retain_mut(|(container, enforcer)| match enforcer.take_refused() {
+            Ok((found, goes_on)) => {
+                packets.extend(found.into_iter().map(|each| (container.service.clone(), each)));
+                goes_on
+            }
+            Err(why) => {
+                unread = Some(format!("{}: enforce: {why}", container.name));
+                false
+            }
+        });
+        state.dropping = dropping;
         state.unread = state.unread.take().or(unread);
         state.seen.push(Seen { step, failed, packets });
     }

@@ -9,6 +9,7 @@ mod nft;
 mod refused;
 mod run;
 mod told;
+pub mod xdp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -43,6 +44,8 @@ pub enum Kind {
     Seccomp,
     /// Peers and ports: nft -f FILE in the container's network namespace
     Nftables,
+    /// Peers and ports: enforce xdp at the host's end of the container's veth pair
+    Xdp,
 }
 
 impl Kind {
@@ -50,11 +53,23 @@ impl Kind {
         match self {
             Kind::Seccomp => Format::Seccomp,
             Kind::Nftables => Format::Nftables,
+            Kind::Xdp => Format::Bpf,
         }
     }
 
     pub const fn name(self) -> &'static str {
-        self.format().name()
+        match self {
+            Kind::Xdp => "xdp",
+            Kind::Seccomp | Kind::Nftables => self.format().name(),
+        }
+    }
+
+    /// Whose rules tell from a recording what this refuses: those of nftables are the same.
+    pub const fn told_as(self) -> &'static str {
+        match self {
+            Kind::Seccomp => Format::Seccomp.name(),
+            Kind::Nftables | Kind::Xdp => Format::Nftables.name(),
+        }
     }
 }
 
@@ -74,6 +89,8 @@ pub struct Plan {
     /// Ordinary life before an attack.
     pub before: Duration,
     pub record: PathBuf,
+    /// For XDP.
+    pub enforce: xdp::Call,
     /// More options for the recorder.
     pub options: Vec<String>,
     /// Configuration of learning and policies: `KEY=VALUE`.
@@ -150,6 +167,12 @@ pub struct Step {
 /// A scenario or the recorder cannot be run; the profile has no policies.
 pub fn enforce(plan: &Plan, stop: &AtomicBool, say: &(dyn Fn(&str) + Sync)) -> Result<Enforced> {
     let machine = Machine::look();
+    if plan.kinds.contains(&Kind::Xdp) && !plan.enforce.program.is_file() {
+        return Err(Error::run(
+            &plan.enforce.program.display().to_string(),
+            "there is no such program; it belongs beside record",
+        ));
+    }
     let config = config::load(None, &plan.sets)?;
     let mut lives: Vec<(String, Vec<&Scenario>)> = Vec::new();
     for scenario in &plan.scenarios {
@@ -253,7 +276,7 @@ impl Bench<'_> {
 
     fn applied(&self, kind: Option<Kind>) -> Arc<Applied> {
         let dir = self.dir.join("policies");
-        Arc::new(Applied::new(kind, Arc::clone(&self.profile), self.config.clone(), &dir))
+        Arc::new(Applied::new(kind, Arc::clone(&self.profile), self.config.clone(), &dir, self.plan.enforce.clone()))
     }
 
     /// `ordinary`: without the attack.
@@ -299,7 +322,7 @@ impl Bench<'_> {
     fn refused(&self, kind: Kind, ran: &Ran, ends: &[&refused::Ends]) -> Result<Vec<refused::Refused>> {
         match kind {
             Kind::Seccomp => refused::calls(ran, &self.applied(None).rules()),
-            Kind::Nftables => {
+            Kind::Nftables | Kind::Xdp => {
                 let own = refused::ends(ran)?;
                 Ok(refused::packets(ran, &[ends, &[&own]].concat()))
             }

@@ -6,17 +6,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use replay::policy::apply::Namespace;
 use replay::policy::nftables::{REFUSED, REMEMBERED};
 
-/// Packets that a ruleset refused, of one peer, protocol and port.
+/// Packets that were refused, of one peer, protocol and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packets {
     pub inwards: bool,
     pub peer: IpAddr,
     pub protocol: String,
-    /// The service's: the peer's of what went out, one's own of what came in.
+    /// The service's: the peer's of what went out, one's own of what came in. 0: the protocol has none.
     pub port: u16,
     pub packets: u64,
     /// Unix time of the first, ns.
     pub first_ns: i64,
+    /// Of the policy, that refused them.
+    pub rule: &'static str,
 }
 
 /// What a table refused since the last call, and makes it forget that. What is refused between the two, some milliseconds, is lost.
@@ -65,6 +67,7 @@ fn packets(element: &str, inwards: bool, now: i64) -> Option<Packets> {
         port: port.parse().ok()?,
         packets: packets.parse().ok()?,
         first_ns: now - ago,
+        rule: if inwards { "chain input: counter, policy drop" } else { "chain output: counter reject" },
     })
 }
 

@@ -1,5 +1,5 @@
 //! What policies refused in a run, told by the kernel's own traces and not by the policies: calls that returned EPERM without having
-//! been entered, and packets that a ruleset counted.
+//! been entered, and packets that a ruleset or a program counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -139,7 +139,7 @@ fn peer_name(timeline: &Timeline, address: &str) -> String {
     known.map_or_else(|| address.to_owned(), |container| container.service.clone())
 }
 
-/// Packets that nftables refused. `ends`: of the attack, without a policy and in this run: a peer that is not among them while a step
+/// Packets that nftables or XDP refused. `ends`: of the attack, without a policy and in this run: a peer that is not among them while a step
 /// goes on was refused to ordinary life.
 pub fn packets(ran: &Ran, ends: &[&Ends]) -> Vec<Refused> {
     let Some(timeline) = &ran.timeline else { return Vec::new() };
@@ -149,16 +149,14 @@ pub fn packets(ran: &Ran, ends: &[&Ends]) -> Vec<Refused> {
             let peer = peer_name(timeline, &packets.peer.to_string());
             let end = (service.clone(), packets.inwards, peer.clone(), packets.protocol.clone(), packets.port);
             let attack = |step: &&Step| ends.iter().any(|ends| ends.get(*step).is_some_and(|of| of.contains(&end)));
-            let (verb, line) = match packets.inwards {
-                true => ("from", "chain input: counter, policy drop"),
-                false => ("to", "chain output: counter reject"),
-            };
+            let verb = if packets.inwards { "from" } else { "to" };
+            let port = if packets.port == 0 { String::new() } else { format!(" {}", packets.port) };
             found.push(Refused {
                 at: packets.first_ns,
                 count: packets.packets,
                 service: service.clone(),
-                what: format!("{verb} {peer}, {} {}", packets.protocol, packets.port),
-                line: line.to_owned(),
+                what: format!("{verb} {peer}, {}{port}", packets.protocol),
+                line: packets.rule.to_owned(),
                 step: seen.step.as_ref().filter(attack).cloned(),
             });
         }

@@ -86,7 +86,7 @@ pub fn found(kind: Kind, step: &Step, ran: &Ran, refused: &[Refused], trial: &Tr
         line: first.line.clone(),
     });
     let told = trial.steps.iter().find(|told| *told.act == *step.act && *told.step == *step.step);
-    let told = told.and_then(|told| told.blocked.get(kind.name())).map(|block| First {
+    let told = told.and_then(|told| told.blocked.get(kind.told_as())).map(|block| First {
         after_ms: ms(block.after_ns),
         count: block.refused,
         what: block.what.clone(),
@@ -116,7 +116,7 @@ pub fn under(kind: Kind, ran: &Ran, refused: &[Refused], trial: &Trial) -> Under
     });
     let mut broken: Vec<Broken> = broken.collect();
     broken.sort_by_key(|each| std::cmp::Reverse(each.count));
-    let told = trial.benign.get(kind.name()).cloned().unwrap_or_default();
+    let told = trial.benign.get(kind.told_as()).cloned().unwrap_or_default();
     let told_broken = told.broken.iter().map(|each| Broken {
         place: each.image.to_string(),
         what: each.what.clone(),

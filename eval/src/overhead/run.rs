@@ -136,7 +136,7 @@ fn around(work: &[String], adapter: &Adapter, dir: &Path, places: &Places, named
                 settled => wait_for(settled, "settled", &child, adapter, places),
             }
         });
-        end(&child, adapter.signal.number());
+        signal(&child, adapter.signal.number());
         let (_, used) = wait(&mut child, Some(PATIENCE))?;
         ran.map_err(|why| format!("{why}: {}", last_line(&dir.join("log"))))?;
         (used.cpu_seconds, used.memory_mib)
@@ -189,10 +189,10 @@ fn ends(child: &Child, how: libc::c_int) -> bool {
 }
 
 pub(crate) fn interrupt(child: &Child) {
-    end(child, libc::SIGINT);
+    signal(child, libc::SIGINT);
 }
 
-fn end(child: &Child, signal: libc::c_int) {
+pub(crate) fn signal(child: &Child, signal: libc::c_int) {
     // SAFETY: the process is our child and not waited for yet, so the number is its own.
     unsafe { libc::kill(child.id().cast_signed(), signal) };
 }

@@ -6,3 +6,4 @@ mod ruleset;
 mod said;
 mod seccomp;
 mod swap;
+mod veth;

@@ -63,6 +63,23 @@ fn a_saved_run_is_printed_within_80_columns_and_says_where_the_two_differ() {
 }
 
 #[test]
+fn many_policies_fit_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("enforce.json");
+    let mut run = saved();
+    run["policies"] = json!(["seccomp", "nftables", "xdp"]);
+    for at in 0..2 {
+        let under = &mut run["lives"][0]["attacks"][0]["steps"][at]["under"];
+        under["xdp"] = under["nftables"].clone();
+    }
+    std::fs::write(&path, run.to_string()).unwrap();
+    let (code, out, errors) = eval(&["enforce", "--from", path.to_str().unwrap()]);
+    assert_eq!(code, 0, "{errors}");
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    assert_eq!(out.matches("stopped").count(), 2, "{out}");
+}
+
+#[test]
 fn what_is_no_run_is_refused_with_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("enforce.json");
