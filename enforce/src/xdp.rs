@@ -6,7 +6,7 @@ mod refused;
 
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -214,6 +214,14 @@ impl Said {
     }
 }
 
+/// The types of a map; None: it has none.
+fn types(id: u32) -> Option<OwnedFd> {
+    // SAFETY: no preconditions; a number of nothing is an error.
+    let types = unsafe { libbpf_sys::bpf_btf_get_fd_by_id(id) };
+    // SAFETY: the descriptor is new, and nobody else's.
+    (types >= 0).then(|| unsafe { OwnedFd::from_raw_fd(types) })
+}
+
 /// The loaded program and its maps. It is detached when dropped.
 struct Filter {
     skeleton: skeleton::XdpSkel<'static>,
@@ -240,9 +248,17 @@ impl Filter {
     /// Puts a policy into force: all of it between two packets.
     fn put(&self, entries: &[Entry]) -> Result<()> {
         let error = |what| move |source| Error::Bpf { what, source };
+        // Types and all as the map that the slot was made for: kernels from 5.15 to 6.1 take no other (bpf_map_meta_equal() there
+        // compares `timer_off`, which a map without types does not share with one that has them).
+        let made_for =
+            self.skeleton.maps.known_nothing.info().map_err(error("cannot look at the map of policies"))?.info;
+        let types = types(made_for.btf_id);
         let options = libbpf_sys::bpf_map_create_opts {
             sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
             map_flags: libbpf_sys::BPF_F_NO_PREALLOC,
+            btf_fd: types.as_ref().map_or(0, |types| types.as_raw_fd().cast_unsigned()),
+            btf_key_type_id: types.as_ref().map_or(0, |_| made_for.btf_key_type_id),
+            btf_value_type_id: types.as_ref().map_or(0, |_| made_for.btf_value_type_id),
             ..Default::default()
         };
         let room = u32::try_from(entries.len().max(1)).unwrap_or(u32::MAX);

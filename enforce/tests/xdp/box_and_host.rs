@@ -54,6 +54,8 @@ impl Pair {
             && ip(&format!("-n {BOX} addr add fd00:213:8::2/64 dev eth0 nodad"))
             && ip(&format!("-n {HOST} link set {VETH} up"))
             && ip(&format!("-n {BOX} link set eth0 up"))
+            // What waits for an answer of ARP may be dropped by the sender; the others' is asked for.
+            && ip(&format!("-n {BOX} neigh add {STRANGER} lladdr 02:00:00:00:08:01 dev eth0"))
             && ip(&format!("-n {HOST} route add {BOX_TOO}/32 dev {VETH} src {STRANGER}"));
         if !made {
             eprintln!("\n*** SKIPPED {test}: ip netns cannot make namespaces here ***\n");
