@@ -10,7 +10,7 @@ use record_bpf::Class;
 use record_bpf::schema::Column;
 
 use crate::codec::{BadColumn, Codec, Source, Strings};
-use crate::given::{FileRow, Given};
+use crate::given::{FileRow, Given, NetworkRow};
 use crate::manifest::{Manifest, Segment};
 use crate::model::{
     DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, SecurityEvent, SyscallEvent,
@@ -97,7 +97,7 @@ impl Events {
         Ok(())
     }
 
-    /// The same events, those of class file as they lie in their columns.
+    /// The same events, those of which there are the most as they lie in their columns.
     pub fn given(mut self) -> impl Iterator<Item = Result<Given>> {
         std::iter::from_fn(move || self.next_given())
     }
@@ -215,6 +215,9 @@ impl Cursor {
     fn given(&self) -> Given {
         match &self.rows {
             Rows::File(rows) => Given::File(FileRow::new(Arc::clone(rows), self.row)),
+            Rows::Network(rows) if NetworkRow::is_given(rows, self.row) => {
+                Given::Network(NetworkRow::new(Arc::clone(rows), self.row))
+            }
             rows => Given::Event(Box::new(rows.event(self.row))),
         }
     }

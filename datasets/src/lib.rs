@@ -77,7 +77,7 @@ pub use dimension::{DIMENSIONS, dimension_columns};
 pub use error::{Error, Result, instead};
 pub use events::{Columns, Events};
 pub use follow::{Follow, Grown, Growth};
-pub use given::{FileLook, FileRow, Given};
+pub use given::{FileLook, FileRow, Given, NetworkLook, NetworkRow};
 pub use holders::Holders;
 pub use keep::Keep;
 pub use keeping::{End, Memory, Pruned, Recovered};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datasets::{Event, FileLook};
+use datasets::{Event, FileLook, NetworkLook};
 
 use crate::alert::group::Judged;
 use crate::args::vectors::{LazyModel, embedding_failed};
@@ -265,6 +265,10 @@ impl Rules for RulesOf<'_> {
 
     fn sight_of_file(&self, look: &FileLook<'_>) -> Sight {
         self.rules.sight_of_file(look)
+    }
+
+    fn sight_of_network(&self, look: &NetworkLook<'_>) -> Sight {
+        self.rules.sight_of_network(look)
     }
 
     fn judges_deviations(&self) -> bool {

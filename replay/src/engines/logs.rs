@@ -182,6 +182,11 @@ impl Logs {
         self.auditd.is_some() && (look.ret >= 0 || calls(look.kind).is_some())
     }
 
+    /// The same of a kind of which nothing but calls are logged.
+    pub fn ask_for_kind(&self, kind: Kind) -> bool {
+        self.auditd.is_some() && calls(kind).is_some()
+    }
+
     /// What the rules about logs say of an event. `recall`: what was said of an entry with this key, else what the rules say now.
     pub fn evaluate(
         &self,

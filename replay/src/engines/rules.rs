@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datasets::{Event, FileLook};
+use datasets::{Event, FileLook, NetworkLook};
 use foldhash::quality::RandomState;
 use rsigma_eval::{EvaluationResult, EventValue};
 
@@ -171,6 +171,14 @@ impl RuleEngine {
             return Sight::Everything;
         }
         self.sight_of(Category::of_file(look))
+    }
+
+    /// As [`sight`](RuleEngine::sight) of an event of class network.
+    pub fn sight_of_network(&self, look: &NetworkLook<'_>) -> Sight {
+        if self.logs.ask_for_kind(look.kind) {
+            return Sight::Everything;
+        }
+        self.sight_of(Category::of_network(look))
     }
 
     fn sight_of(&self, categories: &[Category]) -> Sight {

@@ -32,7 +32,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
-use datasets::{Container, Event, FileLook, Process};
+use datasets::{Container, Event, FileLook, NetworkLook, Process};
 use record_bpf::{Class, Kind};
 use rsigma_eval::EventValue;
 
@@ -136,11 +136,7 @@ impl Category {
         match (event, kind) {
             (Event::Process(_), Kind::Exec) => &[Category::ProcessCreation],
             (Event::Process(_), Kind::Exit) => &[Category::ProcessTermination],
-            (Event::Network(_), Kind::Connect) => &[Category::NetworkConnection],
-            (Event::Network(event), Kind::Accept) if event.ret >= 0 => &[Category::NetworkConnection],
-            (Event::Network(event), Kind::Socket) if event.ret >= 0 => &[Category::NetworkSocket],
-            (Event::Network(_), Kind::NetClose) => &[Category::NetworkClose],
-            (Event::Network(_), Kind::TcpState) => &[Category::NetworkState],
+            (Event::Network(event), _) => Category::of_network(&event.into()),
             (Event::File(event), _) => Category::of_file(&event.into()),
             // A query that was received is its sender's.
             (Event::Dns(event), Kind::DnsQuery) if &*event.direction == "sent" => &[Category::DnsQuery],
@@ -149,6 +145,18 @@ impl Category {
             (Event::Tls(event), _) if event.http_method.is_some() || event.http_status.is_some() => &[Category::Tls],
             (Event::Flow(_), _) => &[Category::Flow],
             (Event::Resource(_), _) => &[Category::Resource],
+            _ => &[],
+        }
+    }
+
+    /// As [`of`](Category::of) an event of class network.
+    pub fn of_network(look: &NetworkLook<'_>) -> &'static [Category] {
+        match look.kind {
+            Kind::Connect => &[Category::NetworkConnection],
+            Kind::Accept if look.ret >= 0 => &[Category::NetworkConnection],
+            Kind::Socket if look.ret >= 0 => &[Category::NetworkSocket],
+            Kind::NetClose => &[Category::NetworkClose],
+            Kind::TcpState => &[Category::NetworkState],
             _ => &[],
         }
     }

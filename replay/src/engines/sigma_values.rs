@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use datasets::{
-    Container, DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, ProcessEvent, ResourceEvent, SecurityEvent,
-    TlsEvent,
+    Container, DnsEvent, Event, FileEvent, FlowEvent, NetworkEvent, NetworkLook, ProcessEvent, ResourceEvent,
+    SecurityEvent, TlsEvent,
 };
 use record_bpf::Kind;
 use rsigma_eval::EventValue;
@@ -26,7 +26,7 @@ pub(super) fn of_event<'a>(
         Event::Security(event) => security(event, field),
         Event::File(event) => file(event, field).map(Held::value),
         Event::Network(event) if field == Field::DestinationHostname => hostnames(event, peer, domain),
-        Event::Network(event) => network(event, field).map(Held::value),
+        Event::Network(event) => network(&event.into(), field).map(Held::value),
         Event::Dns(event) => dns(event, field),
         Event::Tls(event) => tls(event, field),
         Event::Flow(event) => flow(event, field),
@@ -76,27 +76,23 @@ fn security(event: &SecurityEvent, field: Field) -> Option<EventValue<'_>> {
 }
 
 /// What is said of an event depends on this of a field; `None`: on more than the event. Only of classes file and network.
-pub(crate) fn word<'a>(event: &'a Event, field: Field, mut hold: impl FnMut(&'a Arc<str>)) -> Option<Word> {
-    let held = match event {
-        Event::File(event) => file(event, field),
-        // Of an accepted connection no name is known.
-        Event::Network(event) if field == Field::DestinationHostname && event.common.kind != Kind::Accept => {
-            return None;
-        }
-        Event::Network(event) => network(event, field),
-        _ => return None,
-    };
-    Some(match held {
-        None => Word::Nothing,
-        Some(Held::Text(text)) => {
-            hold(text);
-            Word::Text(place(text))
-        }
-        Some(Held::Number(number)) => Word::Number(number),
-        Some(Held::Truth(truth)) => Word::Number(truth.into()),
-        Some(Held::Mode(mode)) => Word::Number(mode.into()),
-        Some(Held::OfPort(port, _)) => Word::Number(port.into()),
-    })
+pub(crate) fn word<'a>(event: &'a Event, field: Field, hold: impl FnMut(&'a Arc<str>)) -> Option<Word> {
+    match event {
+        Event::File(event) => Some(Held::word(file(event, field), hold)),
+        Event::Network(event) => word_of_network(&event.into(), field, hold),
+        _ => None,
+    }
+}
+
+/// The same of an event of class network.
+pub(crate) fn word_of_network<'a>(
+    look: &NetworkLook<'a>,
+    field: Field,
+    hold: impl FnMut(&'a Arc<str>),
+) -> Option<Word> {
+    // Of an accepted connection no name is known.
+    let named = field == Field::DestinationHostname && look.kind != Kind::Accept;
+    (!named).then(|| Held::word(network(look, field), hold))
 }
 
 /// A value as an event holds it.
@@ -113,6 +109,20 @@ enum Held<'a> {
 impl<'a> Held<'a> {
     fn number(number: impl TryInto<i64>) -> Held<'a> {
         Held::Number(number.try_into().unwrap_or(i64::MAX))
+    }
+
+    fn word(held: Option<Held<'a>>, mut hold: impl FnMut(&'a Arc<str>)) -> Word {
+        match held {
+            None => Word::Nothing,
+            Some(Held::Text(text)) => {
+                hold(text);
+                Word::Text(place(text))
+            }
+            Some(Held::Number(number)) => Word::Number(number),
+            Some(Held::Truth(truth)) => Word::Number(truth.into()),
+            Some(Held::Mode(mode)) => Word::Number(mode.into()),
+            Some(Held::OfPort(port, _)) => Word::Number(port.into()),
+        }
     }
 
     fn value(self) -> EventValue<'a> {
@@ -153,28 +163,27 @@ fn hostnames<'a>(
     (!names.is_empty()).then_some(EventValue::Array(names))
 }
 
-fn network(event: &NetworkEvent, field: Field) -> Option<Held<'_>> {
+fn network<'a>(look: &NetworkLook<'a>, field: Field) -> Option<Held<'a>> {
     // Of a socket that is closed or changes its state nobody says who began; its far end is the destination.
-    let initiated = event.common.kind != Kind::Accept;
-    let local = (event.local_addr.as_ref(), event.local_port);
-    let remote = (event.peer_addr.as_ref(), event.peer_port);
+    let initiated = look.kind != Kind::Accept;
+    let (local, remote) = ((look.local_addr, look.local_port), (look.peer_addr, look.peer_port));
     let (source, destination) = if initiated { (local, remote) } else { (remote, local) };
     match field {
         Field::Initiated => Some(Held::Truth(initiated)),
-        Field::Protocol => Some(Held::Text(&event.protocol)),
+        Field::Protocol => look.protocol.map(Held::Text),
         Field::DestinationIp => destination.0.map(Held::Text),
         Field::DestinationPort => destination.1.map(Held::number),
         Field::SourceIp => source.0.map(Held::Text),
         Field::SourcePort => source.1.map(Held::number),
-        Field::SocketType => event.socket_type.as_ref().map(Held::Text),
-        Field::BytesSent => event.bytes_sent.map(Held::number),
-        Field::BytesReceived => event.bytes_received.map(Held::number),
-        Field::TcpState => event.state.as_ref().map(Held::Text),
-        Field::TcpOldState => event.old_state.as_ref().map(Held::Text),
+        Field::SocketType => look.socket_type.map(Held::Text),
+        Field::BytesSent => look.bytes_sent.map(Held::number),
+        Field::BytesReceived => look.bytes_received.map(Held::number),
+        Field::TcpState => look.state.map(Held::Text),
+        Field::TcpOldState => look.old_state.map(Held::Text),
         Field::ServiceName | Field::ServiceChannel | Field::ServiceCredentials | Field::ServiceStore => {
             destination.1.and_then(ports::service).map(|service| of_service(service, field))
         }
-        Field::Result => Some(Held::number(event.ret)),
+        Field::Result => Some(Held::number(look.ret)),
         _ => None,
     }
 }

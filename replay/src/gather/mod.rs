@@ -79,6 +79,11 @@ impl Gathered {
     pub fn see_given(&mut self, event: &Given, world: &World) {
         match event {
             Given::File(_) => self.rates.see(event.ts(), event.class()),
+            // A connection is told by its other events.
+            Given::Network(_) => {
+                self.rates.see(event.ts(), event.class());
+                self.of(event.container());
+            }
             Given::Event(event) => self.see(event, world),
         }
     }

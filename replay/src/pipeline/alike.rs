@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use datasets::{Event, FileLook};
+use datasets::{Event, FileLook, NetworkLook};
 use record_bpf::Kind;
 
 use super::actors::Actors;
 use crate::engines::sight::{FieldSet, Word, place};
 use crate::engines::sigma_fields::Field;
-use crate::engines::sigma_values::word;
+use crate::engines::sigma_values::{word, word_of_network};
 use crate::observe::ProcessTable;
 
 /// Values that rules look at, at most; an event of which they see more is shown to them.
@@ -63,21 +63,30 @@ impl RuleKey {
         actors: &mut Actors,
         processes: &ProcessTable,
     ) -> Option<RuleKey> {
-        if of_one_process(fields) {
-            return None;
-        }
+        let words = words(fields, |field| word(event, field, |_| ()))?;
         let common = event.common();
-        let mut words = [Word::Nothing; WORDS];
-        let mut places = words.iter_mut();
-        for field in fields.iter() {
-            *places.next()? = word(event, field, |_| ())?;
-        }
         Some(RuleKey {
             kind: common.kind,
             actor: actors.number(common.exec_id, processes),
             container: common.container.as_ref().map_or(0, place),
             beyond,
             words,
+        })
+    }
+
+    /// The same of an event of class network by which nothing was sent.
+    pub fn of_network(
+        look: &NetworkLook<'_>,
+        fields: FieldSet,
+        actors: &mut Actors,
+        processes: &ProcessTable,
+    ) -> Option<RuleKey> {
+        Some(RuleKey {
+            words: words(fields, |field| word_of_network(look, field, |_| ()))?,
+            kind: look.kind,
+            actor: actors.number(look.exec_id, processes),
+            container: look.container.map_or(0, place),
+            beyond: None,
         })
     }
 
@@ -89,6 +98,18 @@ impl RuleKey {
         }
         held
     }
+}
+
+fn words(fields: FieldSet, word: impl Fn(Field) -> Option<Word>) -> Option<[Word; WORDS]> {
+    if of_one_process(fields) {
+        return None;
+    }
+    let mut words = [Word::Nothing; WORDS];
+    let mut places = words.iter_mut();
+    for field in fields.iter() {
+        *places.next()? = word(field)?;
+    }
+    Some(words)
 }
 
 /// Whether answers hang on which process it is, and not on what it looks like alone.

@@ -80,6 +80,7 @@ impl Harmless {
         let Harmless { actors, known } = self;
         let sight = match &given {
             Given::File(row) => rules.sight_of_file(&row.look()),
+            Given::Network(row) => rules.sight_of_network(&row.look()),
             Given::Event(event) => rules.sight(event),
         };
         let fields = match sight {
@@ -90,6 +91,7 @@ impl Harmless {
         let key = fields.and_then(|fields| {
             let key = match &given {
                 Given::File(row) => Key::File(FileKey::of(&row.look(), fields, actors, &world.processes)),
+                Given::Network(row) => Key::Other(RuleKey::of_network(&row.look(), fields, actors, &world.processes)?),
                 Given::Event(event) => Key::Other(RuleKey::of(event, fields, None, actors, &world.processes)?),
             };
             Some((key, fields))

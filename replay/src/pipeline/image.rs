@@ -187,6 +187,14 @@ impl ImageState {
                     recall => self.look_at(&Event::File(row.event()), recall, around),
                 }
             }
+            Given::Network(row) => {
+                let look = row.look();
+                self.begin_event(look.ts, around.config);
+                match self.is_silent(&look, around) {
+                    true => Ok(()),
+                    false => self.look_at(&Event::Network(row.event()), Recall::New(None), around),
+                }
+            }
             Given::Event(event) => {
                 self.begin_event(event.common().ts, around.config);
                 let recall = match &*event {

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datasets::{Event, FileLook, ResourceEvent};
+use datasets::{Event, FileLook, NetworkLook, ResourceEvent};
 use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,11 @@ pub trait Rules: Sync {
 
     /// The same of an event of class file.
     fn sight_of_file(&self, _look: &FileLook<'_>) -> Sight {
+        Sight::Everything
+    }
+
+    /// The same of an event of class network.
+    fn sight_of_network(&self, _look: &NetworkLook<'_>) -> Sight {
         Sight::Everything
     }
 

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datasets::{Event, FileEvent, FileLook};
+use datasets::{Event, FileEvent, FileLook, NetworkLook};
 use foldhash::fast::RandomState;
 
 use super::{ImageState, Phase, Surroundings};
@@ -193,6 +193,17 @@ impl ImageState {
         files.clear();
         known.clear();
         silent.clear();
+    }
+
+    /// Whether no rule speaks of an event that no tree describes, as none spoke of one like it.
+    pub(super) fn is_silent(&mut self, look: &NetworkLook<'_>, around: &Surroundings<'_>) -> bool {
+        let fields = match around.rules.sight_of_network(look) {
+            Sight::Nothing => return true,
+            Sight::Fields(fields) => fields,
+            Sight::Everything => return false,
+        };
+        let key = RuleKey::of_network(look, fields, &mut self.doings.actors, around.context.processes);
+        key.is_some_and(|key| self.doings.silent.contains_key(&key))
     }
 
     /// What the rules say of an event. `beyond`: bytes that were sent beyond what the profile allows.
