@@ -132,7 +132,7 @@ impl Running<'_> {
         let path = &self.args.policy;
         let put = load(path).and_then(|(policy, entries)| self.filter.put(&entries).map(|()| (policy, entries)));
         match put {
-            Ok((policy, entries)) => self.said.policy("policy", &policy, &entries, path),
+            Ok((policy, entries)) => self.said.policy(&policy, &entries, path),
             Err(error) => {
                 let line = json!({ "event": "policy_refused", "error": error.to_string() });
                 self.said.note(&format!("the old policy stays in force: {error}\nhint: {}", error.hint()), &line);
@@ -202,12 +202,12 @@ impl Said {
         }
         self.line(&json!({ "event": "attached", "interface": interface.name, "mode": mode }));
         eprintln!("enforce: at {}, {} mode; Ctrl-C ends it", interface.name, mode.name());
-        self.policy("policy", policy, entries, path);
+        self.policy(policy, entries, path);
     }
 
-    fn policy(&mut self, event: &str, policy: &Policy, entries: &[Entry], path: &Path) {
+    fn policy(&mut self, policy: &Policy, entries: &[Entry], path: &Path) {
         let (out, back) = (policy.egress.len(), policy.ingress.len());
-        let line = json!({ "event": event, "file": path, "image": policy.image, "egress": out, "ingress": back,
+        let line = json!({ "event": "policy", "file": path, "image": policy.image, "egress": out, "ingress": back,
             "entries": entries.len() });
         let image: String = policy.image.chars().filter(|c| !c.is_control()).collect();
         self.note(&format!("policy of {image}: rules outwards {out}, inwards {back}"), &line);

@@ -33,6 +33,9 @@ struct Net {
     v4: bool,
 }
 
+/// The peers of a rule, and those of them that it excepts.
+type Nets = (Vec<Net>, Vec<Net>);
+
 /// All of IPv4 as it lies in IPv6.
 const MAPPED: Net = Net { address: 0xffff << 32, bits: 96, v4: true };
 
@@ -67,7 +70,7 @@ pub fn entries(policy: &Policy) -> Result<Vec<Entry>, String> {
     if ranges.len() > RANGES {
         return Err(format!("{} different ranges of ports; {RANGES} can be told apart", ranges.len()));
     }
-    let mut groups: BTreeMap<(u8, u8, u16), Vec<(Vec<Net>, Vec<Net>)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(u8, u8, u16), Vec<Nets>> = BTreeMap::new();
     for (about, rules) in [(SENDS, &policy.egress), (ANSWERS, &policy.ingress)] {
         for rule in rules {
             let range = (0_u16..).zip(&ranges).find(|(_, range)| **range == (rule.from, rule.until));
@@ -94,7 +97,7 @@ pub fn entries(policy: &Policy) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-fn nets(rule: &Rule) -> (Vec<Net>, Vec<Net>) {
+fn nets(rule: &Rule) -> Nets {
     let of = |blocks: &[Block]| blocks.iter().map(Net::of).collect();
     (of(&rule.peers), of(&rule.except))
 }

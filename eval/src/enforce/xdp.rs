@@ -98,7 +98,7 @@ impl Enforcer {
         let mut text = String::new();
         let read = self.said.rewind().and_then(|()| self.said.read_to_string(&mut text));
         let error = text.lines().find_map(|line| line.strip_prefix("error: "));
-        match (read, error.or(text.lines().last())) {
+        match (read, error.or(text.lines().next_back())) {
             (Ok(_), Some(line)) => line.to_owned(),
             _ => "it said nothing".to_owned(),
         }
