@@ -27,7 +27,7 @@ fn compile(include: &Path, bpf: &Path, out: &Path) -> Result<(), Box<dyn Error>>
         SkeletonBuilder::new()
             .source(&file)
             .clang_args(["-mcpu=v3".as_ref(), "-I".as_ref(), include.as_os_str()])
-            .build_and_generate(&out.join(format!("{name}.skel.rs")))?;
+            .build_and_generate(out.join(format!("{name}.skel.rs")))?;
     }
     Ok(())
 }
