@@ -77,7 +77,9 @@ def in_vm(kernel, config, cache, scratch, arguments):
     (vmlinuz,) = tree.glob("boot/vmlinuz-*")
     wanted = config["modules"], config["libraries"], config["programs"], selftest_arguments(arguments)
     image = initramfs.build(arguments.record, shutil.which("busybox"), tree, *wanted)
-    run = vm.boot(vmlinuz, image, scratch, arguments.limit, arguments.accel)
+    run, boots = vm.run(kernel["name"], vmlinuz, image, scratch, arguments.limit, arguments.accel)
+    if boots > 1:
+        note = "; ".join(filter(None, [note, f"it took {boots} boots to reach init"]))
     # What the console said is of interest where something went wrong.
     right = run.report is not None and run.report["ok"]
     return {

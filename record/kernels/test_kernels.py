@@ -1,9 +1,13 @@
 """Tests of the parts that need no VM: python3 -m unittest discover record/kernels"""
 
+import contextlib
+import io
+import os
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import fetch
 import initramfs
@@ -39,6 +43,40 @@ class Output(unittest.TestCase):
             report, found = vm.parse(text)
             self.assertIsNone(report)
             self.assertIn(error, found)
+
+
+class Boots(unittest.TestCase):
+    """With a program in QEMU's place that panics, as an emulated kernel now and then does, a given number of times."""
+
+    QEMU = """#!/bin/sh
+for argument; do case $argument in file:*) file=${argument#file:}; case $file in *console) console=$file;; esac;; esac; done
+echo . >>boots
+if [ "$(wc -l <boots)" -le "$PANICS" ]; then echo 'Kernel panic' >"$console"; exit; fi
+printf 'booted\\nexit 0\\n{"ok": true}\\ncomplete\\n' >"$file"
+"""
+
+    def boots(self, panics):
+        with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
+            Path("qemu-system-x86_64").write_text(self.QEMU)
+            Path("qemu-system-x86_64").chmod(0o755)
+            changed = {"PATH": f"{directory}:{os.environ['PATH']}", "PANICS": str(panics)}
+            with mock.patch.dict(os.environ, changed), contextlib.redirect_stderr(io.StringIO()) as said:
+                return *vm.run("6.12", "vmlinuz", b"", directory, 10, "tcg"), said.getvalue()
+
+    def test_a_kernel_that_panics_before_init_boots_again(self):
+        run, boots, said = self.boots(panics=1)
+        self.assertEqual((run.report, run.error, boots), ({"ok": True}, None, 2))
+        self.assertIn("Kernel panic", said)
+        self.assertIn("boot 1 of 3 of 6.12", said)
+
+    def test_one_that_always_does_is_given_up(self):
+        run, boots, _ = self.boots(panics=9)
+        self.assertIsNone(run.report)
+        self.assertEqual((run.console, boots), ("Kernel panic", vm.BOOTS))
+        self.assertIn("did not boot", run.error)
+
+    def test_one_boot_is_enough_where_init_ran(self):
+        self.assertEqual(self.boots(panics=0)[1:], (1, ""))
 
 
 class Table(unittest.TestCase):
