@@ -20,6 +20,8 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.action {
         Action::Xdp(args) => return enforce::xdp::run(args),
+        Action::Lsm(args) => return enforce::lsm::run(args),
+        Action::Selftest(args) => return enforce::selftest::run(args),
         Action::Completions(args) => print(&manual::completions::<Cli>(args))?,
         Action::Man(args) => print(&manual::man::<Cli>(args)?)?,
     }

@@ -28,7 +28,7 @@ pub struct Policy {
     pub ingress: Vec<Rule>,
 }
 
-/// Absolute paths, of 255 bytes at most.
+/// Absolute paths, of 254 bytes at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Paths {
     pub exact: BTreeSet<String>,
@@ -73,6 +73,21 @@ impl Policy {
             return Err(Error::policy(path, format!("version {} of the form; this reads {VERSION}", policy.version)));
         }
         Ok(policy)
+    }
+
+    /// Says on stderr that a tree of the profile was still learning.
+    pub fn warn_of(&self, tree: &str, path: &Path) {
+        if self.not_locked.iter().any(|other| other == tree) {
+            eprintln!(
+                "warning: {}: the profile's {tree} tree was still being learned when it was saved",
+                path.display()
+            );
+        }
+    }
+
+    /// For people.
+    pub fn image_name(&self) -> String {
+        self.image.chars().filter(|c| !c.is_control()).collect()
     }
 }
 

@@ -1,27 +1,27 @@
 //! `enforce xdp`: what a container sends to peers and ports that its policy does not know is dropped where it arrives, at the
 //! host's end of its veth pair (`bpf/xdp.bpf.c`).
 
-mod known;
 mod refused;
 
-use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, OpenObject, libbpf_sys};
-use serde_json::{Value, json};
+use libbpf_rs::{MapCore, MapFlags, OpenObject};
+use serde_json::json;
 
 use crate::cli::Format;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::interface::{Interface, Mode};
+use crate::known::{Entry, entries};
 use crate::policy::Policy;
-use crate::signals::{Asked, Signals};
-use known::{Entry, entries};
+use crate::signals::Signals;
+use crate::tries::{self, Turned};
+use crate::watch::{InForce, Said, print, watch};
 use refused::{Fate, Refused, Sum, Times, What};
 
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, rust_2018_idioms)]
@@ -86,30 +86,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut filter = Filter::load(args.max_syn_per_s, args.max_packets_per_s)?;
     filter.put(&entries)?;
     let mode = filter.attach(&interface)?;
-    let deadline = args.duration.map(|duration| Instant::now() + duration);
-    let mut running = Running { args, filter, said: Said::new(args.format), refused: Refused::default() };
-    running.said.attached(&interface, mode, &policy, &entries, &args.policy);
+    let (said, refused) = (Said::new(args.format), Refused::default());
+    let mut running = Running { args, interface, filter, said, refused };
+    running.attached(mode, &policy, &entries);
     let begun = clock::unix_ns();
-    loop {
-        let tick = Instant::now() + args.interval.max(Duration::from_millis(10));
-        let asked = signals.wait(deadline.map_or(tick, |deadline| deadline.min(tick)));
-        match asked {
-            Some(Asked::End) => break,
-            Some(Asked::Reload) => running.reload(),
-            Some(Asked::Report) => {
-                running.turn()?;
-                running.said.line(&json!({ "event": "reported" }));
-            }
-            None => running.turn()?,
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            break;
-        }
-        if !interface.is_there() {
-            running.said.note("the interface is gone", &json!({ "event": "interface_gone" }));
-            break;
-        }
-    }
+    watch(&signals, args.duration, args.interval, &mut running)?;
     running.end(begun)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -122,21 +103,19 @@ fn load(path: &Path) -> Result<(Policy, Vec<Entry>)> {
 
 struct Running<'a> {
     args: &'a Args,
+    interface: Interface,
     filter: Filter,
     said: Said,
     refused: Refused,
 }
 
-impl Running<'_> {
+impl InForce for Running<'_> {
     fn reload(&mut self) {
         let path = &self.args.policy;
         let put = load(path).and_then(|(policy, entries)| self.filter.put(&entries).map(|()| (policy, entries)));
         match put {
-            Ok((policy, entries)) => self.said.policy(&policy, &entries, path),
-            Err(error) => {
-                let line = json!({ "event": "policy_refused", "error": error.to_string() });
-                self.said.note(&format!("the old policy stays in force: {error}\nhint: {}", error.hint()), &line);
-            }
+            Ok((policy, entries)) => self.policy(&policy, &entries),
+            Err(error) => self.said.policy_refused(&error),
         }
     }
 
@@ -148,6 +127,16 @@ impl Running<'_> {
         Ok(())
     }
 
+    fn gone(&self) -> Option<&'static str> {
+        (!self.interface.is_there()).then_some("interface")
+    }
+
+    fn said(&mut self) -> &mut Said {
+        &mut self.said
+    }
+}
+
+impl Running<'_> {
     /// `begun`: Unix time, ns.
     fn end(mut self, begun: i64) -> Result<()> {
         self.filter.detach();
@@ -162,72 +151,28 @@ impl Running<'_> {
             Format::Table => print(&self.refused.table(&totals, begun)).map_err(Error::Output),
         }
     }
-}
 
-/// A reader that closed the pipe has what it wanted.
-fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
-}
-
-/// What is said while it runs.
-struct Said {
-    json: bool,
-}
-
-impl Said {
-    fn new(format: Format) -> Said {
-        Said { json: format == Format::Json }
+    fn attached(&mut self, mode: Mode, policy: &Policy, entries: &[Entry]) {
+        policy.warn_of("network", &self.args.policy);
+        let name = &self.interface.name;
+        self.said.line(&json!({ "event": "attached", "interface": name, "mode": mode }));
+        eprintln!("enforce: at {name}, {} mode; Ctrl-C ends it", mode.name());
+        self.policy(policy, entries);
     }
 
-    fn line(&mut self, line: &Value) {
-        // Nobody reads any more: the policy is in force all the same.
-        if self.json && print(&format!("{line}\n")).is_err() {
-            eprintln!("warning: stdout cannot be written to: nothing more is printed");
-            self.json = false;
-        }
-    }
-
-    fn note(&mut self, text: &str, line: &Value) {
-        eprintln!("enforce: {text}");
-        self.line(line);
-    }
-
-    fn attached(&mut self, interface: &Interface, mode: Mode, policy: &Policy, entries: &[Entry], path: &Path) {
-        if policy.not_locked.iter().any(|tree| tree == "network") {
-            eprintln!("warning: {}: the network was still being learned when the profile was saved", path.display());
-        }
-        self.line(&json!({ "event": "attached", "interface": interface.name, "mode": mode }));
-        eprintln!("enforce: at {}, {} mode; Ctrl-C ends it", interface.name, mode.name());
-        self.policy(policy, entries, path);
-    }
-
-    fn policy(&mut self, policy: &Policy, entries: &[Entry], path: &Path) {
+    fn policy(&mut self, policy: &Policy, entries: &[Entry]) {
         let (out, back) = (policy.egress.len(), policy.ingress.len());
-        let line = json!({ "event": "policy", "file": path, "image": policy.image, "egress": out, "ingress": back,
-            "entries": entries.len() });
-        let image: String = policy.image.chars().filter(|c| !c.is_control()).collect();
-        self.note(&format!("policy of {image}: rules outwards {out}, inwards {back}"), &line);
+        let line = json!({ "event": "policy", "file": self.args.policy, "image": policy.image, "egress": out,
+            "ingress": back, "entries": entries.len() });
+        self.said.note(&format!("policy of {}: rules outwards {out}, inwards {back}", policy.image_name()), &line);
     }
-}
-
-/// The types of a map; None: it has none.
-fn types(id: u32) -> Option<OwnedFd> {
-    // SAFETY: no preconditions; a number of nothing is an error.
-    let types = unsafe { libbpf_sys::bpf_btf_get_fd_by_id(id) };
-    // SAFETY: the descriptor is new, and nobody else's.
-    (types >= 0).then(|| unsafe { OwnedFd::from_raw_fd(types) })
 }
 
 /// The loaded program and its maps. It is detached when dropped.
 struct Filter {
     skeleton: skeleton::XdpSkel<'static>,
     link: Option<OwnedFd>,
-    /// The table being filled: even or odd.
-    odd: bool,
+    turned: Turned,
 }
 
 impl Filter {
@@ -242,37 +187,18 @@ impl Filter {
         rodata.max_connections = max_connections.unwrap_or(0);
         rodata.max_packets = max_packets.unwrap_or(0);
         let skeleton = open.load().map_err(error("the kernel refused the XDP program"))?;
-        Ok(Filter { skeleton, link: None, odd: false })
+        Ok(Filter { skeleton, link: None, turned: Turned::default() })
     }
 
     /// Puts a policy into force: all of it between two packets.
     fn put(&self, entries: &[Entry]) -> Result<()> {
-        let error = |what| move |source| Error::Bpf { what, source };
-        // Types and all as the map that the slot was made for: kernels from 5.15 to 6.1 take no other (bpf_map_meta_equal() there
-        // compares `timer_off`, which a map without types does not share with one that has them).
-        let made_for =
-            self.skeleton.maps.known_nothing.info().map_err(error("cannot look at the map of policies"))?.info;
-        let types = types(made_for.btf_id);
-        let options = libbpf_sys::bpf_map_create_opts {
-            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
-            map_flags: libbpf_sys::BPF_F_NO_PREALLOC,
-            btf_fd: types.as_ref().map_or(0, |types| types.as_raw_fd().cast_unsigned()),
-            btf_key_type_id: types.as_ref().map_or(0, |_| made_for.btf_key_type_id),
-            btf_value_type_id: types.as_ref().map_or(0, |_| made_for.btf_value_type_id),
-            ..Default::default()
-        };
-        let room = u32::try_from(entries.len().max(1)).unwrap_or(u32::MAX);
-        let (key, value) = (known::KEY as u32, known::VALUE as u32);
-        let trie = MapHandle::create(MapType::LpmTrie, Some("known"), key, value, room, &options)
-            .map_err(error("cannot make the map of a policy"))?;
-        for Entry { key, value } in entries {
-            trie.update(key, value, MapFlags::ANY).map_err(error("cannot fill the map of a policy"))?;
-        }
-        self.set(&self.skeleton.maps.known, &trie).map_err(error("cannot put the policy into force"))
-    }
-
-    fn set(&self, slot: &impl MapCore, map: &impl MapCore) -> libbpf_rs::Result<()> {
-        slot.update(&0u32.to_ne_bytes(), &map.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)
+        let trie = tries::trie(
+            "known",
+            &self.skeleton.maps.known_nothing,
+            entries.iter().map(|entry| (entry.key, entry.value)),
+        )?;
+        tries::set(&self.skeleton.maps.known, &trie)
+            .map_err(|source| Error::Bpf { what: "cannot put the policy into force", source })
     }
 
     fn attach(&mut self, interface: &Interface) -> Result<Mode> {
@@ -287,20 +213,11 @@ impl Filter {
 
     /// What was refused since the last call, in order of time.
     fn take(&mut self) -> Result<Vec<(What, Times)>> {
-        let error = |what| move |source| Error::Bpf { what, source };
         let maps = &self.skeleton.maps;
-        let tables = [&maps.refused_even, &maps.refused_odd];
-        let full = tables[usize::from(self.odd)];
-        self.odd = !self.odd;
-        self.set(&maps.refused, tables[usize::from(self.odd)]).map_err(error("cannot turn over the tables"))?;
-        // Nothing is counted in the old table after this moment.
+        let table = self.turned.take(&maps.refused, [&maps.refused_even, &maps.refused_odd])?;
         let boot = clock::boot_offset_ns();
-        // All in one system call: libbpf-rs 0.27 takes a batch that the kernel did not fill for the last one.
-        let mut found: Vec<(What, Times)> = full
-            .lookup_and_delete_batch(full.max_entries(), MapFlags::ANY, MapFlags::ANY)
-            .map_err(error("cannot read what was refused"))?
-            .filter_map(|(key, value)| refused::entry(&key, &value, boot))
-            .collect();
+        let mut found: Vec<(What, Times)> =
+            table.iter().filter_map(|(key, value)| refused::entry(key, value, boot)).collect();
         found.sort_by(|(one, first), (other, second)| (first.first_ns, one).cmp(&(second.first_ns, other)));
         Ok(found)
     }

@@ -189,6 +189,8 @@ fn every_program_completes_itself_in_a_shell_and_has_man_pages() {
     let programs = Path::new(env!("CARGO_BIN_EXE_eval")).parent().unwrap();
     let each = [
         ("record", "check"),
+        ("enforce", "lsm"),
+        ("enforce", "selftest"),
         ("enforce", "xdp"),
         ("replay", "explain"),
         ("datasets", "verify"),

@@ -190,6 +190,7 @@ const READERS: &[&str] = &[
     "replay policy simulate @ xmrig",
     "replay policy apply @ --netns probe",
     "enforce xdp @ --interface lo",
+    "enforce lsm @ --cgroup /",
     "datasets verify @",
     "datasets info @",
     "datasets tree @",

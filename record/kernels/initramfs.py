@@ -1,4 +1,4 @@
-"""Builds the initramfs of a test VM: busybox, the recorder with its shared libraries, some modules, and `init`.
+"""Builds the initramfs of a test VM: busybox, `record` and `enforce` with their shared libraries, some modules, and `init`.
 
 The format is "newc" cpio: https://www.kernel.org/doc/html/latest/driver-api/early-userspace/buffer-format.html. It is not
 compressed: an emulated CPU unpacks slower than it copies.
@@ -84,18 +84,19 @@ def modules(tree, wanted):
     return {path.name.split(".")[0] + ".ko": content for path, content in ordered.items()}
 
 
-def build(record, busybox, kernel_tree, wanted_modules, wanted_libraries, wanted_programs, arguments):
+def build(binaries, busybox, kernel_tree, wanted_modules, wanted_libraries, wanted_programs, arguments):
     archive = Archive()
     for directory in ("dev", "proc", "sys", "tmp", "run", "etc", "root", "modules"):
         archive.directory(directory)
     archive.file("init", (HERE / "init").read_bytes())
     archive.file("bin/busybox", Path(busybox).read_bytes())
-    archive.file("bin/record", Path(record).read_bytes())
+    for binary in binaries:
+        archive.file(f"bin/{Path(binary).name}", Path(binary).read_bytes())
     extra = [path for library in wanted_libraries for path in installed(library)]
     programs = [path for path in map(shutil.which, wanted_programs) if path]
     for program in programs:
         archive.file(f"bin/{Path(program).name}", Path(program).read_bytes())
-    needed = [path for file in [record, *extra, *programs] for path in libraries(file)]
+    needed = [path for file in [*binaries, *extra, *programs] for path in libraries(file)]
     for library in dict.fromkeys(extra + needed):
         archive.file(library.lstrip("/"), Path(library).read_bytes())
     found = modules(kernel_tree, wanted_modules)

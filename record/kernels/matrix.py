@@ -1,4 +1,4 @@
-"""The kernel matrix: `record selftest` on pinned kernels in VMs and on the running one, as one table.
+"""The kernel matrix: `record selftest` and `enforce selftest` on pinned kernels in VMs and on the running one, as one table.
 
 Run by ./dev kernels. Exit codes: 0 every event kind is right on every kernel, 1 one is not, 2 bad usage, 3 something missing.
 """
@@ -56,6 +56,7 @@ def parse_arguments(names):
     parser.add_argument("--format", choices=["table", "json"], default="table")
     parser.add_argument("--events", metavar="CLASS,...", help="as in record selftest")
     parser.add_argument("--record", type=Path, default=ROOT / "target/debug/record", help="the binary to test")
+    parser.add_argument("--enforce", type=Path, default=ROOT / "target/debug/enforce", help="likewise")
     parser.add_argument("--limit", type=int, default=300, metavar="SECONDS", help="when a VM that hangs is killed (300)")
     parser.add_argument("--accel", default="tcg,thread=multi", help="QEMU's accelerator (tcg,thread=multi)")
     arguments = parser.parse_args()
@@ -76,7 +77,8 @@ def in_vm(kernel, config, cache, scratch, arguments):
     subprocess.run(["dpkg-deb", "-x", package, tree], check=True)
     (vmlinuz,) = tree.glob("boot/vmlinuz-*")
     wanted = config["modules"], config["libraries"], config["programs"], selftest_arguments(arguments)
-    image = initramfs.build(arguments.record, shutil.which("busybox"), tree, *wanted)
+    binaries = arguments.record, arguments.enforce
+    image = initramfs.build(binaries, shutil.which("busybox"), tree, *wanted)
     run, boots = vm.run(kernel["name"], vmlinuz, image, scratch, arguments.limit, arguments.accel)
     if boots > 1:
         note = "; ".join(filter(None, [note, f"it took {boots} boots to reach init"]))
@@ -90,13 +92,22 @@ def in_vm(kernel, config, cache, scratch, arguments):
 
 def on_host(arguments):
     begun = time.monotonic()
-    command = [arguments.record, "selftest", "--format", "json", *selftest_arguments(arguments)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    result = {"note": None, "boot_seconds": None, "total_seconds": time.monotonic() - begun, "console": ""}
-    try:
-        return result | {"report": json.loads(done.stdout), "error": None}
-    except json.JSONDecodeError:
-        return result | {"report": None, "error": done.stderr.strip() or f"it ended with {done.returncode}"}
+    report, error = None, None
+    for command in [
+        [arguments.record, "selftest", "--format", "json", *selftest_arguments(arguments)],
+        [arguments.enforce, "selftest", "--format", "json"],
+    ]:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        try:
+            found = json.loads(done.stdout)
+            report = vm.merged(report, found) if report else found
+        except json.JSONDecodeError:
+            report, error = None, done.stderr.strip() or f"{command[0].name} selftest ended with {done.returncode}"
+            break
+    total = time.monotonic() - begun
+    return {
+        "note": None, "boot_seconds": None, "total_seconds": total, "console": "", "report": report, "error": error,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import tempfile
@@ -25,20 +26,37 @@ REPORT = {
 }
 
 
+FURTHER = {
+    "ok": True,
+    "kernel": "5.10.0",
+    "seconds": 1.0,
+    "accounting": [],
+    "kinds": [{"class": "lsm", "op": "run", "result": "skipped", "notes": []}],
+    "cases": [{"case": "a program", "kinds": ["lsm.run"], "result": "skipped", "note": "no BPF LSM"}],
+    "hooks": {},
+}
+
+
 def result(name, report, error=None):
     return {"name": name, "note": None, "boot_seconds": 1.0, "total_seconds": 2.0, "report": report, "error": error, "console": ""}
 
 
 class Output(unittest.TestCase):
     def test_a_complete_output_is_the_report(self):
-        self.assertEqual(vm.parse('booted\nexit 1\n{"ok": false}\ncomplete\n'), ({"ok": False}, None))
+        text = f"booted\nexit 1\n{json.dumps(REPORT)}\nand exit 0\n{json.dumps(FURTHER)}\ncomplete\n"
+        report, error = vm.parse(text)
+        self.assertIsNone(error)
+        self.assertEqual((report["ok"], report["seconds"]), (False, 4.25))
+        self.assertEqual([kind["class"] for kind in report["kinds"]], ["file", "lsm"])
+        self.assertEqual(report["hooks"], REPORT["hooks"] | FURTHER["hooks"])
 
     def test_anything_less_is_an_error_that_says_how_far_it_came(self):
         for text, error in [
             ("", "did not boot"),
             ("booted\n", "did not finish"),
             ('booted\nexit 1\n{"ok": fal', "did not finish"),
-            ("booted\nexit 3\n\ncomplete\n", "ended with exit 3"),
+            ("booted\nexit 3\n\nand exit 0\n{}\ncomplete\n", "record selftest gave no report and ended with exit 3"),
+            ("booted\nexit 0\n{}\nand exit 3\n\ncomplete\n", "enforce selftest gave no report and ended with exit 3"),
         ]:
             report, found = vm.parse(text)
             self.assertIsNone(report)
@@ -52,12 +70,14 @@ class Boots(unittest.TestCase):
 for argument; do case $argument in file:*) file=${argument#file:}; case $file in *console) console=$file;; esac;; esac; done
 echo . >>boots
 if [ "$(wc -l <boots)" -le "$PANICS" ]; then echo 'Kernel panic' >"$console"; exit; fi
-printf 'booted\\nexit 0\\n{"ok": true}\\ncomplete\\n' >"$file"
+cat report >"$file"
 """
 
     def boots(self, panics):
         with tempfile.TemporaryDirectory() as directory, contextlib.chdir(directory):
             Path("qemu-system-x86_64").write_text(self.QEMU)
+            text = json.dumps(FURTHER)
+            Path("report").write_text(f"booted\nexit 0\n{text}\nand exit 0\n{text}\ncomplete\n")
             Path("qemu-system-x86_64").chmod(0o755)
             changed = {"PATH": f"{directory}:{os.environ['PATH']}", "PANICS": str(panics)}
             with mock.patch.dict(os.environ, changed), contextlib.redirect_stderr(io.StringIO()) as said:
@@ -65,7 +85,7 @@ printf 'booted\\nexit 0\\n{"ok": true}\\ncomplete\\n' >"$file"
 
     def test_a_kernel_that_panics_before_init_boots_again(self):
         run, boots, said = self.boots(panics=1)
-        self.assertEqual((run.report, run.error, boots), ({"ok": True}, None, 2))
+        self.assertEqual((run.report["ok"], run.error, boots), (True, None, 2))
         self.assertIn("Kernel panic", said)
         self.assertIn("boot 1 of 3 of 6.12", said)
 

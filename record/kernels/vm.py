@@ -76,13 +76,27 @@ def boot(vmlinuz, initramfs, directory, limit, accel):
 
 
 def parse(text):
-    """`booted`, `exit CODE`, the report, `complete`, as init writes them. One of report and error is None."""
+    """`booted`, `exit CODE`, the report, `and exit CODE`, that of `enforce`, `complete`, as init writes them.
+    One of report and error is None."""
     if not text.startswith("booted\n"):
         return None, "the kernel did not boot as far as init"
     if not text.endswith("\ncomplete\n"):
         return None, "it did not finish"
-    status, _, rest = text.removeprefix("booted\n").partition("\n")
-    try:
-        return json.loads(rest.removesuffix("complete\n")), None
-    except json.JSONDecodeError:
-        return None, f"record selftest gave no report and ended with {status}"
+    first, _, second = text.removeprefix("booted\n").removesuffix("complete\n").partition("\nand ")
+    reports = []
+    for program, said in [("record", first), ("enforce", second)]:
+        status, _, report = said.partition("\n")
+        try:
+            reports.append(json.loads(report))
+        except json.JSONDecodeError:
+            return None, f"{program} selftest gave no report and ended with {status}"
+    return merged(*reports), None
+
+
+def merged(report, further):
+    """Two selftests of one kernel as one report."""
+    return report | {
+        "ok": report["ok"] and further["ok"],
+        "seconds": report["seconds"] + further["seconds"],
+        "hooks": report["hooks"] | further["hooks"],
+    } | {what: report[what] + further[what] for what in ("kinds", "cases", "accounting")}

@@ -7,6 +7,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::refused::{count, protocol_name};
+
 /// Of `struct refused_key` and `struct refused_value` in `xdp.bpf.c`.
 const KEY: usize = 24;
 const VALUE: usize = 32;
@@ -99,24 +101,11 @@ impl What {
         let is_ip = matches!(ethertype, 0x0800 | 0x86dd);
         What {
             peer: (is_ip && !peer.is_unspecified()).then(|| peer.to_canonical()),
-            protocol: if is_ip { name(protocol) } else { format!("ethertype {ethertype:#06x}") },
+            protocol: if is_ip { protocol_name(protocol) } else { format!("ethertype {ethertype:#06x}") },
             port: (is_ip && port != 0).then_some(port),
             answer: key[21] != 0,
             reason: Fate::ALL.get(usize::from(key[22])).copied().unwrap_or(Fate::Unreadable),
         }
-    }
-}
-
-/// A protocol of the IP header (IANA), by the names that recordings have; of others the number.
-fn name(protocol: u8) -> String {
-    match protocol {
-        1 => "icmp".to_owned(),
-        2 => "igmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        132 => "sctp".to_owned(),
-        other => other.to_string(),
     }
 }
 
@@ -201,13 +190,6 @@ pub fn line(what: &What, times: &Times) -> Value {
 /// Totals by what became of the packets.
 pub fn by_fate(totals: &[Sum; 6]) -> Value {
     Fate::ALL.iter().zip(totals).map(|(fate, sum)| (fate.name().to_owned(), json!(sum))).collect()
-}
-
-fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
 }
 
 #[cfg(test)]

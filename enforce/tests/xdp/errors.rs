@@ -42,6 +42,19 @@ fn a_policy_that_is_none_is_named_with_the_place() {
 }
 
 #[test]
+fn only_a_cgroup_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, &policy(&[], &[]));
+    let path = path.to_str().unwrap();
+    says(&["lsm", path, "--cgroup", "/no/such"], 3, &["/no/such: no such cgroup", "/proc/PID/cgroup"]);
+    says(&["lsm", path, "--cgroup", "/proc"], 3, &["/proc: no cgroup of version 2"]);
+    let missing = dir.path().join("missing.json");
+    says(&["lsm", missing.to_str().unwrap(), "--cgroup", "/"], 4, &["missing.json: No such file"]);
+    let relative = policy(&[], &[]).replacen("\"exact\":[]", "\"exact\":[\"etc/shadow\"]", 1);
+    says(&["lsm", file(&dir, &relative).to_str().unwrap(), "--cgroup", "/"], 4, &["etc/shadow", "no absolute path"]);
+}
+
+#[test]
 fn only_a_veth_is_taken() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, &policy(&[], &[]));

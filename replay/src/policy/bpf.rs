@@ -23,8 +23,8 @@ pub const LIMITS: &[&str] = &[
 /// Version of the form.
 pub const VERSION: u32 = 1;
 
-/// Bytes of a path that are compared.
-const LONGEST: usize = 255;
+/// Bytes of a path that are compared, without the zero at its end.
+const LONGEST: usize = 254;
 
 /// The whole file.
 #[derive(Debug, Serialize)]
@@ -61,7 +61,9 @@ pub fn write(allowed: &Allowed<'_>, options: &Options<'_>) -> Policy {
     let done = |ops: &'static [&'static str]| {
         allowed.files.iter().filter(move |(_, done)| done.keys().any(|op| ops.contains(&&**op))).map(|(path, _)| path)
     };
-    let programs = Paths::of(allowed.executables.keys(), LONGEST, &mut account);
+    // The kernel asks about a script, and then about its interpreter.
+    let programs = allowed.executables.keys().chain(&allowed.scripts).collect::<BTreeSet<_>>().into_iter();
+    let programs = Paths::of(programs, LONGEST, &mut account);
     let reads = Paths::of(done(&["read", "list", "write"]), LONGEST, &mut account);
     let writes = Paths::of(done(&["write"]), LONGEST, &mut account);
     let rules = rules(allowed, Dialect::Nftables, options.config, &mut account);
@@ -90,7 +92,7 @@ fn side(rules: &BTreeMap<To, BTreeSet<Ports>>, addresses: &Addresses, account: &
     for (to, ports) in rules {
         let (peers, except) = blocks(to, addresses);
         if peers.is_empty() {
-            account.leave_out(NO_ADDRESS, format!("{to:?}"));
+            account.leave_out(NO_ADDRESS, to);
             continue;
         }
         let text = |blocks: &[Block]| blocks.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -106,7 +108,7 @@ fn side(rules: &BTreeMap<To, BTreeSet<Ports>>, addresses: &Addresses, account: &
 }
 
 /// Of a peer, and which of them are not meant.
-fn blocks(to: &To, addresses: &Addresses) -> (Vec<Block>, Vec<Block>) {
+pub(super) fn blocks(to: &To, addresses: &Addresses) -> (Vec<Block>, Vec<Block>) {
     let own = match to {
         To::Anyone => net::public(),
         // Any container is known here by its address alone.

@@ -8,7 +8,7 @@ use super::account::Account;
 use super::pattern::Pattern;
 
 const PREFIX: &str = "a pattern: all names with its beginning stand for it";
-const UNSAFE_NAME: &str = "a name with a character that is not printed, or longer than 255 bytes: not known";
+const UNSAFE_NAME: &str = "a name with a character that is not printed, or longer than can be compared: not known";
 
 /// Known paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,4 +1,4 @@
-//! A policy as the entries of a trie of prefixes, where the longest one decides (`struct known_key` in `xdp.bpf.c`).
+//! A policy as the entries of a trie of prefixes, where the longest one decides (`struct known_key` in `known.h`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use crate::policy::{Block, Policy, Rule};
 /// Different ranges of ports that a policy may have. The exporter writes one, that of ephemeral ports.
 pub const RANGES: usize = 4;
 
-// As in xdp.bpf.c.
+// As in known.h.
 const SENDS: u8 = 0;
 const ANSWERS: u8 = 1;
 const RANGE: u8 = 2;
