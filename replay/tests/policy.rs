@@ -11,7 +11,8 @@ use common::{BEGIN, SECOND, Script, attacked, ordinary, replay, stderr, stdout};
 use receivers::{program, unpacked};
 use serde_json::{Value, json};
 
-const FORMATS: [&str; 8] = ["seccomp", "networkpolicy", "cilium", "apparmor", "falco", "tetragon", "nftables", "bpf"];
+const FORMATS: [&str; 9] =
+    ["seccomp", "networkpolicy", "cilium", "apparmor", "falco", "tetragon", "nftables", "bpf", "tc"];
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -223,6 +224,38 @@ fn nft_accepts_the_rulesets() {
     let broken = tmp.path().join("broken");
     std::fs::write(&broken, "table inet x {\n\tchain y {\n\t\ttcp dport http-no-such accept\n\t}\n}\n").unwrap();
     assert!(!check(&broken).status.success());
+}
+
+#[test]
+fn tc_accepts_the_shapings() {
+    let Some(tc) = program("tc") else { return };
+    let tmp = tempfile::tempdir().unwrap();
+    // In a network namespace of its own, with an interface to shape.
+    let shape = |file: &Path| {
+        let script = format!(
+            "ip link add eth0 type veth peer name eth1 && {} -batch '{}' && {} filter show dev eth0 parent 1:",
+            tc.display(),
+            file.display(),
+            tc.display()
+        );
+        Command::new("unshare").args(["--net", "--map-root-user", "sh", "-c", &script]).output().unwrap()
+    };
+    let plain = tmp.path().join("plain");
+    std::fs::write(&plain, "# nothing\nqdisc add dev eth0 root handle 1: htb default 2\n").unwrap();
+    let able = shape(&plain);
+    if !able.status.success() {
+        eprintln!("\n*** SKIPPED tc_accepts_the_shapings: tc does not work here: {} ***\n", stderr(&able));
+        return;
+    }
+    for file in both("tc", tmp.path()) {
+        let output = shape(&file);
+        assert!(output.status.success(), "{}: {}", file.display(), stderr(&output));
+        let made = std::fs::read_to_string(&file).unwrap().lines().filter(|line| line.starts_with("filter ")).count();
+        assert_eq!(stdout(&output).matches("flowid").count(), made, "{}", file.display());
+    }
+    let broken = tmp.path().join("broken");
+    std::fs::write(&broken, "qdisc add dev eth0 root handle 1: htb default no\n").unwrap();
+    assert!(!shape(&broken).status.success());
 }
 
 #[test]

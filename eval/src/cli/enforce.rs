@@ -17,6 +17,7 @@ Examples:
   eval enforce xmrig -o out/enforce               learn the shop's life, attack it under each policy
   eval enforce escape-mount reverse-shell --policy seccomp --seeds 21,22
   eval enforce syn-flood --policy xdp --max-syn-per-s 20    a flood to a known peer, at the veth pair
+  eval enforce exfil-http --policy tc --before 60s          an upload, shaped
   eval enforce webapp --profile shop.json         what last week's profile breaks of ordinary life
   eval enforce --from out/enforce/enforce.json    the tables again
 

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use replay::config::Config;
 use replay::policy::allowed::Allowed;
 use replay::policy::apply::{Namespace, apply};
-use replay::policy::{self, Options, nftables, seccomp};
+use replay::policy::{self, Options, nftables, seccomp, tc};
 use replay::profile::Profile;
 use scenarios::{Attendant, Part, RunContainer};
 use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use super::nft::{self, Packets};
+use super::shaped::{self, Held, Watched};
 use super::xdp::{Call, Enforcer, host_ends};
 use crate::error::{Error, Result};
 
@@ -39,6 +40,8 @@ struct State {
     loaded: Vec<(RunContainer, Namespace, String)>,
     /// Where XDP programs drop packets: container, what holds one.
     dropping: Vec<(RunContainer, Enforcer)>,
+    /// Where tc shapes what is sent.
+    shaped: Vec<(RunContainer, Watched)>,
     seen: Vec<Seen>,
     /// Why what was refused could not be asked for.
     unread: Option<String>,
@@ -51,8 +54,10 @@ pub struct Seen {
     pub step: Option<(String, String)>,
     /// Why the step's command failed.
     pub failed: Option<String>,
-    /// By service.
+    /// Refused, by service.
     pub packets: Vec<(String, Packets)>,
+    /// Held back, by service.
+    pub held: Vec<(String, Held)>,
 }
 
 /// A policy that was written.
@@ -131,7 +136,13 @@ impl Applied {
     }
 
     fn options_of(&self, addresses: nftables::Addresses) -> Options<'_> {
-        Options { config: &self.config, label: String::new(), enforce: true, addresses }
+        Options {
+            config: &self.config,
+            label: String::new(),
+            enforce: true,
+            addresses,
+            interface: shaped::INTERFACE.to_owned(),
+        }
     }
 
     fn file(&self, kind: Kind, image: &str) -> PathBuf {
@@ -153,7 +164,7 @@ impl Attendant for Applied {
     }
 
     fn starting(&self, container: &RunContainer, pid: u32) -> Result<(), String> {
-        let kind = self.kind.filter(|kind| matches!(kind, Kind::Nftables | Kind::Xdp));
+        let kind = self.kind.filter(|kind| matches!(kind, Kind::Nftables | Kind::Xdp | Kind::Tc));
         let entry = self.profile.images.get_key_value(container.image.as_str());
         let (Some(kind), Some((image, entry))) = (kind, entry) else { return Ok(()) };
         let mut state = self.state();
@@ -170,6 +181,12 @@ impl Attendant for Applied {
             return Ok(());
         }
         let namespace = Namespace::of_process(pid).map_err(|error| error.to_string())?;
+        if kind == Kind::Tc {
+            let shape = tc::Shape::of(&allowed, &self.config, &mut policy::account::Account::default());
+            state.shaped.retain(|(known, _)| known.id != container.id);
+            state.shaped.push((container.clone(), Watched::begin(namespace, shape, &text)?));
+            return Ok(());
+        }
         apply(&namespace, image, &nftables::table(image), &text, false).map_err(|error| error.to_string())?;
         state.loaded.retain(|(known, ..)| known.id != container.id);
         state.loaded.push((container.clone(), namespace, nftables::table(image)));
@@ -202,7 +219,14 @@ impl Attendant for Applied {
             }
         });
         state.dropping = dropping;
+        let mut held = Vec::new();
+        for (container, watched) in &mut state.shaped {
+            match watched.take_held() {
+                Ok(found) => held.extend(found.into_iter().map(|each| (container.service.clone(), each))),
+                Err(why) => unread = Some(format!("{}: {why}", container.name)),
+            }
+        }
         state.unread = state.unread.take().or(unread);
-        state.seen.push(Seen { step, failed, packets });
+        state.seen.push(Seen { step, failed, packets, held });
     }
 }

@@ -1,13 +1,14 @@
 //! Had last week's profile been enforced: what would it have stopped, and what would it have broken?
 //!
 //! A profile is learned from recorded lives, its policies are exported, and the scenario is run again with them applied by those who
-//! enforce them: the kernel's seccomp, through podman, and its nftables, in each container's own network namespace. The same is told
+//! enforce them: the kernel's seccomp, through podman, and its nftables or tc, in each container's own network namespace. The same is told
 //! from the recording of a run without policies ([`replay::policy::simulate`]), and the two are compared.
 
 pub mod applied;
 mod nft;
 mod refused;
 mod run;
+mod shaped;
 mod told;
 pub mod xdp;
 
@@ -46,6 +47,8 @@ pub enum Kind {
     Nftables,
     /// Peers and ports: enforce xdp at the host's end of the container's veth pair
     Xdp,
+    /// How much is sent to whom: tc -batch FILE in the container's network namespace
+    Tc,
 }
 
 impl Kind {
@@ -54,13 +57,14 @@ impl Kind {
             Kind::Seccomp => Format::Seccomp,
             Kind::Nftables => Format::Nftables,
             Kind::Xdp => Format::Bpf,
+            Kind::Tc => Format::Tc,
         }
     }
 
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Xdp => "xdp",
-            Kind::Seccomp | Kind::Nftables => self.format().name(),
+            Kind::Seccomp | Kind::Nftables | Kind::Tc => self.format().name(),
         }
     }
 
@@ -69,6 +73,7 @@ impl Kind {
         match self {
             Kind::Seccomp => Format::Seccomp.name(),
             Kind::Nftables | Kind::Xdp => Format::Nftables.name(),
+            Kind::Tc => Format::Tc.name(),
         }
     }
 }
@@ -322,7 +327,7 @@ impl Bench<'_> {
     fn refused(&self, kind: Kind, ran: &Ran, ends: &[&refused::Ends]) -> Result<Vec<refused::Refused>> {
         match kind {
             Kind::Seccomp => refused::calls(ran, &self.applied(None).rules()),
-            Kind::Nftables | Kind::Xdp => {
+            Kind::Nftables | Kind::Xdp | Kind::Tc => {
                 let own = refused::ends(ran)?;
                 Ok(refused::packets(ran, &[ends, &[&own]].concat()))
             }

@@ -103,7 +103,13 @@ mod tests {
         let found = made.then(|| {
             let config = replay::config::load(None, &[]).unwrap();
             let (image, entry) = (Arc::from("localhost/app:1"), Entry::default());
-            let options = Options { config: &config, label: String::new(), enforce: true, addresses: [].into() };
+            let options = Options {
+                config: &config,
+                label: String::new(),
+                enforce: true,
+                addresses: [].into(),
+                interface: String::new(),
+            };
             let text = nftables::write(&Allowed::new(&image, &entry), &options).text;
             let (namespace, table) = (Namespace::named(NAMESPACE.as_ref()).unwrap(), nftables::table(&image));
             namespace.nft(&[], &text).unwrap();

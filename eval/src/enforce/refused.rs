@@ -1,5 +1,5 @@
 //! What policies refused in a run, told by the kernel's own traces and not by the policies: calls that returned EPERM without having
-//! been entered, and packets that a ruleset or a program counted.
+//! been entered, packets that a ruleset or a program counted, and packets that waited in a class of tc's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,10 +9,13 @@ use record_bpf::{Class, Kind as EventKind};
 use replay::observe::peers::image_of;
 use replay::policy::allowed::is_runtime;
 use replay::policy::guards::{GUARDS, How};
+use replay::policy::net::Who;
+use replay::policy::net_rules::Peer;
 use replay::policy::seccomp::Rules;
 use scenarios::Timeline;
 
 use super::run::Ran;
+use super::shaped::Held;
 use crate::error::Result;
 
 /// As a policy's ERRNO action answers here.
@@ -139,11 +142,11 @@ fn peer_name(timeline: &Timeline, address: &str) -> String {
     known.map_or_else(|| address.to_owned(), |container| container.service.clone())
 }
 
-/// Packets that nftables or XDP refused. `ends`: of the attack, without a policy and in this run: a peer that is not among them while a step
+/// Packets that nftables or XDP refused, and those that tc held back. `ends`: of the attack, without a policy and in this run: a peer that is not among them while a step
 /// goes on was refused to ordinary life.
 pub fn packets(ran: &Ran, ends: &[&Ends]) -> Vec<Refused> {
     let Some(timeline) = &ran.timeline else { return Vec::new() };
-    let mut found = Vec::new();
+    let mut found = held(ran, timeline, ends);
     for seen in &ran.seen {
         for (service, packets) in &seen.packets {
             let peer = peer_name(timeline, &packets.peer.to_string());
@@ -162,6 +165,59 @@ pub fn packets(ran: &Ran, ends: &[&Ends]) -> Vec<Refused> {
         }
     }
     found
+}
+
+/// What classes held back: of the step, if what it sends belongs to the class; of an earlier one, if that left packets waiting there.
+fn held(ran: &Ran, timeline: &Timeline, ends: &[&Ends]) -> Vec<Refused> {
+    let mut found = Vec::new();
+    let mut waiting: HashMap<(&str, Option<usize>), Step> = HashMap::new();
+    for seen in &ran.seen {
+        for (service, held) in &seen.held {
+            let own = seen.step.as_ref().filter(|step| {
+                let mut of = ends.iter().filter_map(|ends| ends.get(*step)).flatten();
+                of.any(|(by, inwards, peer, protocol, port)| {
+                    by == service && class_of(held, timeline, *inwards, peer, protocol, *port) == Some(held.class)
+                })
+            });
+            let key = (service.as_str(), held.class);
+            let step = own.cloned().or_else(|| waiting.get(&key).cloned());
+            match &step {
+                Some(step) if held.waiting > 0 => drop(waiting.insert(key, step.clone())),
+                _ => drop(waiting.remove(&key)),
+            }
+            let Held { sent, dropped, waiting, waiting_bytes, .. } = held;
+            found.push(Refused {
+                at: held.first_ns,
+                count: waiting + dropped,
+                service: service.clone(),
+                what: format!(
+                    "{}: {sent} bytes left, {waiting_bytes} waited at the end, {dropped} packets were dropped",
+                    held.shape.name(held.class)
+                ),
+                line: format!("{} bytes of a minute", held.shape.bytes(held.class)),
+                step,
+            });
+        }
+    }
+    found
+}
+
+/// The class of what is sent to a service or an address; None: that is nobody's.
+fn class_of(
+    held: &Held,
+    timeline: &Timeline,
+    inwards: bool,
+    peer: &str,
+    protocol: &str,
+    port: u16,
+) -> Option<Option<usize>> {
+    let container = timeline.containers.iter().find(|container| container.service == peer);
+    let address = container.map_or(peer, |container| &container.address).parse().ok()?;
+    let who = match container {
+        Some(container) => Who::Image(container.image.as_str().into()),
+        None => Who::Unknown(peer.into()),
+    };
+    Some(held.shape.class_of(inwards, &Peer { address, who, domain: None }, protocol, port))
 }
 
 #[cfg(test)]

@@ -5,5 +5,6 @@ mod respond;
 mod ruleset;
 mod said;
 mod seccomp;
+mod shape;
 mod swap;
 mod veth;

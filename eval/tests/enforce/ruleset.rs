@@ -158,7 +158,7 @@ fn ruleset(address: &str) -> (String, String) {
     let image: Arc<str> = "probe:1".into();
     let config = replay::config::load(None, &[]).unwrap();
     let addresses = [("peer:1".into(), [address.parse().unwrap()].into())].into();
-    let options = Options { config: &config, label: String::new(), enforce: true, addresses };
+    let options = Options { config: &config, label: String::new(), enforce: true, addresses, interface: String::new() };
     (nftables::write(&Allowed::new(&image, &entry), &options).text, nftables::table(&image))
 }
 

@@ -73,7 +73,7 @@ fn policy(profile: &Profile, addresses: &[(&str, &str)]) -> String {
     let config = replay::config::load(None, &[]).unwrap();
     let address = |(image, address): &(&str, &str)| (Arc::from(*image), [address.parse().unwrap()].into());
     let addresses = addresses.iter().map(address).collect();
-    let options = Options { config: &config, label: String::new(), enforce: true, addresses };
+    let options = Options { config: &config, label: String::new(), enforce: true, addresses, interface: String::new() };
     let (image, entry) = profile.images.first_key_value().unwrap();
     nftables::write(&Allowed::new(image, entry), &options).text
 }

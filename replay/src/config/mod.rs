@@ -54,6 +54,13 @@ pub struct Network {
     pub volume_unknown: u64,
 }
 
+impl Network {
+    /// Bytes that a peer may be sent within a minute; `most`: of those learned, None: it got nothing.
+    pub fn volume_allowed(&self, most: Option<u64>) -> u64 {
+        most.map_or(self.volume_unknown, |most| ((most as f64 * self.volume_factor) as u64).max(self.volume_known))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forecast {

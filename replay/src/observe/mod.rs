@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::deviation::{RowRef, Tree};
 
 pub use domains::Domains;
-pub use network::{Far, Sent, ServicePort};
+pub use network::{Far, Sent, ServicePort, far};
 pub use peers::Peers;
 pub use table::{HOST, ProcessTable, RUNTIMES};
 

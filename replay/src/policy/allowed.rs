@@ -30,6 +30,8 @@ pub struct Allowed<'a> {
     pub scripts: BTreeSet<Pattern>,
     pub connections: BTreeMap<Connection, Programs>,
     pub calls: Option<&'a Calls>,
+    /// program → peer → the most bytes sent to it within a minute
+    pub sent: &'a BTreeMap<Arc<str>, BTreeMap<Arc<str>, u64>>,
     /// Trees that were still learning.
     pub unlocked: Vec<&'static str>,
     /// What no format can say.
@@ -54,6 +56,7 @@ impl<'a> Allowed<'a> {
             scripts: BTreeSet::new(),
             connections: BTreeMap::new(),
             calls: entry.trees.calls.as_ref(),
+            sent: &entry.trees.sent,
             unlocked: unlocked.collect(),
             account: Account::default(),
         };

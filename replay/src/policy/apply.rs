@@ -19,7 +19,8 @@ use crate::output::text::clean;
 /// What the names of policies' tables begin with.
 const OURS: &str = "retroscope_";
 
-const NEEDED: &str = "this needs root, nsenter (util-linux) and nft 1.0 or newer; --dry-run prints the transaction";
+const NEEDED: &str =
+    "this needs root, nsenter (util-linux), nft 1.0 or newer, and tc (iproute2) where traffic is shaped";
 const WHICH: &str =
     "give a container's process: --pid $(podman inspect --format '{{.State.Pid}}' NAME); or a file of /run/netns";
 
@@ -100,21 +101,33 @@ impl Namespace {
     /// # Errors
     /// What nsenter or nft said.
     pub fn nft(&self, options: &[&str], script: &str) -> Result<String> {
+        self.run("nft", &[options, &["-f", "-"]].concat(), script)
+    }
+
+    /// Runs tc(8) in the namespace, with `batch` as its stdin, and returns what it printed.
+    ///
+    /// # Errors
+    /// What nsenter or tc said; what comes before the line that failed was done.
+    pub fn tc(&self, arguments: &[&str], batch: &str) -> Result<String> {
+        self.run("tc", arguments, batch)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], input: &str) -> Result<String> {
         let failed = |why: String| Error::prerequisite(format!("{}: {}", self.name, clean(&why)), NEEDED);
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()));
-        command.arg("nft").args(options).args(["-f", "-"]);
+        command.arg(program).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failed(format!("nsenter: {error}")))?;
         // A child that ends early says why on stderr.
-        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
+        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
         let output = child.wait_with_output().map_err(|error| failed(format!("nsenter: {error}")))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-        Err(failed(format!("nft: {first}")))
+        Err(failed(format!("{program}: {first}")))
     }
 
     /// Policies in the namespace: names of their tables.

@@ -120,7 +120,8 @@ pub struct Configured {
 #[command(after_help = "Examples:\n  \
     replay policy export shop.json --format seccomp --image app > app.json\n  \
     replay policy export shop.json --format networkpolicy -o policies/\n  \
-    replay policy export shop.json --format falco --image app --explain")]
+    replay policy export shop.json --format falco --image app --explain\n  \
+    replay policy export shop.json --format tc --image app --addresses shop-recording/ > app.tc")]
 pub struct Export {
     /// A profile.json, or a directory that holds one
     pub profile: PathBuf,
@@ -142,11 +143,21 @@ pub struct Export {
     /// Tetragon: kill the process instead of reporting it
     #[arg(long)]
     pub enforce: bool,
-    /// nftables: take the addresses of images from this recording; may be repeated
+    /// nftables, bpf, tc: take the addresses of images from this recording; may be repeated
     #[arg(long, value_name = "RECORDING")]
     pub addresses: Vec<String>,
+    /// tc: interface of the container that is shaped
+    #[arg(long, value_name = "NAME", default_value = "eth0", value_parser = interface)]
+    pub interface: String,
     #[command(flatten)]
     pub configured: Configured,
+}
+
+/// As the kernel names interfaces, without what tc(8) takes for something else.
+fn interface(text: &str) -> std::result::Result<String, String> {
+    let fits = (1..16).contains(&text.len()) && !text.starts_with(['.', '-']);
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if fits && plain { Ok(text.to_owned()) } else { Err("no name of an interface".to_owned()) }
 }
 
 /// What a command says on stdout, and its exit code.
@@ -244,7 +255,7 @@ fn lint(path: &Path, image: Option<&str>) -> Result<Vec<lint::Finding>> {
 }
 
 fn export(options: &Export) -> Result<Said> {
-    let Export { profile, format, image, output, explain, label, enforce, addresses, configured } = options;
+    let Export { profile, format, image, output, explain, label, enforce, addresses, interface, configured } = options;
     let config = config::load(configured.config.as_deref(), &configured.sets)?;
     let profile = load(profile, image.as_deref())?;
     if !is_label_key(label) {
@@ -253,8 +264,13 @@ fn export(options: &Export) -> Result<Said> {
             "letters, digits, '-', '_' and '.', with a DNS prefix and '/' before it if wanted",
         ));
     }
-    let options =
-        Options { config: &config, label: label.clone(), enforce: *enforce, addresses: addresses_of(addresses)? };
+    let options = Options {
+        config: &config,
+        label: label.clone(),
+        enforce: *enforce,
+        addresses: addresses_of(addresses)?,
+        interface: interface.clone(),
+    };
     let mut written: Vec<(Arc<str>, Vec<&'static str>, Policy)> = Vec::new();
     for (image, entry) in &profile.images {
         let allowed = Allowed::new(image, entry);

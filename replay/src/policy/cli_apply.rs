@@ -70,7 +70,13 @@ pub fn apply(options: &Apply) -> Result<Said> {
     };
     let namespace = place.open()?;
     let allowed = Allowed::new(image, entry);
-    let options = Options { config: &config, label: String::new(), enforce: true, addresses: addresses_of(addresses)? };
+    let options = Options {
+        config: &config,
+        label: String::new(),
+        enforce: true,
+        addresses: addresses_of(addresses)?,
+        interface: String::new(),
+    };
     let policy = write(&allowed, Format::Nftables, &options)?;
     warn_of(&allowed);
     let applied = apply::apply(&namespace, image, &nftables::table(image), &policy.text, *dry_run)?;

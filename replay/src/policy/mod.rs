@@ -27,6 +27,7 @@ pub mod paths;
 pub mod pattern;
 pub mod seccomp;
 pub mod simulate;
+pub mod tc;
 pub mod tetragon;
 
 use clap::ValueEnum;
@@ -58,10 +59,12 @@ pub enum Format {
     Nftables,
     /// What BPF programs are told (JSON): enforce
     Bpf,
+    /// tc(8) batch that shapes what is sent, in the container's own network namespace
+    Tc,
 }
 
 impl Format {
-    pub const ALL: [Format; 8] = [
+    pub const ALL: [Format; 9] = [
         Format::Seccomp,
         Format::NetworkPolicy,
         Format::Cilium,
@@ -70,6 +73,7 @@ impl Format {
         Format::Tetragon,
         Format::Nftables,
         Format::Bpf,
+        Format::Tc,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -82,6 +86,7 @@ impl Format {
             Format::Tetragon => "tetragon",
             Format::Nftables => "nftables",
             Format::Bpf => "bpf",
+            Format::Tc => "tc",
         }
     }
 
@@ -96,6 +101,7 @@ impl Format {
             Format::Tetragon => "tetragon.yaml",
             Format::Nftables => "nft",
             Format::Bpf => "bpf.json",
+            Format::Tc => "tc",
         }
     }
 
@@ -110,6 +116,7 @@ impl Format {
             Format::Tetragon => tetragon::LIMITS,
             Format::Nftables => nftables::LIMITS,
             Format::Bpf => bpf::LIMITS,
+            Format::Tc => tc::LIMITS,
         }
     }
 }
@@ -122,8 +129,10 @@ pub struct Options<'a> {
     pub label: String,
     /// Tetragon: kill instead of report.
     pub enforce: bool,
-    /// nftables, bpf: addresses that containers of an image have.
+    /// nftables, bpf, tc: addresses that containers of an image have.
     pub addresses: nftables::Addresses,
+    /// tc: the interface that is shaped.
+    pub interface: String,
 }
 
 /// A policy, written.
@@ -147,5 +156,6 @@ pub fn write(allowed: &Allowed<'_>, format: Format, options: &Options<'_>) -> Re
         Format::Tetragon => tetragon::write(allowed, options),
         Format::Nftables => nftables::write(allowed, options),
         Format::Bpf => bpf::write(allowed, options),
+        Format::Tc => tc::write(allowed, options),
     })
 }

@@ -1,13 +1,14 @@
 //! Network policies before they are written: who may be reached and who may come in, as each format can say it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::account::Account;
 use super::allowed::Allowed;
 use super::names;
-use super::net::{self, Block, Direction, Port, Who};
+use super::net::{self, Block, Connection, Direction, Port, Who};
 use crate::config::Config;
 
 /// Who a network policy is written for.
@@ -78,72 +79,90 @@ const BELOW: &str = "a domain of which only the last labels were learned: all na
 pub fn rules(allowed: &Allowed<'_>, dialect: Dialect, config: &Config, account: &mut Account) -> Rules {
     let mut rules = Rules::default();
     for connection in allowed.over_ip() {
-        let protocol = match &*connection.protocol {
-            "tcp" => "tcp",
-            "udp" => "udp",
-            "sctp" => "sctp",
-            _ => {
-                account.leave_out(PROTOCOL, connection);
-                continue;
-            }
-        };
-        let (from, until) = match connection.port {
-            Port::Number(port) => (port, port),
-            Port::Ephemeral => (config.network.ephemeral_from, u16::MAX),
-            Port::None => {
-                account.leave_out(NO_PORT, connection);
-                continue;
-            }
-        };
-        let served = connection.direction == Direction::Bind;
-        let to = match (&connection.who, dialect) {
-            (Who::Own, _) if served => {
-                account.widen(ANYONE, connection);
-                To::Anyone
-            }
-            (Who::Image(image), _) => To::Image(Arc::clone(image)),
-            (Who::Block(block), _) => To::Block(*block),
-            (Who::Metadata, _) => To::Metadata,
-            (Who::Domain { name, .. }, Dialect::Cilium) => {
-                if !names::is_domain(name) {
-                    account.leave_out(NO_DOMAIN, connection);
-                    continue;
-                }
-                let below = config.network.domain_labels > 0;
-                if below {
-                    account.widen(BELOW, connection);
-                }
-                To::Name { name: Arc::clone(name), below }
-            }
-            (Who::Domain { public: true, .. }, _) => {
-                account.widen(ANY_PUBLIC, connection);
-                To::Public
-            }
-            (Who::ContainerNetwork, Dialect::NetworkPolicy | Dialect::Cilium) => {
-                account.widen(ANY_POD, connection);
-                To::Pods
-            }
-            (Who::Domain { public: false, .. } | Who::ContainerNetwork, _) => {
-                account.widen(ANY_PRIVATE, connection);
-                To::Private
-            }
-            (Who::Own | Who::Loopback | Who::Socket(_) | Who::Unknown(_), _) => {
-                account.leave_out(NO_PEER, connection);
-                continue;
-            }
-        };
+        let Some((to, ports)) = target(connection, dialect, config, account) else { continue };
         account.expressed += 1;
         let side = match connection.direction {
             Direction::Connect => &mut rules.egress,
             Direction::Accept | Direction::Bind | Direction::Listen => &mut rules.ingress,
         };
-        side.entry(to).or_default().insert(Ports { protocol, from, until });
+        side.entry(to).or_default().insert(ports);
     }
     rules
 }
 
+/// A connection as a dialect says it; what is said wider, or cannot be said, goes into the account.
+pub(super) fn target(
+    connection: &Connection,
+    dialect: Dialect,
+    config: &Config,
+    account: &mut Account,
+) -> Option<(To, Ports)> {
+    let protocol = match &*connection.protocol {
+        "tcp" => "tcp",
+        "udp" => "udp",
+        "sctp" => "sctp",
+        _ => {
+            account.leave_out(PROTOCOL, connection);
+            return None;
+        }
+    };
+    let (from, until) = match connection.port {
+        Port::Number(port) => (port, port),
+        Port::Ephemeral => (config.network.ephemeral_from, u16::MAX),
+        Port::None => {
+            account.leave_out(NO_PORT, connection);
+            return None;
+        }
+    };
+    let served = connection.direction == Direction::Bind;
+    let to = match (&connection.who, dialect) {
+        (Who::Own, _) if served => {
+            account.widen(ANYONE, connection);
+            To::Anyone
+        }
+        (Who::Image(image), _) => To::Image(Arc::clone(image)),
+        (Who::Block(block), _) => To::Block(*block),
+        (Who::Metadata, _) => To::Metadata,
+        (Who::Domain { name, .. }, Dialect::Cilium) => {
+            if !names::is_domain(name) {
+                account.leave_out(NO_DOMAIN, connection);
+                return None;
+            }
+            let below = config.network.domain_labels > 0;
+            if below {
+                account.widen(BELOW, connection);
+            }
+            To::Name { name: Arc::clone(name), below }
+        }
+        (Who::Domain { public: true, .. }, _) => {
+            account.widen(ANY_PUBLIC, connection);
+            To::Public
+        }
+        (Who::ContainerNetwork, Dialect::NetworkPolicy | Dialect::Cilium) => {
+            account.widen(ANY_POD, connection);
+            To::Pods
+        }
+        (Who::Domain { public: false, .. } | Who::ContainerNetwork, _) => {
+            account.widen(ANY_PRIVATE, connection);
+            To::Private
+        }
+        (Who::Own | Who::Loopback | Who::Socket(_) | Who::Unknown(_), _) => {
+            account.leave_out(NO_PEER, connection);
+            return None;
+        }
+    };
+    Some((to, Ports { protocol, from, until }))
+}
+
+impl Peer<'_> {
+    /// For people: by its domain, where it was asked for.
+    pub fn named(&self) -> String {
+        self.domain.map_or_else(|| self.who.to_string(), |domain| format!("domain {domain}"))
+    }
+}
+
 impl To {
-    fn holds(&self, peer: &Peer<'_>) -> bool {
+    pub(super) fn holds(&self, peer: &Peer<'_>) -> bool {
         let private = || net::private().iter().any(|block| block.contains(peer.address));
         match self {
             To::Anyone => true,
@@ -156,6 +175,22 @@ impl To {
             To::Name { name, below } => peer.domain.is_some_and(|domain| {
                 domain == &**name || (*below && domain.strip_suffix(&**name).is_some_and(|rest| rest.ends_with('.')))
             }),
+        }
+    }
+}
+
+impl fmt::Display for To {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            To::Anyone => f.write_str("anyone"),
+            To::Private => f.write_str("private addresses"),
+            To::Public => f.write_str("public addresses"),
+            To::Block(block) => write!(f, "{block}"),
+            To::Metadata => f.write_str("the metadata service"),
+            To::Image(image) => write!(f, "image {image}"),
+            To::Pods => f.write_str("any pod"),
+            To::Name { name, below: false } => f.write_str(name),
+            To::Name { name, below: true } => write!(f, "{name} and below"),
         }
     }
 }

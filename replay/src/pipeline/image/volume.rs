@@ -103,10 +103,7 @@ impl ImageState {
             }
             Phase::Locked(_) => {
                 let network = &around.config.network;
-                let allowed = match self.profile.most_sent(&sent) {
-                    Some(most) => ((most as f64 * network.volume_factor) as u64).max(network.volume_known),
-                    None => network.volume_unknown,
-                };
+                let allowed = network.volume_allowed(self.profile.most_sent(&sent));
                 let minute = minute.checked_sub(allowed).filter(|beyond| *beyond > 0);
                 let forecast = self.above(&container, &sent, common.ts, bytes, around.config);
                 Some(Beyond { minute, forecast: forecast.map(|volume| (sent, volume)) })

@@ -10,13 +10,13 @@ use record_bpf::Kind;
 use crate::args::path::mask_path;
 use crate::config::Config;
 use crate::error::Error;
-use crate::observe::{Context, Domains};
+use crate::observe::{Context, Domains, Far, ServicePort, far};
 use crate::policy::account::Account;
 use crate::policy::allowed::Allowed;
 use crate::policy::guards::GUARDS;
 use crate::policy::net::Who;
 use crate::policy::net_rules::{self, Dialect, Peer};
-use crate::policy::{Format, apparmor, seccomp};
+use crate::policy::{Format, apparmor, seccomp, tc};
 use crate::profile::calls::guarded;
 
 const O_ACCMODE: u32 = 0o3;
@@ -49,6 +49,9 @@ pub struct Judge {
     seccomp: Result<seccomp::Rules, Error>,
     apparmor: apparmor::Rules,
     network: [(Format, net_rules::Rules); 3],
+    shape: tc::Shape,
+    /// Ports from it on are nobody's service.
+    ephemeral_from: u16,
     /// Paths that were judged, by permissions.
     known: HashMap<(Arc<str>, u8), bool>,
 }
@@ -60,10 +63,20 @@ pub struct Past {
     /// Who began an exchange of datagrams: (container, own port, peer, peer's port) of what was sent, and of what was received first.
     sent: HashSet<Exchange>,
     received: HashSet<Exchange>,
+    /// What is left to a container of each class's bytes.
+    left: HashMap<(Option<Arc<str>>, Option<usize>), Left>,
+}
+
+/// Bytes of a bucket, and when it had them; Unix time, ns.
+struct Left {
+    bytes: f64,
+    at: i64,
 }
 
 type Exchange = (Option<Arc<str>>, Option<u16>, Arc<str>, Option<u16>);
 
+/// ns
+const MINUTE: f64 = 60e9;
 /// Paths remembered before the memory is emptied.
 const KNOWN: usize = 100_000;
 
@@ -79,6 +92,8 @@ impl Judge {
             seccomp: seccomp::rules(allowed, account),
             apparmor: apparmor::rules(allowed, account),
             network: network.map(|(format, dialect)| (format, net_rules::rules(allowed, dialect, config, account))),
+            shape: tc::Shape::of(allowed, config, account),
+            ephemeral_from: config.network.ephemeral_from,
             known: HashMap::new(),
         }
     }
@@ -205,19 +220,10 @@ impl Judge {
                 verdicts.push(Verdict { format: Format::Apparmor, refused });
             }
         }
+        verdicts.extend(self.sent(event, past, context));
         let Some((inwards, port)) = past.begins(event) else { return verdicts };
-        let Some(address) = event.peer_addr.as_deref() else { return verdicts };
-        let Ok(parsed) = address.parse::<IpAddr>() else { return verdicts };
-        let Common { ts, container, exec_id, .. } = &event.common;
-        let (step, _) = context.peers.step(address, *ts, || None);
-        let who = Who::of_step(&step);
-        // No policy restrains loopback; multicast is left undecided.
-        if matches!(who, Who::Loopback | Who::Own) {
-            return verdicts;
-        }
-        let domain = container.as_ref().and_then(|container| past.domains.name(container, *exec_id, address));
-        let peer = Peer { address: parsed.to_canonical(), who, domain: domain.map(|domain| &**domain) };
-        let named = peer.domain.map_or_else(|| peer.who.to_string(), |domain| format!("domain {domain}"));
+        let Some(peer) = past.peer(event, context) else { return verdicts };
+        let named = peer.named();
         let (verb, chain) = if inwards { ("accept from", "ingress") } else { ("connect to", "egress") };
         for (format, rules) in &self.network {
             let spoken = matches!(&*event.protocol, "tcp" | "udp" | "sctp") || *format == Format::Nftables;
@@ -232,9 +238,53 @@ impl Judge {
         }
         verdicts
     }
+
+    /// Whether the bytes that a closed connection sent had been there for its class: all at once, for nothing says when they went.
+    fn sent(&self, event: &NetworkEvent, past: &mut Past, context: &Context<'_>) -> Option<Verdict> {
+        let bytes = event.bytes_sent.filter(|bytes| *bytes > 0 && event.common.kind == Kind::NetClose)?;
+        let Far { port, .. } = far(event, context, &past.domains)?;
+        let (inwards, port) = match port {
+            ServicePort::Theirs(port) => (false, port),
+            ServicePort::Ours(port) => (true, port),
+            ServicePort::Ephemeral => (false, self.ephemeral_from),
+        };
+        let peer = past.peer(event, context)?;
+        let class = self.shape.class_of(inwards, &peer, &event.protocol, port);
+        let (limit, named) = (self.shape.bytes(class), peer.named());
+        let beyond = past.pour((event.common.container.clone(), class), limit, bytes, event.common.ts);
+        let refused = beyond.then(|| Refusal {
+            what: format!("send more than a minute's bytes to {named}, {} port {port}", event.protocol),
+            rule: format!("{}: {limit} bytes of a minute", self.shape.name(class)),
+        });
+        Some(Verdict { format: Format::Tc, refused })
+    }
 }
 
 impl Past {
+    /// Who an event's peer is; None of loopback, which no policy restrains, and of multicast, which is left undecided.
+    fn peer(&self, event: &NetworkEvent, context: &Context<'_>) -> Option<Peer<'_>> {
+        let address = event.peer_addr.as_deref()?;
+        let parsed: IpAddr = address.parse().ok()?;
+        let Common { ts, container, exec_id, .. } = &event.common;
+        let (step, _) = context.peers.step(address, *ts, || None);
+        let who = Who::of_step(&step);
+        if matches!(who, Who::Loopback | Who::Own) {
+            return None;
+        }
+        let domain = container.as_ref().and_then(|container| self.domains.name(container, *exec_id, address));
+        Some(Peer { address: parsed.to_canonical(), who, domain: domain.map(|domain| &**domain) })
+    }
+
+    /// Takes bytes out of a bucket of `limit`, which is filled within a minute. Whether it had fewer.
+    fn pour(&mut self, bucket: (Option<Arc<str>>, Option<usize>), limit: u64, bytes: u64, ts: i64) -> bool {
+        let (limit, bytes) = (limit as f64, bytes as f64);
+        let left = self.left.entry(bucket).or_insert(Left { bytes: limit, at: ts });
+        let filled = limit * (ts - left.at).max(0) as f64 / MINUTE;
+        let there = (left.bytes + filled).min(limit);
+        *left = Left { bytes: (there - bytes).max(0.0), at: ts.max(left.at) };
+        bytes > there
+    }
+
     /// Whether an event begins an exchange with a peer: inwards or not, and the service's port. Answers pass any policy.
     fn begins(&mut self, event: &NetworkEvent) -> Option<(bool, u16)> {
         let tcp = &*event.protocol == "tcp";

@@ -26,9 +26,9 @@ use judge::{Judge, Past, Refusal};
 
 pub use table::render;
 
-/// The formats that refuse something; Falco and Tetragon's default report.
-pub const REFUSING: [Format; 5] =
-    [Format::Seccomp, Format::Apparmor, Format::NetworkPolicy, Format::Cilium, Format::Nftables];
+/// The formats that refuse something, or hold it back; Falco and Tetragon's default report.
+pub const REFUSING: [Format; 6] =
+    [Format::Seccomp, Format::Apparmor, Format::NetworkPolicy, Format::Cilium, Format::Nftables, Format::Tc];
 
 /// What a policy may have a say in; dns tells names.
 const JUDGED: [Class; 6] = [Class::Process, Class::Security, Class::File, Class::Network, Class::Dns, Class::Syscall];
