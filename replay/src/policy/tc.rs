@@ -67,13 +67,16 @@ pub struct Class {
     pub bytes: u64,
 }
 
+/// Direction, peer and ports of a class in the making, and its protocols with the most bytes of a minute.
+type Making = BTreeMap<(bool, To, u16, u16), (BTreeSet<Ports>, u64)>;
+
 /// The most bytes of a minute, by direction, peer and port.
 type Volumes = BTreeMap<(bool, Who, Port), u64>;
 
 impl Shape {
     pub fn of(allowed: &Allowed<'_>, config: &Config, account: &mut Account) -> Shape {
         let volumes = volumes(allowed);
-        let mut found: BTreeMap<(bool, To, u16, u16), (BTreeSet<Ports>, u64)> = BTreeMap::new();
+        let mut found = Making::new();
         for connection in allowed.over_ip() {
             let Some((to, ports)) = net_rules::target(connection, Dialect::Nftables, config, account) else { continue };
             let inwards = connection.direction != Direction::Connect;
@@ -86,11 +89,10 @@ impl Shape {
             all.insert(ports);
             *bytes += most.unwrap_or(0);
         }
-        let class = |((inwards, to, ..), (ports, most)): ((bool, To, u16, u16), (BTreeSet<Ports>, u64))| {
-            let bytes = config.network.volume_allowed(Some(most));
-            Class { to, inwards, ports, bytes }
-        };
-        let mut classes: Vec<Class> = found.into_iter().map(class).collect();
+        let mut classes = Vec::with_capacity(found.len());
+        for ((inwards, to, ..), (ports, most)) in found {
+            classes.push(Class { to, inwards, ports, bytes: config.network.volume_allowed(Some(most)) });
+        }
         classes.sort_by_key(|class| std::cmp::Reverse(narrowness(&class.to)));
         Shape { classes, others: config.network.volume_allowed(None) }
     }
