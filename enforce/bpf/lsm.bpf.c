@@ -8,6 +8,7 @@
  */
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 #include "known.h"
@@ -25,6 +26,7 @@
 #define O_ACCMODE 3
 #define O_TRUNC 01000
 #define FMODE_EXEC 0x20 /* the kernel's own opening of a program, which is judged as one */
+#define FMODE_NOACCOUNT 0x20000000
 #define S_IFMT 0170000
 #define S_IFREG 0100000
 #define S_IFDIR 0040000
@@ -152,6 +154,19 @@ struct socket___lsm {
 	struct sock *sk;
 };
 
+struct task_struct___lsm {
+	const void *cred, *real_cred;
+};
+
+struct file___lsm {
+	unsigned int f_mode;
+};
+
+struct mount___lsm {
+	struct vfsmount mnt;
+	void *mnt_ns;
+};
+
 #pragma clang attribute pop
 
 /* Of uapi/linux/in.h and in6.h, as far as they are alike. */
@@ -173,6 +188,26 @@ static __always_inline struct scratch *scratch(void)
 	return bpf_task_storage_get(&scratches, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
+/*
+ * Overlayfs opens a file of a layer, or copies one up, within the task that opened its own, with the credentials of who mounted it: at a mount of
+ * its own that is in no namespace, or without accounting. The task's own opening has been judged.
+ */
+static __always_inline bool is_inner(struct file *file)
+{
+	struct task_struct___lsm *task = (void *)bpf_get_current_task_btf();
+	struct mount___lsm *mount;
+	unsigned long namespace;
+
+	if (task->cred == task->real_cred)
+		return false;
+	if (((struct file___lsm *)file)->f_mode & FMODE_NOACCOUNT)
+		return true;
+	mount = (void *)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount___lsm, mnt);
+	namespace = (unsigned long)BPF_CORE_READ(mount, mnt_ns);
+	return !namespace || namespace >= -4095UL;
+}
+
+/* `key`: NULL where there was no room for one. */
 static __always_inline int answer(bool allowed, u32 act, struct refused_key *key)
 {
 	struct refused_value *value, fresh = {};
@@ -186,7 +221,7 @@ static __always_inline int answer(bool allowed, u32 act, struct refused_key *key
 	if (allowed)
 		return 0;
 	table = bpf_map_lookup_elem(&refused, &zero);
-	if (table) {
+	if (table && key) {
 		now = bpf_ktime_get_boot_ns();
 		value = bpf_map_lookup_elem(table, key);
 		if (!value) {
@@ -212,7 +247,7 @@ static __always_inline int judge_path(struct path *path, u32 act)
 	void *trie;
 
 	if (!own)
-		return dry_run ? 0 : -EPERM;
+		return answer(false, act, NULL);
 	own->path.act = act;
 	length = bpf_d_path(path, own->path.path, PATH_SIZE);
 	trie = bpf_map_lookup_elem(&paths, &zero);
@@ -229,7 +264,8 @@ static __always_inline int judge_path(struct path *path, u32 act)
 	return answer(allowed, act, &own->refused);
 }
 
-static __always_inline int judge_peer(struct socket___lsm *socket, const void *to, int length, bool answers)
+/* `sends`: datagrams, which may answer, and take an address of no family for one of IPv4. */
+static __always_inline int judge_peer(struct socket___lsm *socket, const void *to, int length, bool sends)
 {
 	struct scratch *own;
 	struct address address = {};
@@ -243,7 +279,7 @@ static __always_inline int judge_peer(struct socket___lsm *socket, const void *t
 	if (!sk || length < 8)
 		return 0;
 	bpf_probe_read_kernel(&address, 8, to);
-	if (address.family == AF_INET) {
+	if (address.family == AF_INET || (sends && !address.family && sk->__sk_common.skc_family == AF_INET)) {
 		peer[10] = peer[11] = 0xff;
 		__builtin_memcpy(peer + 12, &address.flow_or_ip4, 4);
 	} else if (address.family == AF_INET6 && length >= 24) {
@@ -251,13 +287,14 @@ static __always_inline int judge_peer(struct socket___lsm *socket, const void *t
 	} else {
 		return 0; /* of other families, and connect(2) that takes a peer away */
 	}
-	/* Of one's own: 127.0.0.0/8, also as IPv6 has it, and ::1. */
+	/* Of one's own: 127.0.0.0/8, also as IPv6 has it, and ::1; what is no address is sent there too. */
 	{
 		u64 high, low;
 
 		__builtin_memcpy(&high, peer, 8);
 		__builtin_memcpy(&low, peer + 8, 8);
-		if (!high && (low == bpf_cpu_to_be64(1) || (low & bpf_cpu_to_be64(0xffffffffff000000ULL)) == bpf_cpu_to_be64(0xffff7f000000ULL)))
+		low = bpf_be64_to_cpu(low);
+		if (!high && (low <= 1 || low == 0xffff00000000ULL || low >> 24 == 0xffff7fULL))
 			return 0;
 	}
 	number = sk->sk_protocol;
@@ -266,18 +303,16 @@ static __always_inline int judge_peer(struct socket___lsm *socket, const void *t
 	trie = bpf_map_lookup_elem(&known, &zero);
 	if (trie)
 		allowed = is_allowed(trie, SENDS, protocol, peer, port) ||
-			  (answers && is_allowed(trie, ANSWERS, protocol, peer, sk->__sk_common.skc_num));
-	own = scratch();
+			  (sends && is_allowed(trie, ANSWERS, protocol, peer, sk->__sk_common.skc_num));
+	own = allowed ? NULL : scratch();
 	if (!own)
-		return dry_run ? 0 : -EPERM;
-	if (!allowed) {
-		__builtin_memset(&own->refused, 0, sizeof(own->refused));
-		own->refused.act = CONNECT;
-		own->refused.protocol = protocol;
-		own->refused.port = port;
-		__builtin_memcpy(own->refused.peer, peer, sizeof(peer));
-	}
-	return answer(allowed, CONNECT, &own->refused);
+		return answer(allowed, CONNECT, NULL);
+	__builtin_memset(&own->refused, 0, sizeof(own->refused));
+	own->refused.act = CONNECT;
+	own->refused.protocol = protocol;
+	own->refused.port = port;
+	__builtin_memcpy(own->refused.peer, peer, sizeof(peer));
+	return answer(false, CONNECT, &own->refused);
 }
 
 SEC("lsm/bprm_check_security")
@@ -295,7 +330,7 @@ int BPF_PROG(on_open, struct file *file)
 		return 0;
 	flags = file->f_flags;
 	kind = file->f_inode->i_mode & S_IFMT;
-	if ((flags & FMODE_EXEC) || (kind != S_IFREG && kind != S_IFDIR))
+	if ((flags & FMODE_EXEC) || (kind != S_IFREG && kind != S_IFDIR) || is_inner(file))
 		return 0;
 	return judge_path(&file->f_path, (flags & O_ACCMODE) || (flags & O_TRUNC) ? WRITE : READ);
 }
@@ -306,16 +341,18 @@ int BPF_PROG(on_connect, struct socket___lsm *socket, void *to, int length)
 	return is_judged() ? judge_peer(socket, to, length, false) : 0;
 }
 
-/* Datagrams with a peer of their own, and connections that begin with data. What is connected was judged then. */
+/* Datagrams with a peer of their own, and connections that begin with data. A stream of TCP that is connected was judged then. */
 SEC("lsm/socket_sendmsg")
 int BPF_PROG(on_send, struct socket___lsm *socket, struct msghdr___lsm *message, int size)
 {
+	struct sock *sk;
 	bool stream;
 
 	if (!is_judged() || !message->msg_name)
 		return 0;
 	stream = socket->type == SOCK_STREAM;
-	if (stream && !(message->msg_flags & MSG_FASTOPEN))
+	sk = socket->sk;
+	if (stream && sk && sk->sk_protocol != IPPROTO_SCTP && !(message->msg_flags & MSG_FASTOPEN))
 		return 0;
 	return judge_peer(socket, message->msg_name, message->msg_namelen, !stream);
 }
