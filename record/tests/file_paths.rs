@@ -5,6 +5,7 @@ mod common;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::podman::{Image, finish, podman, start};
@@ -50,6 +51,7 @@ fn mounts_of_a_process_own_are_seen_through() {
     }
     let dir = tempfile::tempdir().unwrap();
     let d = dir.path().to_str().unwrap();
+    let _alone = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
     let script = "cd $0 && mkdir real bound fresh && mount --bind real bound && mount -t tmpfs none fresh &&
         echo a > bound/a && echo b > fresh/b && echo c > c";
     let run = record(&["unshare", "--mount", "sh", "-c", script, d]);
@@ -154,9 +156,13 @@ int main(int argc, char **argv) {
 
 const CONTAINER: &str = "retroscope-test-paths";
 
+/// Who mounts a tmpfs of which the number matters: given back, it is the next one's, of another test too.
+static NUMBERS: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_container_s_files_are_found_on_the_host() {
     let Some(podman) = podman("a_container_s_files_are_found_on_the_host") else { return };
+    let _alone = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
     let image = Image::build(podman.clone(), CONTAINER, PROBE);
     let volume = tempfile::tempdir().unwrap();
     let v = volume.path().to_str().unwrap();
