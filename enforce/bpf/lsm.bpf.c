@@ -134,8 +134,8 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-/* Times that a hook was called, for anybody: a kernel whose `lsm=` lacks bpf attaches programs and calls none. */
-u64 asked = 0;
+/* Whether a hook was ever called, for anybody: a kernel whose `lsm=` lacks bpf attaches programs and calls none. */
+u32 asked = 0;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -179,7 +179,9 @@ struct address {
 
 static __always_inline bool is_judged(void)
 {
-	asked++;
+	/* Once, for every process of the machine comes by here. */
+	if (!asked)
+		asked = 1;
 	return bpf_current_task_under_cgroup(&inside, 0) == 1;
 }
 
