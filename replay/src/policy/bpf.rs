@@ -61,8 +61,11 @@ pub fn write(allowed: &Allowed<'_>, options: &Options<'_>) -> Policy {
     let done = |ops: &'static [&'static str]| {
         allowed.files.iter().filter(move |(_, done)| done.keys().any(|op| ops.contains(&&**op))).map(|(path, _)| path)
     };
-    // The kernel asks about a script, and then about its interpreter.
-    let programs = allowed.executables.keys().chain(&allowed.scripts).collect::<BTreeSet<_>>().into_iter();
+    // The kernel asks about a script, and then about its interpreter. What a profile knows of scripts are first arguments, data among
+    // them: what is written, or known by its beginning alone, would let too much be run.
+    let written = |path| allowed.files.get(path).is_some_and(|done| done.contains_key("write"));
+    let scripts = allowed.scripts.iter().filter(|script| script.literal().is_some() && !written(script));
+    let programs = allowed.executables.keys().chain(scripts).collect::<BTreeSet<_>>().into_iter();
     let programs = Paths::of(programs, LONGEST, &mut account);
     let reads = Paths::of(done(&["read", "list", "write"]), LONGEST, &mut account);
     let writes = Paths::of(done(&["write"]), LONGEST, &mut account);
